@@ -1,0 +1,155 @@
+//! The one error type: a closed code for machines, a sentence for people, the cause for the log.
+//!
+//! Which HTTP status a code becomes is the faces' table, not ours.
+
+use std::fmt;
+
+/// The closed set of reasons a request can fail. The wire names are in [`Code::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    Invalid,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Conflict,
+    TooLarge,
+    TooMany,
+    Timeout,
+    Unavailable,
+    Unsupported,
+    Internal,
+}
+
+impl Code {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The inverse of [`Code::name`], for answers kept under an idempotency key.
+    pub fn from_name(name: &str) -> Option<Self> {
+        const ALL: [Code; 11] = [
+            Code::Invalid,
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::NotFound,
+            Code::Conflict,
+            Code::TooLarge,
+            Code::TooMany,
+            Code::Timeout,
+            Code::Unavailable,
+            Code::Unsupported,
+            Code::Internal,
+        ];
+        ALL.into_iter().find(|code| code.name() == name)
+    }
+}
+
+/// A failure, told to the caller as `message` and `code`; `source` is for the log only.
+#[derive(Debug)]
+pub struct Error {
+    pub code: Code,
+    pub message: String,
+    /// Index of the statement of a transaction that failed, counted from 0.
+    pub statement: Option<usize>,
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), statement: None, source: None }
+    }
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::Invalid, message)
+    }
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(Code::Unauthorized, message)
+    }
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, message)
+    }
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Code::Conflict, message)
+    }
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(Code::TooLarge, message)
+    }
+    pub fn too_many(message: impl Into<String>) -> Self {
+        Self::new(Code::TooMany, message)
+    }
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(Code::Timeout, message)
+    }
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, message)
+    }
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(Code::Unsupported, message)
+    }
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    #[must_use]
+    pub fn at_statement(mut self, index: usize) -> Self {
+        self.statement = Some(index);
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// SQLite's answer to a statement of ours that has no business failing: the disk, the file or a bug.
+/// Mistakes in a caller's SQL take the way through [`crate::sqlite::statement`], with SQLite's own words.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        match code {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::unavailable(DISK_FULL).caused_by(error),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::unavailable(LOCKED_BY_ANOTHER).caused_by(error)
+            }
+            Some(rusqlite::ErrorCode::SystemIoFailure) => Self::unavailable(DISK_FAILED).caused_by(error),
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::unavailable(READ_ONLY).caused_by(error),
+            _ => Self::internal(error.to_string()).caused_by(error),
+        }
+    }
+}
+
+pub const DISK_FULL: &str = "The disk is full: nothing was written. Free some space and try again.";
+pub const DISK_FAILED: &str = "The disk answered with an error: nothing was written. See the server's log.";
+pub const READ_ONLY: &str = "The database file cannot be written. Check its permissions and those of its folder.";
+pub const LOCKED_BY_ANOTHER: &str =
+    "Another program holds the database's write lock. Nothing was written; try again when it is done.";

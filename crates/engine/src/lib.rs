@@ -1,0 +1,447 @@
+//! The heart of Tidebase: one SQLite file, its changes, its live queries, keys and topics.
+//!
+//! No HTTP, no sockets: faces translate, the engine decides, SQLite remembers. [`Engine`] has one verb for each thing a
+//! face can ask; see ARCHITECTURE.md for the path of a write and of a subscription.
+
+pub mod changes;
+mod clock;
+pub mod error;
+pub mod json;
+pub mod keys;
+pub mod limits;
+pub mod live;
+pub mod metrics;
+pub mod request;
+mod shared;
+pub mod sqlite;
+pub mod storage;
+pub mod topics;
+pub mod value;
+
+pub use error::{Code, Error, Result};
+pub use limits::Limits;
+pub use live::inbox::{Since, Wanted};
+pub use live::session::{RequestId, Session};
+pub use request::{Answer, Format, Idempotency, Sql, SqlRequest};
+pub use value::{Params, Value};
+
+use changes::change::Revision;
+use keys::{Entry, KeyWrite};
+use live::frame;
+use live::inbox::{Command, Inbox};
+use live::lane::Lane;
+use live::session::{Ended, Holder};
+use shared::Shared;
+use sqlite::budget::{Cancel, CancelOnDrop};
+use sqlite::open::{Purpose, open};
+use sqlite::tokens::{self, Class};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use storage::lock::ServerLock;
+use storage::readers::{Read, Readers};
+use storage::work::{Job, Work};
+use storage::writer::{Message, Writer};
+use storage::{system, vouch};
+use tokio::sync::oneshot;
+use topics::{Cursor, TopicWrite};
+
+/// Kept messages read at one time to catch a listener up.
+const MESSAGES_AT_ONCE: usize = 256;
+
+/// What is opened, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub path: PathBuf,
+    /// Another SQLite VFS than the system's, for trials.
+    pub vfs: Option<String>,
+    pub limits: Limits,
+}
+
+impl Options {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), vfs: None, limits: Limits::default() }
+    }
+}
+
+/// An open database. Dropping it closes it; [`Engine::close`] does so and says when it is done.
+pub struct Engine {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    readers: Arc<Readers>,
+    writer: Mutex<Option<(SyncSender<Message>, JoinHandle<()>)>>,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<ServerLock>>,
+}
+
+impl Engine {
+    /// Opens or makes the database and starts its threads.
+    ///
+    /// # Errors
+    /// Says in plain words what is wrong with the file, its folder, its version or who else has it.
+    pub fn open(options: Options) -> Result<Arc<Self>> {
+        let Options { path, vfs, limits } = options;
+        let path = settle(&path)?;
+        let lock = ServerLock::take(&path)?;
+        let keeps_history = vouch::redeem(&path);
+        let limits = Arc::new(limits);
+        let mut writing = open(&path, vfs.as_deref(), Purpose::Write, limits.lock_wait_max)?;
+        let meta = system::prepare(&mut writing.own, keeps_history)?;
+        let revision = changes::log::last_revision(&writing.own)?;
+        let shared = Shared::new(meta.history, Arc::clone(&limits), revision);
+        let (settings, newest) = topics::read_settings(&writing.own)?;
+        shared.topics.restore(settings, newest);
+        // Threads are started by the one who owns the connection: the writer is made on its own thread.
+        let (queue, jobs) = sync_channel(limits.write_queue_max);
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let parts = (Arc::clone(&limits), Arc::clone(&shared), meta.schema_epoch);
+        let writer = thread("writer", move || match Writer::new(writing, parts.0, parts.1, parts.2) {
+            Ok(writer) => {
+                let _ = ready.send(Ok(()));
+                writer.run(&jobs);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        })?;
+        is_ready.recv().map_err(|_| Error::internal("the writer did not start"))??;
+        let readers = Readers::start(path.clone(), vfs.clone(), Arc::clone(&limits), Arc::clone(&shared))?;
+        let mut inboxes = Vec::new();
+        let mut lanes = Vec::new();
+        for number in 0..=limits.slow_lanes {
+            let inbox = Arc::new(Inbox::default());
+            let sqlite = open(&path, vfs.as_deref(), Purpose::Live, limits.lock_wait_max)?;
+            let lane = Lane::new(number, sqlite, Arc::clone(&shared), Arc::clone(&inbox))?;
+            inboxes.push(inbox);
+            lanes.push(thread(&format!("lane-{number}"), move || lane.run())?);
+        }
+        shared.set_lanes(inboxes);
+        Ok(Arc::new(Self {
+            path,
+            shared,
+            readers,
+            writer: Mutex::new(Some((queue, writer))),
+            lanes: Mutex::new(lanes),
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub fn metrics(&self) -> &metrics::Metrics {
+        &self.shared.metrics
+    }
+
+    /// Names this line of revisions.
+    pub fn history(&self) -> &str {
+        &self.shared.history
+    }
+
+    /// The last durable revision.
+    pub fn revision(&self) -> Revision {
+        self.shared.revision()
+    }
+
+    /// Waits until `revision` is visible.
+    ///
+    /// # Errors
+    /// `timeout` if it is not in time.
+    pub async fn wait_for(&self, revision: Revision, time: Duration) -> Result<()> {
+        if self.revision() >= revision {
+            return Ok(());
+        }
+        let mut told = self.shared.watch_revision();
+        let reached = tokio::time::timeout(time, told.wait_for(|told| *told >= revision)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Error::timeout(format!(
+                "Revision {revision} is not here yet; the database stands at {}.",
+                self.revision()
+            ))),
+        }
+    }
+
+    /// Runs SQL: at once if it reads, through the writer if it may write.
+    pub async fn query(&self, request: SqlRequest) -> Result<Answer> {
+        check(&request, self.limits())?;
+        if reads(&request) && request.idempotency.is_none() {
+            let request = Arc::new(request);
+            self.shared.metrics.reads.add(1);
+            if let Read::Done(answer) = self.readers.run(&request).await? {
+                return Ok(answer);
+            }
+            return self.submit(Work::Sql(Arc::unwrap_or_clone(request)), None)?.wait().await;
+        }
+        self.write(request)?.wait().await
+    }
+
+    /// Queues SQL that writes, keeping the order of the calls; the answer is waited for separately.
+    pub fn write(&self, mut request: SqlRequest) -> Result<Pending> {
+        check(&request, self.limits())?;
+        let idempotency = request.idempotency.take();
+        self.submit(Work::Sql(request), idempotency)
+    }
+
+    fn submit(&self, work: Work, idempotency: Option<Idempotency>) -> Result<Pending> {
+        let (reply, answer) = oneshot::channel();
+        let cancel = Cancel::default();
+        let job = Job { work, idempotency, cancel: cancel.clone(), reply };
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((queue, _)) = &*writer else { return Err(closed()) };
+        self.shared.metrics.writes.add(1);
+        match queue.try_send(Message::Job(job)) {
+            Ok(()) => Ok(Pending { answer, _cancel_if_dropped: CancelOnDrop(cancel) }),
+            Err(TrySendError::Full(_)) => Err(Error::unavailable("Too many writes are waiting. Try again later.")),
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+
+    /// One key, or `None`.
+    pub async fn key(&self, key: &str) -> Result<Option<Entry>> {
+        self.readers.inline(|sqlite| keys::get(&sqlite.own, key))
+    }
+
+    /// Keys with a prefix after `after`, in order.
+    pub async fn keys(&self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<Entry>> {
+        self.readers.elsewhere(move |sqlite| keys::list(&sqlite.own, &prefix, after.as_deref(), limit)).await
+    }
+
+    pub fn write_key(&self, write: KeyWrite, idempotency: Option<Idempotency>) -> Result<Pending> {
+        self.submit(Work::Key(write), idempotency)
+    }
+
+    /// Publishes JSON to a topic; durably if the topic keeps messages.
+    pub async fn publish(&self, topic: &str, data: &str) -> Result<Cursor> {
+        self.shared.topics.check(topic, data)?;
+        self.shared.metrics.messages_published.add(1);
+        if self.shared.topics.keeps(topic) == 0 {
+            return Ok(self.shared.topics.publish(topic, data));
+        }
+        let write = TopicWrite::Publish { topic: topic.into(), data: data.into() };
+        let answer = self.submit(Work::Topic(write), None)?.wait().await?;
+        #[derive(serde::Deserialize)]
+        struct Published {
+            cursor: Cursor,
+        }
+        let published: Published = serde_json::from_slice(&answer.body)
+            .map_err(|error| Error::internal("a publish answered oddly").caused_by(error))?;
+        Ok(published.cursor)
+    }
+
+    /// From now on the topic keeps this many messages.
+    pub async fn keep_topic(&self, topic: &str, keep: u64) -> Result<Answer> {
+        self.shared.topics.check(topic, "")?;
+        let write = TopicWrite::Keep { topic: topic.into(), keep };
+        self.submit(Work::Topic(write), None)?.wait().await
+    }
+
+    /// A setting of the file, see [`storage::system`].
+    pub async fn setting(&self, name: &'static str) -> Result<Option<String>> {
+        self.readers.inline(|sqlite| system::text(&sqlite.own, name))
+    }
+
+    pub async fn set_setting(&self, name: &'static str, value: Option<String>) -> Result<()> {
+        self.submit(Work::Setting { name, value }, None)?.wait().await.map(|_| ())
+    }
+
+    /// A new client. Its first frame is `hello`.
+    pub fn open_session(&self) -> Arc<Session> {
+        let session = Session::new(&self.shared);
+        session.push(frame::hello(self.history(), session.hello()));
+        session
+    }
+
+    /// Asks that something be kept true for the session; rows, deltas and errors come as frames.
+    ///
+    /// # Errors
+    /// `conflict` for an id in use, `too_many` past the limit. Mistakes in the SQL come as an error frame.
+    pub fn subscribe(&self, session: &Arc<Session>, id: Option<RequestId>, wanted: Wanted) -> Result<()> {
+        match (&id, &wanted) {
+            (Some(id), _) => session.take_id(id, Holder::Lane)?,
+            (None, Wanted::Key { .. }) => session.take_nameless(Holder::Lane)?,
+            (None, _) => return Err(Error::invalid("This subscription needs an \"id\".")),
+        }
+        session.command(Command::Subscribe { session: Arc::clone(session), id, wanted });
+        Ok(())
+    }
+
+    /// Listens to a topic. With `after`, messages kept since then come first, or `resync` if some are gone.
+    pub async fn subscribe_topic(
+        &self,
+        session: &Arc<Session>,
+        id: Option<RequestId>,
+        topic: &str,
+        after: Option<Cursor>,
+        presence: Option<String>,
+    ) -> Result<()> {
+        let holder = Holder::Topic(topic.into());
+        match &id {
+            Some(id) => session.take_id(id, holder)?,
+            None => session.take_nameless(holder)?,
+        }
+        match self.shared.topics.subscribe(topic, session, id.clone(), after, presence) {
+            Ok(true) => self.catch_up(session, topic, id.as_ref()).await,
+            Ok(false) => Ok(()),
+            Err(error) => {
+                if let Some(id) = &id {
+                    session.release_id(id);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a listener the messages it has missed; the face calls it for topics that [`Session::written`] names.
+    pub async fn catch_up(&self, session: &Session, topic: &str, id: Option<&RequestId>) -> Result<()> {
+        while let Some(sent) = self.shared.topics.sent(topic, session.number, id) {
+            let name = topic.to_owned();
+            let messages = self
+                .readers
+                .elsewhere(move |sqlite| topics::read_after(&sqlite.own, &name, sent, MESSAGES_AT_ONCE))
+                .await?;
+            if self.shared.topics.caught_up(topic, session.number, id, messages.as_deref()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription; the result frame for `reply` is its last.
+    ///
+    /// # Errors
+    /// `not_found` if there is none with this id.
+    pub fn unsubscribe(&self, session: &Arc<Session>, id: &RequestId, reply: RequestId) -> Result<()> {
+        match session.holder(id) {
+            None => Err(Error::not_found(format!("There is no subscription with the id {id} on this socket."))),
+            Some(Holder::Topic(topic)) => {
+                self.shared.topics.unsubscribe(&topic, session.number, Some(id));
+                session.release_id(id);
+                session.push(frame::result(&reply, b"true", None));
+                Ok(())
+            }
+            Some(Holder::Lane) => {
+                session.command(Command::Unsubscribe { session: Arc::clone(session), id: id.clone(), reply });
+                Ok(())
+            }
+        }
+    }
+
+    /// The session was answered at this revision: its live queries must be told that they have reached it.
+    pub fn answered(&self, session: &Arc<Session>, revision: Revision) {
+        if session.has_subscriptions() {
+            session.command(Command::Answered { session: Arc::clone(session), revision });
+        }
+    }
+
+    /// Listeners of all topics.
+    pub fn topic_listeners(&self) -> usize {
+        self.shared.topics.listener_count()
+    }
+
+    /// A safe copy while the database is in use; blocks.
+    pub fn backup(&self, to: &Path, progress: impl FnMut(u64, u64)) -> Result<()> {
+        storage::backup::backup(&self.path, to, progress)
+    }
+
+    /// Finishes what is queued, folds the WAL into the file and closes it; blocks. Later requests get `unavailable`.
+    pub fn close(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for lane in self.shared.lanes() {
+            lane.push(Command::Stop);
+        }
+        for lane in std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let _ = lane.join();
+        }
+        self.readers.close();
+        if let Some((queue, thread)) = writer {
+            let _ = queue.send(Message::Stop);
+            let _ = thread.join();
+            // Only now does nobody have the file open any more.
+            vouch::write(&self.path);
+        }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Why the server ends sessions when it stops.
+pub const RESTARTING: Ended = Ended::Restarting;
+
+/// A write that is queued. Dropping it cancels the write if it has not been begun.
+#[must_use]
+#[derive(Debug)]
+pub struct Pending {
+    answer: oneshot::Receiver<Result<Answer>>,
+    _cancel_if_dropped: CancelOnDrop,
+}
+
+impl Pending {
+    pub async fn wait(self) -> Result<Answer> {
+        self.answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+fn closed() -> Error {
+    Error::unavailable("The database is being closed.")
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|error| Error::internal("no thread could be started").caused_by(error))
+}
+
+/// The file's real path, so that two names of one file have one lock; its folder is made if it is missing.
+fn settle(path: &Path) -> Result<PathBuf> {
+    let cannot = |error: std::io::Error| {
+        Error::unavailable(format!("{} cannot be opened: {error}.", path.display())).caused_by(error)
+    };
+    if path.is_dir() {
+        return Err(Error::invalid(format!("{} is a folder; --db wants a file in it.", path.display())));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    if path.exists() {
+        return path.canonicalize().map_err(cannot);
+    }
+    let name = path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file.", path.display())))?;
+    Ok(folder.canonicalize().map_err(cannot)?.join(name))
+}
+
+fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {
+    if request.statements.len() > limits.statements_max {
+        return Err(Error::too_large(format!("A transaction may have {} statements.", limits.statements_max)));
+    }
+    match &request.idempotency {
+        Some(idempotency) if idempotency.key.len() > Idempotency::KEY_BYTES_MAX * 2 => {
+            Err(Error::invalid("An Idempotency-Key may have 255 characters."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does every statement look as if it only reads? A reader finds out for certain.
+pub fn reads(request: &SqlRequest) -> bool {
+    !request.statements.is_empty()
+        && request
+            .statements
+            .iter()
+            .all(|statement| matches!(tokens::class(&statement.sql), Class::Reads | Class::Begin))
+}

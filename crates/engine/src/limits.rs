@@ -1,0 +1,164 @@
+//! Every bound of the engine, with the behaviour at the bound. Nothing in the engine is unbounded.
+
+use std::time::Duration;
+
+/// A value that a limit can have, as text in settings.
+pub trait Bound: Sized {
+    /// A number; times are in milliseconds.
+    fn parse(text: &str) -> Option<Self>;
+    fn show(&self) -> String;
+}
+
+impl Bound for usize {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bound for u64 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bound for Duration {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self::from_millis)
+    }
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+}
+
+/// Declares a struct of limits that can be listed and set by name.
+#[macro_export]
+macro_rules! limits {
+    ($(#[$about:meta])* $structure:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $value:expr,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct $structure {
+            $($(#[doc = $doc])+ pub $name: $kind,)*
+        }
+
+        impl Default for $structure {
+            fn default() -> Self {
+                Self { $($name: $value,)* }
+            }
+        }
+
+        impl $structure {
+            /// Name, what it bounds, and the value now; times in milliseconds.
+            pub fn list(&self) -> Vec<(&'static str, &'static str, String)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), $crate::limits::Bound::show(&self.$name)),)*]
+            }
+
+            /// Sets one by name. False if there is no such limit or the text is no number.
+            pub fn set(&mut self, name: &str, text: &str) -> bool {
+                match name {
+                    $(stringify!($name) => {
+                        let Some(value) = $crate::limits::Bound::parse(text) else { return false };
+                        self.$name = value;
+                        true
+                    })*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+limits! {
+/// Defaults are for one machine of modest size. Each can be set by name.
+Limits {
+    /// Bytes of SQL text in one request. Past it: `too_large`.
+    sql_bytes_max: usize = 1 << 20,
+    /// Statements in one transaction. Past it: `too_large`.
+    statements_max: usize = 10_000,
+    /// Rows in one answer. Past it: `too_large`, and a write is undone.
+    result_rows_max: usize = 1_000_000,
+    /// Bytes of one answer. Past it: `too_large`, and a write is undone.
+    result_bytes_max: usize = 64 << 20,
+    /// Time one read may take. Past it: `timeout`.
+    read_time_max: Duration = Duration::from_secs(30),
+    /// Time a read may hold an async worker before it moves to a reader thread (and starts anew there).
+    inline_read_time_max: Duration = Duration::from_millis(2),
+    /// Threads for reads that are not quick, and how many may wait for one. Past it: `unavailable`.
+    reader_threads: usize = 4,
+    /// Threads for reads that are not quick, and how many may wait for one. Past it: `unavailable`.
+    reader_queue_max: usize = 1024,
+    /// Time one write request may take; it holds up every other writer. Past it: `timeout`, undone.
+    write_time_max: Duration = Duration::from_secs(5),
+    /// Requests waiting for the writer. Past it: `unavailable`.
+    write_queue_max: usize = 8192,
+    /// Requests committed by one fsync.
+    group_requests_max: usize = 512,
+    /// Time to wait for another process's write lock. Past it: `unavailable`.
+    lock_wait_max: Duration = Duration::from_secs(5),
+    /// WAL bytes after which the writer checkpoints, and after which it insists.
+    wal_checkpoint_bytes: u64 = 16 << 20,
+    /// WAL bytes after which the writer checkpoints, and after which it insists.
+    wal_bytes_max: u64 = 64 << 20,
+    /// Rows and bytes of one change set that are kept row by row. Past it the change set only says "everything":
+    /// live queries are run again and change streams get `resync`.
+    change_rows_max: usize = 100_000,
+    /// Rows and bytes of one change set that are kept row by row. Past it the change set only says "everything":
+    /// live queries are run again and change streams get `resync`.
+    change_bytes_max: usize = 32 << 20,
+    /// The change log's retention, by size and by age.
+    log_bytes_max: u64 = 64 << 20,
+    /// The change log's retention, by size and by age.
+    log_age_max: Duration = Duration::from_hours(24),
+    /// How often other processes' writes are looked for.
+    outside_poll: Duration = Duration::from_millis(250),
+    /// Answers kept under an `Idempotency-Key`: bytes each (past it: `too_large`, undone) and age.
+    kept_answer_bytes_max: usize = 1 << 20,
+    /// Answers kept under an `Idempotency-Key`: bytes each (past it: `too_large`, undone) and age.
+    kept_answer_age_max: Duration = Duration::from_hours(24),
+    /// Rows and bytes of one live result. Past it: `too_large`, the subscription ends.
+    live_rows_max: usize = 100_000,
+    /// Rows and bytes of one live result. Past it: `too_large`, the subscription ends.
+    live_bytes_max: usize = 16 << 20,
+    /// Time one evaluation may take among the quick ones; past it the query moves to a slow lane.
+    live_quick_time_max: Duration = Duration::from_millis(50),
+    /// Time one evaluation may take in a slow lane. Past it: `timeout`, the subscription ends.
+    live_slow_time_max: Duration = Duration::from_secs(5),
+    /// Slow lanes: this many slow queries have a thread of their own, further ones share.
+    slow_lanes: usize = 2,
+    /// Deltas a group keeps for slow sockets and resuming ones: bytes, and age after the last listener left.
+    group_history_bytes_max: usize = 1 << 20,
+    /// Deltas a group keeps for slow sockets and resuming ones: bytes, and age after the last listener left.
+    group_linger: Duration = Duration::from_secs(30),
+    /// Subscriptions on one socket. Past it: `too_many`.
+    subscriptions_per_session_max: usize = 1000,
+    /// Bytes waiting to be sent on one socket. Past it the socket is closed with "too slow".
+    outbox_bytes_max: usize = 32 << 20,
+    /// Waiting bytes past which topic messages are no longer queued for a socket: it is told `resync` when it has caught up.
+    outbox_messages_bytes_max: usize = 1 << 20,
+    /// Frames of live queries in flight on one socket; past it changes are merged until the socket has drained.
+    live_frames_in_flight_max: usize = 2,
+    /// Size of one chunk of first rows.
+    rows_chunk_bytes: usize = 64 << 10,
+    /// Quiet time after which a socket is told the revision it stands at.
+    at_interval: Duration = Duration::from_secs(15),
+    /// Keys: bytes of a key's name and of its value.
+    key_bytes_max: usize = 1024,
+    /// Keys: bytes of a key's name and of its value.
+    value_bytes_max: usize = 1 << 20,
+    /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
+    topic_bytes_max: usize = 255,
+    /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
+    message_bytes_max: usize = 256 << 10,
+    /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
+    topic_keep_max: u64 = 100_000,
+    /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
+    topics_max: usize = 100_000,
+    /// Bytes of one presence state.
+    presence_bytes_max: usize = 16 << 10,
+}
+}

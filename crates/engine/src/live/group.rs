@@ -1,0 +1,157 @@
+//! One live query with everyone who holds it: evaluated once, written once, whatever the number of listeners.
+//!
+//! Pure state. The last deltas are remembered, within a byte cap, for sockets that are behind and for clients that come
+//! back; without listeners the whole group lingers for a while for the same reason.
+
+use super::delta::{self, Delta};
+use super::frame::{self, RowsHead};
+use super::query::SharedQuery;
+use super::rows::{Fresh, RowSet};
+use super::session::{RequestId, Session};
+use crate::changes::change::Revision;
+use crate::limits::Limits;
+use bytes::Bytes;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// First rows kept ready for further listeners, at most.
+const READY_ROWS_BYTES_MAX: usize = 256 << 10;
+
+pub struct Group {
+    pub query: SharedQuery,
+    pub rows: RowSet,
+    pub listeners: HashSet<(u64, RequestId)>,
+    history: VecDeque<Arc<Delta>>,
+    history_bytes: usize,
+    /// The history tells everything after this revision.
+    history_from: Revision,
+    /// The revision of the last delta, or of the first evaluation.
+    pub changed_at: Revision,
+    /// The state may be older than the lane: it must be evaluated whatever was touched.
+    pub is_stale: bool,
+    pub left_at: Option<Instant>,
+    ready_rows: Option<Arc<Vec<Bytes>>>,
+    /// Moving average of what one evaluation takes.
+    pub cost: Duration,
+}
+
+/// What a listener that stands at some revision needs.
+pub enum Difference {
+    None,
+    Delta(Arc<Delta>),
+    /// The history does not reach back that far.
+    Unknown,
+}
+
+impl Group {
+    pub fn new(query: SharedQuery, rows: RowSet, revision: Revision) -> Self {
+        Self {
+            query,
+            rows,
+            listeners: HashSet::new(),
+            history: VecDeque::new(),
+            history_bytes: 0,
+            history_from: revision,
+            changed_at: revision,
+            is_stale: false,
+            left_at: None,
+            ready_rows: None,
+            cost: Duration::ZERO,
+        }
+    }
+
+    /// Takes a new result over. True if it differs.
+    pub fn advance(&mut self, fresh: Fresh, to: Revision) -> bool {
+        let delta = delta::difference(&self.rows, &fresh, self.query.is_ordered, to);
+        self.is_stale = false;
+        if delta.is_empty() {
+            return false;
+        }
+        self.rows = fresh.into_set();
+        self.history_bytes += delta.size();
+        self.history.push_back(Arc::new(delta));
+        self.changed_at = to;
+        self.ready_rows = None;
+        true
+    }
+
+    /// Begins anew with another shape of result: nothing before it can be told as a difference.
+    pub fn restart(&mut self, query: SharedQuery, rows: RowSet, revision: Revision) {
+        let listeners = std::mem::take(&mut self.listeners);
+        let left_at = self.left_at;
+        *self = Self { listeners, left_at, ..Self::new(query, rows, revision) };
+    }
+
+    /// Forgets the oldest deltas past the cap. Called when all sockets have been served.
+    pub fn trim(&mut self, limits: &Limits) {
+        while self.history_bytes > limits.group_history_bytes_max {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.size();
+            self.history_from = oldest.to;
+        }
+    }
+
+    /// What happened after `told`.
+    pub fn since(&self, told: Revision) -> Difference {
+        if told >= self.changed_at {
+            return Difference::None;
+        }
+        if told < self.history_from {
+            return Difference::Unknown;
+        }
+        let first = self.history.partition_point(|delta| delta.to <= told);
+        if first + 1 == self.history.len() {
+            return Difference::Delta(Arc::clone(&self.history[first]));
+        }
+        let deltas = self.history.iter().skip(first).map(|delta| &**delta);
+        let merged = delta::merge(deltas, &self.rows, self.query.is_ordered, self.changed_at);
+        if merged.is_empty() { Difference::None } else { Difference::Delta(Arc::new(merged)) }
+    }
+
+    /// Can a client that was told this revision be brought here by deltas?
+    pub fn reaches_back_to(&self, told: Revision) -> bool {
+        told >= self.history_from
+    }
+
+    pub fn note_cost(&mut self, took: Duration) {
+        self.cost = (self.cost * 3 + took) / 4;
+    }
+
+    pub fn ready_rows(&self) -> Option<Arc<Vec<Bytes>>> {
+        self.ready_rows.clone()
+    }
+
+    /// Cuts the rows into chunks, and keeps them for the next listener if they are small.
+    pub fn keep_rows(&mut self, fresh: &Fresh, limits: &Limits) -> Arc<Vec<Bytes>> {
+        let chunks = Arc::new(chunks(fresh, limits.rows_chunk_bytes));
+        let size: usize = chunks.iter().map(Bytes::len).sum();
+        self.ready_rows = (size <= READY_ROWS_BYTES_MAX).then(|| Arc::clone(&chunks));
+        chunks
+    }
+
+    pub fn send_rows(&self, session: &Session, id: &RequestId, chunks: &[Bytes], revision: Revision) {
+        let query = &self.query;
+        let head = RowsHead { revision, tag: &query.tag, columns: &query.columns, is_ordered: query.is_ordered };
+        for (index, chunk) in chunks.iter().enumerate() {
+            session.push(frame::rows(id, head, chunk, index + 1 == chunks.len()));
+        }
+    }
+}
+
+/// The inside of the `rows` arrays; at least one, for an empty result is told too.
+fn chunks(fresh: &Fresh, bytes: usize) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    let mut chunk = Vec::new();
+    for row in &fresh.rows {
+        if chunk.len() >= bytes {
+            chunks.push(Bytes::from(std::mem::take(&mut chunk)));
+        }
+        if !chunk.is_empty() {
+            chunk.push(b',');
+        }
+        delta::write_row(&mut chunk, &row.key, &fresh.json(row));
+    }
+    chunks.push(Bytes::from(chunk));
+    chunks
+}

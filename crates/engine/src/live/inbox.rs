@@ -1,0 +1,154 @@
+//! What waits for a lane: commands from sessions and change sets from the writer.
+
+use super::query::SharedQuery;
+use super::rows::RowSet;
+use super::session::{RequestId, Session};
+use super::socket::Watch;
+use super::stream::Stream;
+use crate::changes::change::{ChangeSet, Extent, Revision};
+use crate::value::Params;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Change sets that may wait for a lane before they are merged to "everything".
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Where a client was when it lost its connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    pub history: String,
+    pub revision: Revision,
+    /// Of a query; change streams have none.
+    pub tag: Option<String>,
+}
+
+/// What a session asks a lane to keep true.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    Query {
+        sql: String,
+        params: Params,
+        since: Option<Since>,
+    },
+    /// Changes of one table, or of all.
+    Changes {
+        table: Option<String>,
+        since: Option<Since>,
+    },
+    Key {
+        key: String,
+    },
+}
+
+/// A socket on its way to another lane, with all it holds.
+pub struct Moved {
+    pub session: Arc<Session>,
+    pub told: Revision,
+    pub owes: Revision,
+    /// With the state the socket has been told, if there is one.
+    pub queries: Vec<(RequestId, SharedQuery, Option<RowSet>)>,
+    /// Not yet answered: their first rows were too slow here.
+    pub waiting: Vec<(RequestId, Wanted)>,
+    pub streams: Vec<(RequestId, Stream)>,
+    pub keys: Vec<Watch>,
+}
+
+pub enum Command {
+    /// A new socket, told that it stands at this revision.
+    Attach {
+        session: Arc<Session>,
+        told: Revision,
+    },
+    Subscribe {
+        session: Arc<Session>,
+        id: Option<RequestId>,
+        wanted: Wanted,
+    },
+    /// `reply` is the id of the request that asks for it: its result is the subscription's last frame.
+    Unsubscribe {
+        session: Arc<Session>,
+        id: RequestId,
+        reply: RequestId,
+    },
+    /// The socket was told an answer at this revision: a delta or `at` up to it must follow.
+    Answered {
+        session: Arc<Session>,
+        revision: Revision,
+    },
+    /// There is room in the socket's outbox again.
+    Drained {
+        session: u64,
+    },
+    Detach {
+        session: u64,
+    },
+    Move(Box<Moved>),
+    Stop,
+}
+
+#[derive(Default)]
+struct Waiting {
+    commands: VecDeque<Command>,
+    sets: Vec<Arc<ChangeSet>>,
+    bytes: usize,
+}
+
+/// Everything that arrived since the last look.
+pub struct Arrived {
+    pub commands: VecDeque<Command>,
+    pub sets: Vec<Arc<ChangeSet>>,
+}
+
+#[derive(Default)]
+pub struct Inbox {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+impl Inbox {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, command: Command) {
+        self.lock().commands.push_back(command);
+        self.arrived.notify_one();
+    }
+
+    /// Called by the writer. A lane that is far behind loses the details, not the news.
+    pub fn push_changes(&self, sets: &[Arc<ChangeSet>]) {
+        let mut waiting = self.lock();
+        waiting.bytes += sets.iter().map(|set| set.size()).sum::<usize>();
+        waiting.sets.extend(sets.iter().cloned());
+        if waiting.bytes > WAITING_BYTES_MAX {
+            let schema = waiting.sets.iter().any(|set| matches!(set.extent, Extent::Everything { schema: true }));
+            let revision = waiting.sets.last().map_or(0, |set| set.revision);
+            waiting.sets = vec![Arc::new(ChangeSet { revision, extent: Extent::Everything { schema } })];
+            waiting.bytes = 0;
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Takes all there is, waiting at most `time` for something.
+    pub fn take(&self, time: Duration) -> Arrived {
+        let waiting = self.lock();
+        let is_empty = |waiting: &mut Waiting| waiting.commands.is_empty() && waiting.sets.is_empty();
+        let (mut waiting, _) =
+            self.arrived.wait_timeout_while(waiting, time, is_empty).unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes = 0;
+        Arrived { commands: std::mem::take(&mut waiting.commands), sets: std::mem::take(&mut waiting.sets) }
+    }
+
+    /// Takes change sets only, waiting at most `time` for one.
+    pub fn take_changes(&self, time: Duration) -> Vec<Arc<ChangeSet>> {
+        let waiting = self.lock();
+        let (mut waiting, _) = self
+            .arrived
+            .wait_timeout_while(waiting, time, |waiting| waiting.sets.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.sets)
+    }
+}

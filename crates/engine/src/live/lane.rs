@@ -1,0 +1,340 @@
+//! A lane: one thread that keeps the queries of its sessions true.
+//!
+//! Lane 0 is quick: a query whose evaluation takes longer than it may there is moved, with all sockets that hold it, to
+//! one of the slow lanes, so that only those wait. Each turn takes what has arrived, and if something must be told makes
+//! one step on one snapshot ([`super::step`]). Which SQL runs and what it means is not decided here.
+
+use super::frame;
+use super::group::Group;
+use super::inbox::{Arrived, Command, Inbox, Moved, Wanted};
+use super::query::Identity;
+use super::session::{RequestId, Session};
+use super::socket::{Socket, Watch};
+use super::stream::Stream;
+use crate::changes::change::{ChangeSet, Revision};
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::shared::Shared;
+use crate::sqlite::Sqlite;
+use crate::sqlite::schema::Schema;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often groups that nobody holds and sockets that hear nothing are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+pub struct Lane {
+    pub(super) number: usize,
+    pub(super) sqlite: Sqlite,
+    pub(super) limits: Arc<Limits>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) schema: Schema,
+    pub(super) schema_epoch: i64,
+    /// The revision of the last snapshot: every group's state is that of its query there.
+    pub(super) at: Revision,
+    /// Change sets that came early: newer than the snapshot of the step that received them.
+    pub(super) early: Vec<Arc<ChangeSet>>,
+    pub(super) groups: HashMap<Identity, Group>,
+    /// Groups by the lower-case tables they read; those that read everything are under `""`.
+    pub(super) by_table: HashMap<Box<str>, HashSet<Identity>>,
+    pub(super) sockets: HashMap<u64, Socket>,
+    /// Sockets to be looked at although nothing they hold was touched.
+    pub(super) due: HashSet<u64>,
+    /// Sockets with change streams or keys: these hear of every step.
+    pub(super) listening: HashSet<u64>,
+    housekept: Instant,
+}
+
+impl Lane {
+    pub fn new(number: usize, sqlite: Sqlite, shared: Arc<Shared>, inbox: Arc<Inbox>) -> Result<Self> {
+        let schema = Schema::load(&sqlite.own)?;
+        Ok(Self {
+            number,
+            sqlite,
+            limits: Arc::clone(&shared.limits),
+            at: shared.revision(),
+            shared,
+            inbox,
+            schema,
+            schema_epoch: -1,
+            early: Vec::new(),
+            groups: HashMap::new(),
+            by_table: HashMap::new(),
+            sockets: HashMap::new(),
+            due: HashSet::new(),
+            listening: HashSet::new(),
+            housekept: Instant::now(),
+        })
+    }
+
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        loop {
+            let Arrived { commands, sets } =
+                self.inbox.take(if self.due.is_empty() { HOUSEKEEPING } else { Duration::ZERO });
+            for command in commands {
+                if matches!(command, Command::Stop) {
+                    return;
+                }
+                self.obey(command);
+            }
+            self.early.extend(sets);
+            if self.sockets.is_empty() && self.groups.is_empty() {
+                // Nobody listens: the next step will read where it stands from its snapshot.
+                self.early.clear();
+                self.at = self.at.max(self.shared.revision());
+            } else if !self.early.is_empty() || !self.due.is_empty() {
+                self.step();
+            }
+            if self.housekept.elapsed() >= HOUSEKEEPING {
+                self.housekept = Instant::now();
+                self.housekeep();
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Attach { session, told } => {
+                self.sockets.entry(session.number).or_insert_with(|| Socket::new(session, told));
+            }
+            Command::Subscribe { session, id, wanted } => {
+                let is_key = matches!(wanted, Wanted::Key { .. });
+                if let Some(socket) = self.socket_of(&session) {
+                    // Without an id only keys can be watched; the engine has seen to that.
+                    match (id, wanted) {
+                        (id, Wanted::Key { key }) => {
+                            socket.keys.push(Watch { id, key, told: None, is_behind: true });
+                        }
+                        (Some(id), wanted) => socket.waiting.push((id, wanted)),
+                        (None, _) => {}
+                    }
+                    self.due.insert(session.number);
+                    if is_key {
+                        self.listening.insert(session.number);
+                    }
+                } else {
+                    session.command(Command::Subscribe { session: Arc::clone(&session), id, wanted });
+                }
+            }
+            Command::Unsubscribe { session, id, reply } => {
+                if self.socket_of(&session).is_some() {
+                    self.unsubscribe(&session, &id);
+                    session.release_id(&id);
+                    session.push(frame::result(&reply, b"true", None));
+                } else {
+                    session.command(Command::Unsubscribe { session: Arc::clone(&session), id, reply });
+                }
+            }
+            Command::Answered { session, revision } => {
+                if let Some(socket) = self.socket_of(&session) {
+                    socket.owes = socket.owes.max(revision);
+                    self.due.insert(session.number);
+                } else {
+                    session.command(Command::Answered { session: Arc::clone(&session), revision });
+                }
+            }
+            Command::Drained { session } => {
+                self.due.insert(session);
+            }
+            Command::Detach { session } => self.detach(session),
+            Command::Move(moved) => self.receive(*moved),
+            Command::Stop => {}
+        }
+    }
+
+    /// The socket, if it is this lane's; otherwise it was moved and the command must follow it.
+    fn socket_of(&mut self, session: &Arc<Session>) -> Option<&mut Socket> {
+        if session.lane() != self.number {
+            return None;
+        }
+        // A socket that has closed in the meantime is gone for good: a stand-in takes the command and is dropped again.
+        Some(self.sockets.entry(session.number).or_insert_with(|| Socket::new(Arc::clone(session), session.hello())))
+    }
+
+    pub(super) fn unsubscribe(&mut self, session: &Session, id: &RequestId) {
+        let Some(socket) = self.sockets.get_mut(&session.number) else { return };
+        socket.waiting.retain(|(waiting, _)| waiting != id);
+        socket.touched.retain(|(touched, _)| touched != id);
+        socket.streams.remove(id);
+        socket.keys.retain(|watch| watch.id.as_ref() != Some(id));
+        if let Some(identity) = socket.queries.remove(id) {
+            self.leave(&identity, session.number, id);
+        }
+    }
+
+    fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
+        if let Some(group) = self.groups.get_mut(identity) {
+            group.listeners.remove(&(session, id.clone()));
+            if group.listeners.is_empty() {
+                group.left_at = Some(Instant::now());
+                if group.is_stale {
+                    // Too slow for this lane: nobody shall try it again for nobody.
+                    self.drop_group(identity);
+                }
+            }
+        }
+    }
+
+    fn detach(&mut self, session: u64) {
+        let Some(socket) = self.sockets.remove(&session) else { return };
+        self.due.remove(&session);
+        self.listening.remove(&session);
+        for (id, identity) in &socket.queries {
+            self.leave(identity, session, id);
+        }
+        if socket.session.lane() != self.number {
+            socket.session.command(Command::Detach { session });
+        }
+    }
+
+    pub(super) fn add_group(&mut self, identity: Identity, group: Group) {
+        for table in tables(&group) {
+            self.by_table.entry(table).or_default().insert(identity.clone());
+        }
+        self.shared.metrics.live_groups.add(1);
+        self.groups.insert(identity, group);
+    }
+
+    pub(super) fn drop_group(&mut self, identity: &Identity) -> Option<Group> {
+        let group = self.groups.remove(identity)?;
+        for table in tables(&group) {
+            if let Some(groups) = self.by_table.get_mut(&table) {
+                groups.remove(identity);
+                if groups.is_empty() {
+                    self.by_table.remove(&table);
+                }
+            }
+        }
+        self.shared.metrics.live_groups.subtract(1);
+        Some(group)
+    }
+
+    /// Hands a socket with all it holds to another lane. What it holds there begins from what it was last told.
+    pub(super) fn send_to(&mut self, session: u64, lane: usize) {
+        let Some(mut socket) = self.sockets.remove(&session) else { return };
+        self.due.remove(&session);
+        self.listening.remove(&session);
+        let mut queries = Vec::new();
+        for (id, identity) in socket.queries.drain() {
+            let Some(group) = self.groups.get(&identity) else { continue };
+            // The state serves as a start only if the socket has been told all of it.
+            let rows = (group.changed_at <= socket.told).then(|| group.rows.clone());
+            queries.push((id.clone(), Arc::clone(&group.query), rows));
+            self.leave(&identity, session, &id);
+        }
+        let moved = Moved {
+            told: socket.told,
+            queries,
+            waiting: socket.waiting,
+            streams: socket.streams.drain().collect(),
+            keys: socket.keys,
+            owes: socket.owes,
+            session: Arc::clone(&socket.session),
+        };
+        self.shared.metrics.live_moved_to_slow_lane.add(u64::from(lane != 0));
+        socket.session.set_lane(lane);
+        socket.session.command(Command::Move(Box::new(moved)));
+    }
+
+    fn receive(&mut self, moved: Moved) {
+        let number = moved.session.number;
+        let mut socket = Socket::new(Arc::clone(&moved.session), moved.told);
+        // Commands that came by another way while it was on the road have made a stand-in.
+        if let Some(stand_in) = self.sockets.remove(&number) {
+            socket.waiting = stand_in.waiting;
+            socket.keys = stand_in.keys;
+            socket.owes = stand_in.owes;
+        }
+        socket.owes = socket.owes.max(moved.owes);
+        socket.waiting.splice(0..0, moved.waiting);
+        socket.streams =
+            moved.streams.into_iter().map(|(id, stream)| (id, Stream { is_behind: true, ..stream })).collect();
+        socket.keys.extend(moved.keys.into_iter().map(|watch| Watch { is_behind: true, ..watch }));
+        socket.is_dirty = true;
+        for (id, query, rows) in moved.queries {
+            let identity = query.identity.clone();
+            if !self.groups.contains_key(&identity)
+                && let Some(rows) = rows
+            {
+                let mut group = Group::new(query, rows, moved.told);
+                group.is_stale = true;
+                self.add_group(identity.clone(), group);
+            } else if !self.groups.get(&identity).is_some_and(|group| group.reaches_back_to(moved.told)) {
+                moved.session.push(frame::resync(&id, None));
+                let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };
+                socket.waiting.push((id, wanted));
+                continue;
+            }
+            if let Some(group) = self.groups.get_mut(&identity) {
+                group.listeners.insert((number, id.clone()));
+                group.left_at = None;
+            }
+            socket.queries.insert(id, identity);
+        }
+        if !socket.streams.is_empty() || !socket.keys.is_empty() {
+            self.listening.insert(number);
+        }
+        self.sockets.insert(number, socket);
+        self.due.insert(number);
+    }
+
+    fn housekeep(&mut self) {
+        let linger = self.limits.group_linger;
+        let gone: Vec<Identity> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.left_at.is_some_and(|left| left.elapsed() >= linger))
+            .map(|(identity, _)| identity.clone())
+            .collect();
+        for identity in gone {
+            self.drop_group(&identity);
+        }
+        let closed: Vec<u64> =
+            self.sockets.iter().filter(|(_, socket)| socket.session.is_closed()).map(|(number, _)| *number).collect();
+        closed.into_iter().for_each(|session| self.detach(session));
+        let quiet: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| {
+                !socket.is_dirty && !socket.holds_nothing() && socket.last_frame.elapsed() >= self.limits.at_interval
+            })
+            .map(|(session, _)| *session)
+            .collect();
+        for session in quiet {
+            if let Some(socket) = self.sockets.get_mut(&session) {
+                socket.owes = socket.owes.max(self.at);
+                socket.last_frame = Instant::now();
+                self.due.insert(session);
+            }
+        }
+        if self.number != 0 {
+            self.send_quick_ones_home();
+        }
+    }
+
+    /// A socket that holds nothing slow any more goes back among the quick.
+    fn send_quick_ones_home(&mut self) {
+        let quick = self.limits.live_quick_time_max / 2;
+        let is_slow = |identity: &Identity| self.groups.get(identity).is_none_or(|group| group.cost > quick);
+        let home: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| {
+                !socket.is_dirty && socket.waiting.is_empty() && !socket.queries.values().any(is_slow)
+            })
+            .map(|(session, _)| *session)
+            .collect();
+        for session in home {
+            self.send_to(session, 0);
+        }
+    }
+}
+
+/// Under which names a group is found when something changes.
+fn tables(group: &Group) -> Vec<Box<str>> {
+    let reads = &group.query.reads;
+    if reads.is_everything() { vec!["".into()] } else { reads.tables().map(Into::into).collect() }
+}

@@ -1,0 +1,399 @@
+//! What is known of a live query before it runs: the tables and columns it reads, its columns, what its rows' keys are.
+//!
+//! The truth about what is read comes from SQLite's own authorizer, through views, CTEs and sub-queries. The text is
+//! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
+
+use super::rows::KeySource;
+use crate::changes::change::{ChangeSet, Extent, Rows};
+use crate::error::{Error, Result};
+use crate::json;
+use crate::limits::Limits;
+use crate::sqlite::gate::{Mode, Reads};
+use crate::sqlite::schema::{Relation, Schema};
+use crate::sqlite::tokens::{self, Kind, Token};
+use crate::sqlite::{Sqlite, Statement, exclude};
+use crate::storage::execute;
+use crate::value::{Params, Value};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+/// What makes two subscriptions the same query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub u128);
+
+/// A SELECT that can be kept live.
+#[derive(Debug)]
+pub struct Query {
+    pub identity: Identity,
+    /// As the client wrote it, for a new analysis when the schema changes.
+    pub written: String,
+    pub params: Params,
+    /// As it is run: macros expanded, ties of the outermost ORDER BY broken.
+    pub sql: String,
+    /// JSON array of the columns' names.
+    pub columns: Vec<u8>,
+    pub is_ordered: bool,
+    pub key: KeySource,
+    pub reads: Dependencies,
+    /// Names SQL, parameters and schema, for a client that comes back.
+    pub tag: String,
+}
+
+/// What a query reads; a change elsewhere cannot change its result.
+#[derive(Debug, Default)]
+pub struct Dependencies {
+    /// Something that no change set tells of, so every commit counts.
+    everything: bool,
+    /// By lower-case table name: the columns that matter, or all.
+    tables: HashMap<Box<str>, Columns>,
+}
+
+#[derive(Debug)]
+enum Columns {
+    All,
+    These(HashSet<Box<str>>),
+}
+
+impl Dependencies {
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(|table| &**table)
+    }
+
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    /// May this change set have changed the result?
+    pub fn is_touched_by(&self, set: &ChangeSet) -> bool {
+        match &set.extent {
+            Extent::Everything { .. } => true,
+            Extent::Rows(_) if self.everything => true,
+            Extent::Rows(rows) => {
+                rows.opaque.iter().any(|table| self.tables.contains_key(table))
+                    || rows.shapes.iter().enumerate().any(|(index, shape)| {
+                        let table = shape.table.to_ascii_lowercase();
+                        self.tables.get(table.as_str()).is_some_and(|columns| columns.are_touched(rows, index))
+                    })
+            }
+        }
+    }
+}
+
+impl Columns {
+    fn are_touched(&self, rows: &Rows, shape_index: usize) -> bool {
+        let Self::These(columns) = self else { return true };
+        let shape = &rows.shapes[shape_index];
+        let matters: Vec<bool> =
+            shape.columns.iter().map(|column| columns.contains(column.to_ascii_lowercase().as_str())).collect();
+        // A computed column follows from the others: any change of the row may change it.
+        let reads_virtual = matters.iter().zip(&shape.is_virtual).any(|(matters, is_virtual)| *matters && *is_virtual);
+        rows.changes.iter().filter(|change| change.shape == shape_index).any(|change| {
+            match (&change.old, &change.new) {
+                (Some(old), Some(new)) => {
+                    reads_virtual
+                        || matters
+                            .iter()
+                            .zip(old.iter().zip(new))
+                            .any(|(matters, (old, new))| *matters && !old.same(new))
+                }
+                _ => true,
+            }
+        })
+    }
+}
+
+/// The identity of a query text with its parameters, as one reader sees it.
+pub fn identity(sql: &str, params: &Params) -> Identity {
+    let mut hasher = SipHasher13::new();
+    write_text(&mut hasher, sql);
+    write_params(&mut hasher, params);
+    Identity(hasher.finish128().as_u128())
+}
+
+fn write_text(hasher: &mut SipHasher13, text: &str) {
+    hasher.write_u64(text.len() as u64);
+    hasher.write(text.as_bytes());
+}
+
+fn write_params(hasher: &mut SipHasher13, params: &Params) {
+    match params {
+        Params::None => hasher.write_u8(0),
+        Params::Positional(values) => {
+            hasher.write_u8(1);
+            values.iter().for_each(|value| super::rows::hash_value(hasher, value.as_ref()));
+        }
+        Params::Named(values) => {
+            hasher.write_u8(2);
+            for (name, value) in values {
+                write_text(hasher, name);
+                super::rows::hash_value(hasher, value.as_ref());
+            }
+        }
+    }
+}
+
+/// Compiles and analyses a query on a lane's connection.
+///
+/// # Errors
+/// The caller's mistakes in SQLite's words; `unsupported` for what cannot be live.
+pub fn analyse(
+    sqlite: &mut Sqlite,
+    schema: &Schema,
+    schema_epoch: i64,
+    sql: &str,
+    params: &Params,
+    limits: &Limits,
+) -> Result<Query> {
+    if sql.len() > limits.sql_bytes_max {
+        return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
+    }
+    let expanded = exclude::expand(&sqlite.own, sql)?;
+    let parts = execute::split(&expanded)?;
+    let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
+    let (mut statement, reads) = prepare(sqlite, one)?;
+    let text: Vec<Token<'_>> = tokens::tokens(one).collect();
+    refuse_clock(&text, &reads, params)?;
+    let columns: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
+    let ties_broken = break_ties(one, columns.len());
+    let is_ordered = ties_broken.is_some();
+    let run = ties_broken.unwrap_or_else(|| one.to_owned());
+    if is_ordered {
+        // The tie-breakers are ours; if SQLite does not take them the query is run as it was written.
+        statement = prepare(sqlite, &run)?.0;
+    }
+    statement.bind(params)?;
+    let reads = dependencies(&reads, schema, &text)?;
+    let identity = identity(sql, params);
+    let mut tag = SipHasher13::new();
+    tag.write_u128(identity.0);
+    tag.write_i64(schema_epoch);
+    Ok(Query {
+        identity,
+        written: sql.to_owned(),
+        params: params.clone(),
+        key: key_source(&statement, schema, &text),
+        sql: run,
+        columns: names(&columns),
+        is_ordered,
+        reads,
+        tag: format!("{:032x}", tag.finish128().as_u128()),
+    })
+}
+
+fn prepare(sqlite: &mut Sqlite, sql: &str) -> Result<(Statement, Reads)> {
+    sqlite.take_reads();
+    let statement = sqlite.prepare(sql, Mode::Live)?.ok_or_else(|| Error::invalid(execute::EMPTY_SQL))?;
+    let reads = sqlite.take_reads();
+    let is_pragma = tokens::tokens(sql).next().is_some_and(|first| first.is("pragma"));
+    if !statement.is_readonly() || statement.is_explain() || statement.column_count() == 0 || is_pragma {
+        return Err(Error::invalid("Only a SELECT can be live."));
+    }
+    Ok((statement, reads))
+}
+
+/// Appends every result column to the outermost ORDER BY, so that rows which tie still have one order, whatever the
+/// plan: only rows equal in all columns remain, and those are alike. `None` without an ORDER BY.
+fn break_ties(sql: &str, columns: usize) -> Option<String> {
+    let end = tokens::order_by_end(sql)?;
+    let mut broken = sql[..end].to_owned();
+    for column in 1..=columns {
+        broken.push_str(&format!(", {column} COLLATE BINARY"));
+    }
+    broken.push_str(&sql[end..]);
+    Some(broken)
+}
+
+fn names(columns: &[String]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (index, column) in columns.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        json::write_str(&mut out, column);
+    }
+    out.push(b']');
+    out
+}
+
+const VOLATILE: [&str; 9] = [
+    "random",
+    "randomblob",
+    "changes",
+    "total_changes",
+    "last_insert_rowid",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "sqlite_offset",
+];
+
+const DATES: [&str; 7] = ["date", "time", "datetime", "julianday", "strftime", "unixepoch", "timediff"];
+
+/// What needs no change of data to give another result can never be told of. What this text check misses, the clock of
+/// the lane's connections notices when the query runs.
+fn refuse_clock(text: &[Token<'_>], reads: &Reads, params: &Params) -> Result<()> {
+    if let Some(volatile) = VOLATILE.iter().find(|name| reads.functions.contains(**name)) {
+        return Err(Error::unsupported(format!(
+            "{volatile} gives another answer at every call, so the query cannot be live. Bind its value instead."
+        )));
+    }
+    if !DATES.iter().any(|name| reads.functions.contains(*name)) {
+        return Ok(());
+    }
+    let says_now = |text: &[u8]| text.trim_ascii().eq_ignore_ascii_case(b"now");
+    let in_text =
+        text.iter().any(|token| token.kind == Kind::Text && says_now(token.text.trim_matches('\'').as_bytes()));
+    let is_now = |value: &Value| matches!(value, Value::Text(bytes) if says_now(bytes));
+    let in_params = match params {
+        Params::None => false,
+        Params::Positional(values) => values.iter().any(is_now),
+        Params::Named(values) => values.iter().any(|(_, value)| is_now(value)),
+    };
+    let without_arguments = text.windows(3).any(|three| {
+        DATES.iter().any(|name| three[0].is(name)) && three[1].is_punctuation(b'(') && three[2].is_punctuation(b')')
+    });
+    if in_text || in_params || without_arguments { Err(looks_at_clock()) } else { Ok(()) }
+}
+
+pub fn looks_at_clock() -> Error {
+    Error::unsupported(
+        "The query looks at the clock ('now'), so its result changes without any write and cannot be live. \
+         Bind the time as a parameter and subscribe again when it should move on.",
+    )
+}
+
+fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<Dependencies> {
+    let by_columns = is_free_of_scan_order(reads, text);
+    let mut found = Dependencies::default();
+    for (table, columns) in &reads.tables {
+        match schema.get(table) {
+            Some(Relation::Table(_)) if table.starts_with("sqlite_") || table.starts_with("_tide") => {
+                found.everything = true;
+            }
+            Some(Relation::Table(_)) => {
+                let columns = if by_columns {
+                    Columns::These(columns.iter().map(|column| column.as_str().into()).collect())
+                } else {
+                    Columns::All
+                };
+                found.tables.insert(table.as_str().into(), columns);
+            }
+            Some(Relation::View) => {}
+            Some(Relation::Virtual(module)) if ["fts5", "rtree", "rtree_i32"].contains(&&**module) => {
+                found.tables.insert(table.as_str().into(), Columns::All);
+                // An external-content index shows its content table's columns.
+                found.everything = true;
+            }
+            Some(Relation::Shadow(owner)) => {
+                found.tables.insert(owner.clone(), Columns::All);
+            }
+            Some(Relation::Virtual(module)) => {
+                return Err(Error::unsupported(format!("A virtual table of the kind {module} cannot be live.")));
+            }
+            None if ["json_each", "json_tree"].contains(&table.as_str()) => {}
+            None if table == "sqlite_master" || table == "sqlite_schema" => found.everything = true,
+            None => return Err(Error::unsupported(format!("{table} cannot be live: its changes cannot be seen."))),
+        }
+    }
+    Ok(found)
+}
+
+/// Functions of their arguments alone: whatever the order of rows, the result is the same.
+const PLAIN_FUNCTIONS: [&str; 33] = [
+    "abs",
+    "ceil",
+    "char",
+    "coalesce",
+    "concat",
+    "date",
+    "datetime",
+    "floor",
+    "format",
+    "glob",
+    "hex",
+    "iif",
+    "ifnull",
+    "instr",
+    "json",
+    "json_extract",
+    "julianday",
+    "length",
+    "like",
+    "lower",
+    "ltrim",
+    "nullif",
+    "printf",
+    "replace",
+    "round",
+    "rtrim",
+    "strftime",
+    "substr",
+    "substring",
+    "trim",
+    "typeof",
+    "unixepoch",
+    "upper",
+];
+
+/// Is the result, as a bag, the same whatever order SQLite scans the tables in? Then a change of a column that the
+/// query does not name cannot change it. Otherwise an unnamed column may: through an index that is scanned instead of
+/// the table, it decides which rows a LIMIT keeps, what a bare column shows, in which order floats are summed.
+fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
+    let mut selects_in_lists = 0;
+    let mut selects = 0;
+    let mut has_limit = false;
+    let mut has_order = false;
+    for (index, token) in text.iter().enumerate() {
+        if ["group", "distinct", "over", "union", "except", "intersect", "values", "offset"].iter().any(|w| token.is(w))
+        {
+            return false;
+        }
+        has_limit |= token.is("limit");
+        has_order |= token.is("order");
+        if token.is("select") {
+            selects += 1;
+            let before = index.checked_sub(2).map(|at| (&text[at], &text[at + 1]));
+            if before.is_some_and(|(word, open)| open.is_punctuation(b'(') && (word.is("in") || word.is("exists"))) {
+                selects_in_lists += 1;
+            }
+        }
+    }
+    // With ties broken, ORDER BY … LIMIT depends on the named columns alone.
+    let limit_is_safe = !has_limit || has_order && selects == 1;
+    !reads.through_view
+        && selects == selects_in_lists + 1
+        && limit_is_safe
+        && reads.functions.iter().all(|function| PLAIN_FUNCTIONS.contains(&function.as_str()))
+}
+
+/// Which columns make a row's key: primary keys that are in the result, the named columns of a GROUP BY result, or else
+/// the whole row. Whatever is chosen, keys are made unique, so this decides how small deltas are, not whether they are
+/// right.
+fn key_source(statement: &Statement, schema: &Schema, text: &[Token<'_>]) -> KeySource {
+    let origins: Vec<Option<(String, String)>> =
+        (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
+    let shows = |table: &str, column: &str| {
+        origins.iter().flatten().any(|(t, c)| t.eq_ignore_ascii_case(table) && c.eq_ignore_ascii_case(column))
+    };
+    let is_key_part = |(table, column): &(String, String)| {
+        let Some(Relation::Table(known)) = schema.get(table) else { return false };
+        let parts: Vec<&str> = known.key.iter().map(|&index| &*known.columns[index].name).collect();
+        parts.iter().any(|part| part.eq_ignore_ascii_case(column)) && parts.iter().all(|part| shows(table, part))
+    };
+    let keys: Vec<usize> =
+        (0..origins.len()).filter(|&index| origins[index].as_ref().is_some_and(is_key_part)).collect();
+    if !keys.is_empty() {
+        return KeySource::Columns(keys);
+    }
+    let plain: Vec<usize> = (0..origins.len()).filter(|&index| origins[index].is_some()).collect();
+    let is_grouped = text.iter().any(|token| token.is("group"));
+    if is_grouped && !plain.is_empty() && plain.len() < origins.len() {
+        return KeySource::Columns(plain);
+    }
+    KeySource::Row
+}
+
+/// Queries are shared by everyone who asks the same.
+pub type SharedQuery = Arc<Query>;

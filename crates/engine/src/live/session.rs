@@ -1,0 +1,306 @@
+//! One client: its subscriptions by the ids it chose, and the outbox from which a face writes to its socket.
+//!
+//! A session is not a socket. The face pulls batches of frames, writes each batch at once, and says when it is written;
+//! only then do its bytes stop counting, and live queries may put further frames in.
+
+use super::frame::{Frame, Kind};
+use super::inbox::Command;
+use crate::changes::change::Revision;
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// The client's own name for a request: JSON text of a string or an integer, echoed as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub const BYTES_MAX: usize = 256;
+
+    /// # Errors
+    /// `invalid` unless it is a JSON string or integer of moderate length.
+    pub fn parse(json: &str) -> Result<Self> {
+        let is_integer = !json.is_empty() && json.strip_prefix('-').unwrap_or(json).bytes().all(|b| b.is_ascii_digit());
+        if json.len() > Self::BYTES_MAX || !(json.starts_with('"') || is_integer) {
+            return Err(Error::invalid("An \"id\" is a string or an integer of at most 256 characters."));
+        }
+        Ok(Self(json.into()))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who serves a subscription, so that it can be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A lane: a query, a change stream or a key.
+    Lane,
+    Topic(Box<str>),
+}
+
+/// Why the server ends a session. The faces have the close code for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    TooSlow,
+    Restarting,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    frames: VecDeque<Frame>,
+    /// Bytes queued or being written.
+    bytes: usize,
+    ended: Option<Ended>,
+}
+
+/// What the face writes next, as one piece.
+#[derive(Debug)]
+pub struct Batch {
+    pub frames: Vec<Frame>,
+    bytes: usize,
+    live: usize,
+}
+
+pub struct Session {
+    pub number: u64,
+    shared: Arc<Shared>,
+    outbox: Mutex<Outbox>,
+    filled: Notify,
+    /// Frames of live queries that are queued or being written.
+    live_in_flight: AtomicUsize,
+    /// The lane has something to send once there is room.
+    wants_room: AtomicBool,
+    /// Topics (and ids) for which this session is behind.
+    topics_behind: Mutex<Vec<(Box<str>, Option<RequestId>)>>,
+    /// The lane that serves its queries; it may be moved to another.
+    lane: AtomicUsize,
+    closed: AtomicBool,
+    /// The revision it was told when it opened.
+    hello: Revision,
+    subscriptions: Mutex<HashMap<RequestId, Holder>>,
+    /// Subscriptions without an id: keys and topics only.
+    nameless: Mutex<Vec<Holder>>,
+}
+
+impl Session {
+    pub fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        shared.metrics.sessions.add(1);
+        Arc::new(Self {
+            number: shared.next_session(),
+            shared: Arc::clone(shared),
+            outbox: Mutex::default(),
+            filled: Notify::new(),
+            live_in_flight: AtomicUsize::new(0),
+            wants_room: AtomicBool::new(false),
+            topics_behind: Mutex::default(),
+            lane: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            hello: shared.revision(),
+            subscriptions: Mutex::default(),
+            nameless: Mutex::default(),
+        })
+    }
+
+    fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame. A client that does not read is ended when too much waits for it.
+    pub fn push(&self, frame: Frame) {
+        let mut outbox = self.outbox();
+        if outbox.ended.is_some() {
+            return;
+        }
+        if outbox.bytes + frame.text.len() > self.shared.limits.outbox_bytes_max {
+            outbox.ended = Some(Ended::TooSlow);
+            outbox.frames.clear();
+            self.shared.metrics.sessions_too_slow.add(1);
+        } else {
+            outbox.bytes += frame.text.len();
+            if is_live(&frame) {
+                self.live_in_flight.fetch_add(1, Ordering::AcqRel);
+            }
+            outbox.frames.push_back(frame);
+        }
+        drop(outbox);
+        self.filled.notify_one();
+    }
+
+    /// Queues a topic's message, unless so much waits already that it had better be caught up later.
+    pub fn push_message(&self, frame: Frame, topic: &str, id: Option<&RequestId>) -> bool {
+        let is_full = self.outbox().bytes > self.shared.limits.outbox_messages_bytes_max;
+        if is_full {
+            let mut behind = self.topics_behind.lock().unwrap_or_else(PoisonError::into_inner);
+            behind.push((topic.into(), id.cloned()));
+            return false;
+        }
+        self.shared.metrics.messages_delivered.add(1);
+        self.push(frame);
+        true
+    }
+
+    /// Ends the session: what is queued is dropped, the face closes the socket.
+    pub fn end(&self, why: Ended) {
+        let mut outbox = self.outbox();
+        outbox.ended.get_or_insert(why);
+        drop(outbox);
+        self.filled.notify_one();
+    }
+
+    /// Waits for frames; an error when the session has been ended by the server.
+    pub async fn next_batch(&self) -> std::result::Result<Batch, Ended> {
+        loop {
+            if let Some(batch) = self.try_batch()? {
+                return Ok(batch);
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    fn try_batch(&self) -> std::result::Result<Option<Batch>, Ended> {
+        let mut outbox = self.outbox();
+        if outbox.frames.is_empty() {
+            return outbox.ended.map_or(Ok(None), Err);
+        }
+        let frames: Vec<Frame> = outbox.frames.drain(..).collect();
+        let bytes = frames.iter().map(|frame| frame.text.len()).sum();
+        let live = frames.iter().filter(|frame| is_live(frame)).count();
+        Ok(Some(Batch { frames, bytes, live }))
+    }
+
+    /// The batch has been handed to the system: there is room for more. Gives the topics to be caught up now.
+    pub fn written(&self, batch: &Batch) -> Vec<(Box<str>, Option<RequestId>)> {
+        self.outbox().bytes -= batch.bytes;
+        self.live_in_flight.fetch_sub(batch.live, Ordering::AcqRel);
+        if self.has_room() && self.wants_room.swap(false, Ordering::AcqRel) {
+            self.command(Command::Drained { session: self.number });
+        }
+        std::mem::take(&mut *self.topics_behind.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// May a lane send another frame?
+    pub fn has_room(&self) -> bool {
+        self.live_in_flight.load(Ordering::Acquire) < self.shared.limits.live_frames_in_flight_max
+    }
+
+    /// Asks to be told when there is room. False if there is some by now, and nobody will tell.
+    pub fn ask_for_room(&self) -> bool {
+        self.wants_room.store(true, Ordering::Release);
+        !(self.has_room() && self.wants_room.swap(false, Ordering::AcqRel))
+    }
+
+    /// The revision of its `hello`: where its queries stand before the first frame.
+    pub fn hello(&self) -> Revision {
+        self.hello
+    }
+
+    /// Has the server given it up?
+    pub fn is_ended(&self) -> bool {
+        self.outbox().ended.is_some()
+    }
+
+    /// Has the face closed it?
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub fn lane(&self) -> usize {
+        self.lane.load(Ordering::Acquire)
+    }
+
+    pub fn set_lane(&self, lane: usize) {
+        self.lane.store(lane, Ordering::Release);
+    }
+
+    /// Sends a command to the lane that serves this session.
+    pub fn command(&self, command: Command) {
+        if let Some(lane) = self.shared.lane(self.lane()) {
+            lane.push(command);
+        }
+    }
+
+    /// Takes an id for a new subscription.
+    ///
+    /// # Errors
+    /// `conflict` if it is in use, `too_many` past the limit.
+    pub fn take_id(&self, id: &RequestId, holder: Holder) -> Result<()> {
+        let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        if subscriptions.contains_key(id) {
+            return Err(Error::conflict(format!("The id {id} is in use on this socket; unsubscribe it first.")));
+        }
+        if subscriptions.len() >= self.shared.limits.subscriptions_per_session_max {
+            return Err(too_many(&self.shared));
+        }
+        subscriptions.insert(id.clone(), holder);
+        self.shared.metrics.subscriptions.add(1);
+        Ok(())
+    }
+
+    /// The same for a subscription without an id.
+    pub fn take_nameless(&self, holder: Holder) -> Result<()> {
+        let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+        if nameless.len() >= self.shared.limits.subscriptions_per_session_max {
+            return Err(too_many(&self.shared));
+        }
+        nameless.push(holder);
+        self.shared.metrics.subscriptions.add(1);
+        Ok(())
+    }
+
+    pub fn has_subscriptions(&self) -> bool {
+        !self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    pub fn holder(&self, id: &RequestId) -> Option<Holder> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Lets go of an id: the subscription has ended.
+    pub fn release_id(&self, id: &RequestId) {
+        if self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).remove(id).is_some() {
+            self.shared.metrics.subscriptions.subtract(1);
+        }
+    }
+
+    /// Ends everything this client holds. Called once, by the face, when its socket has closed.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.command(Command::Detach { session: self.number });
+        let named = std::mem::take(&mut *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner));
+        let nameless = std::mem::take(&mut *self.nameless.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.metrics.subscriptions.subtract((named.len() + nameless.len()) as u64);
+        self.shared.metrics.sessions.subtract(1);
+        for (id, holder) in named {
+            if let Holder::Topic(topic) = holder {
+                self.shared.topics.unsubscribe(&topic, self.number, Some(&id));
+            }
+        }
+        for holder in nameless {
+            if let Holder::Topic(topic) = holder {
+                self.shared.topics.unsubscribe(&topic, self.number, None);
+            }
+        }
+        self.outbox().ended.get_or_insert(Ended::Restarting);
+    }
+}
+
+/// Frames that count as in flight: a socket that has two of them unread gets its next changes merged.
+fn is_live(frame: &Frame) -> bool {
+    matches!(frame.kind, Kind::Delta | Kind::Rows | Kind::Changes)
+}
+
+fn too_many(shared: &Shared) -> Error {
+    Error::too_many(format!("A socket may have {} subscriptions.", shared.limits.subscriptions_per_session_max))
+}

@@ -1,0 +1,65 @@
+//! What a lane knows of one session: what it holds, and the revision at which its queries stand. Pure state.
+
+use super::inbox::Wanted;
+use super::query::Identity;
+use super::session::{RequestId, Session};
+use super::stream::Stream;
+use crate::changes::change::Revision;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A key that is being watched.
+#[derive(Debug)]
+pub struct Watch {
+    pub id: Option<RequestId>,
+    pub key: String,
+    /// The revision last told, and whether there was a value.
+    pub told: Option<(Revision, bool)>,
+    /// A change was not told because the socket had no room: the value is read when it has.
+    pub is_behind: bool,
+}
+
+pub struct Socket {
+    pub session: Arc<Session>,
+    /// The `to`, `at` or `hello` revision last sent.
+    pub told: Revision,
+    pub last_frame: Instant,
+    pub queries: HashMap<RequestId, Identity>,
+    pub streams: HashMap<RequestId, Stream>,
+    pub keys: Vec<Watch>,
+    /// A step's changes were not sent for want of room: all its queries must be looked at when there is some.
+    pub is_dirty: bool,
+    /// An answer was given at this revision; the socket must be told that its queries have reached it.
+    pub owes: Revision,
+    /// Queries changed by the step under way.
+    pub touched: Vec<(RequestId, Identity)>,
+    /// Subscriptions whose first rows are to be sent in the step under way.
+    pub waiting: Vec<(RequestId, Wanted)>,
+}
+
+impl Socket {
+    pub fn new(session: Arc<Session>, told: Revision) -> Self {
+        Self {
+            session,
+            told,
+            last_frame: Instant::now(),
+            queries: HashMap::new(),
+            streams: HashMap::new(),
+            keys: Vec::new(),
+            is_dirty: false,
+            owes: 0,
+            touched: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    pub fn holds_nothing(&self) -> bool {
+        self.queries.is_empty() && self.streams.is_empty() && self.keys.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Is there room for a frame? If not the lane is told when there is.
+    pub fn has_room(&self) -> bool {
+        self.session.has_room() || !self.session.ask_for_room()
+    }
+}

@@ -1,0 +1,40 @@
+//! Counters of what the engine does. Plain atomics; the server writes them out for Prometheus.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+    pub fn subtract(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub reads: Counter,
+    pub reads_moved: Counter,
+    pub writes: Counter,
+    pub groups: Counter,
+    pub sessions: Counter,
+    pub subscriptions: Counter,
+    pub live_groups: Counter,
+    pub live_evaluations: Counter,
+    pub live_steps: Counter,
+    pub live_deltas: Counter,
+    pub live_frames: Counter,
+    pub live_merged: Counter,
+    pub live_resyncs: Counter,
+    pub live_moved_to_slow_lane: Counter,
+    pub messages_published: Counter,
+    pub messages_delivered: Counter,
+    pub outbox_bytes: Counter,
+    pub sessions_too_slow: Counter,
+}

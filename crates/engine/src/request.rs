@@ -1,0 +1,61 @@
+//! What a face asks of the engine, and what it gets.
+
+use crate::changes::change::Revision;
+use crate::value::Params;
+use bytes::Bytes;
+
+/// One statement, or several separated by semicolons (whose last result counts), with its parameters.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    pub sql: String,
+    pub params: Params,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `[{column: value, …}, …]`; of two columns with one name the last counts.
+    Objects,
+    /// `{"columns": […], "rows": [[…], …], "meta": {…}}`.
+    Raw,
+}
+
+/// A request for SQL to be run, all of it in one transaction.
+#[derive(Clone, Debug)]
+pub struct SqlRequest {
+    pub statements: Vec<Sql>,
+    /// The answer is an array with a result per statement, and an error names the statement.
+    pub is_transaction: bool,
+    pub format: Format,
+    pub idempotency: Option<Idempotency>,
+}
+
+impl SqlRequest {
+    pub fn query(sql: impl Into<String>, params: Params) -> Self {
+        let statements = vec![Sql { sql: sql.into(), params }];
+        Self { statements, is_transaction: false, format: Format::Objects, idempotency: None }
+    }
+}
+
+/// A client's own name for a write, so that it may send it again: the first answer is kept and repeated.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// At most [`Idempotency::KEY_BYTES_MAX`] bytes; the face prefixes what separates callers.
+    pub key: String,
+    /// A hash of the request: the same key with another request is a mistake.
+    pub fingerprint: Vec<u8>,
+}
+
+impl Idempotency {
+    pub const KEY_BYTES_MAX: usize = 255;
+}
+
+/// A finished request: the JSON of `result`, and its revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub body: Bytes,
+    /// A write's own revision; for a read, one that is surely included.
+    pub revision: Revision,
+    /// The answer is that of an earlier request with the same idempotency key.
+    pub is_repeated: bool,
+}

@@ -1,0 +1,75 @@
+//! What the engine's threads share: the revision everyone may see, the lanes to tell, the topics.
+
+use crate::changes::change::{ChangeSet, Revision};
+use crate::limits::Limits;
+use crate::live::inbox::Inbox;
+use crate::metrics::Metrics;
+use crate::topics::Topics;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+pub struct Shared {
+    /// Names this line of revisions; see [`crate::storage::vouch`].
+    pub history: String,
+    pub limits: Arc<Limits>,
+    pub topics: Topics,
+    pub metrics: Metrics,
+    /// The last revision that is durable. Set before anybody is told of it.
+    revision: AtomicI64,
+    /// The same, for those who wait.
+    told: watch::Sender<Revision>,
+    lanes: Mutex<Vec<Arc<Inbox>>>,
+    next_session: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(history: String, limits: Arc<Limits>, revision: Revision) -> Arc<Self> {
+        Arc::new(Self {
+            history,
+            topics: Topics::new(Arc::clone(&limits)),
+            limits,
+            metrics: Metrics::default(),
+            revision: AtomicI64::new(revision),
+            told: watch::Sender::new(revision),
+            lanes: Mutex::default(),
+            next_session: AtomicU64::new(1),
+        })
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub fn watch_revision(&self) -> watch::Receiver<Revision> {
+        self.told.subscribe()
+    }
+
+    pub fn next_session(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn set_lanes(&self, lanes: Vec<Arc<Inbox>>) {
+        *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
+    }
+
+    pub fn lane(&self, index: usize) -> Option<Arc<Inbox>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
+    }
+
+    pub fn lanes(&self) -> Vec<Arc<Inbox>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Called by the writer after COMMIT has returned, once per group, in order.
+    pub fn announce(&self, sets: Vec<ChangeSet>) {
+        let Some(last) = sets.last() else { return };
+        let revision = last.revision;
+        let sets: Vec<Arc<ChangeSet>> = sets.into_iter().map(Arc::new).collect();
+        self.revision.store(revision, Ordering::Release);
+        for lane in &*self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
+            lane.push_changes(&sets);
+        }
+        self.told.send_replace(revision);
+    }
+}

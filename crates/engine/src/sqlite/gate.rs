@@ -1,0 +1,195 @@
+//! The authorizer: what a caller's SQL may do at all, and what it reads.
+//!
+//! SQLite calls it for every table, column, function and action while it compiles a statement, through views, CTEs,
+//! triggers and sub-queries. Whatever is not known here is refused. Our own statements run with the gate open.
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// Our own statements.
+    Open = 0,
+    /// A caller's statement.
+    Caller = 1,
+    /// A caller's statement that is to stay live; what it reads is written down.
+    Live = 2,
+}
+
+/// What a statement reads: names in lower case. A table with no columns is read for its rows' existence only.
+#[derive(Clone, Debug, Default)]
+pub struct Reads {
+    pub tables: BTreeMap<String, BTreeSet<String>>,
+    pub functions: BTreeSet<String>,
+    /// Something was read by a view or a trigger rather than by the statement's own text.
+    pub through_view: bool,
+}
+
+/// One connection's gate, shared with its authorizer callback.
+#[derive(Debug, Default)]
+pub struct Gate {
+    mode: AtomicU8,
+    reads: Mutex<Reads>,
+    refusal: Mutex<Option<String>>,
+}
+
+impl Gate {
+    /// Sets the mode and gives the one before, to be set again.
+    pub fn swap(&self, mode: Mode) -> Mode {
+        match self.mode.swap(mode as u8, Ordering::Relaxed) {
+            0 => Mode::Open,
+            1 => Mode::Caller,
+            _ => Mode::Live,
+        }
+    }
+
+    pub fn take_reads(&self) -> Reads {
+        std::mem::take(&mut self.reads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the last statement was refused, in words for its author.
+    pub fn take_refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn callback(self: Arc<Self>) -> impl for<'r> FnMut(AuthContext<'r>) -> Authorization + Send + 'static {
+        move |context| {
+            let mode = self.mode.load(Ordering::Relaxed);
+            if mode == Mode::Open as u8 {
+                return Authorization::Allow;
+            }
+            if mode == Mode::Live as u8 {
+                self.note(&context);
+            }
+            match refusal(&context.action) {
+                None => Authorization::Allow,
+                Some(reason) => {
+                    *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                    Authorization::Deny
+                }
+            }
+        }
+    }
+
+    fn note(&self, context: &AuthContext<'_>) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        match context.action {
+            AuthAction::Read { table_name, column_name } => {
+                let columns = reads.tables.entry(table_name.to_ascii_lowercase()).or_default();
+                if !column_name.is_empty() {
+                    columns.insert(column_name.to_ascii_lowercase());
+                }
+                reads.through_view |= context.accessor.is_some();
+            }
+            AuthAction::Function { function_name } => {
+                reads.functions.insert(function_name.to_ascii_lowercase());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Names that belong to the engine: SQL may read them, never change them.
+pub fn is_system(table: &str) -> bool {
+    table.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("_tide"))
+}
+
+fn refusal(action: &AuthAction<'_>) -> Option<String> {
+    use AuthAction as A;
+    let kept = |table: &str| {
+        is_system(table).then(|| {
+            format!(
+                "{table} is kept by Tidebase: it can be read, not changed. Names that begin with _tide are reserved."
+            )
+        })
+    };
+    match *action {
+        A::Select | A::Read { .. } | A::Recursive => None,
+        A::Function { function_name } => ["load_extension", "fts3_tokenizer"]
+            .iter()
+            .any(|name| function_name.eq_ignore_ascii_case(name))
+            .then(|| format!("The function {function_name} is not available.")),
+        A::Insert { table_name } | A::Delete { table_name } | A::Update { table_name, .. } => kept(table_name),
+        A::CreateTable { table_name } | A::DropTable { table_name } | A::AlterTable { table_name, .. } => {
+            kept(table_name)
+        }
+        A::CreateIndex { table_name, .. } | A::DropIndex { table_name, .. } => kept(table_name),
+        A::CreateTrigger { table_name, trigger_name } | A::DropTrigger { table_name, trigger_name } => {
+            kept(table_name).or_else(|| kept(trigger_name))
+        }
+        A::CreateView { view_name } | A::DropView { view_name } => kept(view_name),
+        A::Analyze { .. } | A::Reindex { .. } => None,
+        A::CreateVtable { table_name, module_name } | A::DropVtable { table_name, module_name } => kept(table_name)
+            .or_else(|| {
+                (!["fts3", "fts4", "fts5", "rtree", "rtree_i32"].iter().any(|m| module_name.eq_ignore_ascii_case(m)))
+                    .then(|| format!("Virtual tables of the kind {module_name} are not available; fts5 and rtree are."))
+            }),
+        A::Pragma { pragma_name, pragma_value } => pragma_refusal(pragma_name, pragma_value),
+        A::Transaction { .. } | A::Savepoint { .. } => Some(
+            "BEGIN, COMMIT, ROLLBACK and SAVEPOINT are not for requests: send several statements in one request, \
+             or a \"transaction\", and they are one transaction."
+                .into(),
+        ),
+        A::Attach { .. } | A::Detach { .. } => Some("ATTACH and DETACH are not available.".into()),
+        A::CreateTempTable { .. }
+        | A::CreateTempIndex { .. }
+        | A::CreateTempTrigger { .. }
+        | A::CreateTempView { .. }
+        | A::DropTempTable { .. }
+        | A::DropTempIndex { .. }
+        | A::DropTempTrigger { .. }
+        | A::DropTempView { .. } => {
+            Some("Temporary objects are not available: connections are shared between requests.".into())
+        }
+        _ => Some("That statement is not available.".into()),
+    }
+}
+
+/// PRAGMAs that only tell something.
+const TELLING: [&str; 27] = [
+    "application_id",
+    "collation_list",
+    "compile_options",
+    "data_version",
+    "database_list",
+    "encoding",
+    "foreign_key_check",
+    "foreign_key_list",
+    "foreign_keys",
+    "freelist_count",
+    "function_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "journal_mode",
+    "module_list",
+    "page_count",
+    "page_size",
+    "pragma_list",
+    "quick_check",
+    "schema_version",
+    "synchronous",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+    "user_version",
+];
+
+fn pragma_refusal(name: &str, value: Option<&str>) -> Option<String> {
+    let is = |known: &&str| name.eq_ignore_ascii_case(known);
+    // A value is an argument for these, a setting for the others.
+    let takes_argument = name.ends_with("_check") || name.ends_with("info") || name.ends_with("_list");
+    let settable = ["user_version", "application_id", "defer_foreign_keys"].iter().any(is);
+    let alone = ["optimize", "incremental_vacuum"].iter().any(is);
+    if settable || alone || TELLING.iter().any(is) && (value.is_none() || takes_argument) {
+        None
+    } else if TELLING.iter().any(is) {
+        Some(format!("PRAGMA {name} can be read here, not set."))
+    } else {
+        Some(format!("PRAGMA {name} is not available."))
+    }
+}

@@ -1,0 +1,138 @@
+//! One SQLite connection as the engine uses it: opened with our settings, its SQL gated and timed, its callers'
+//! statements cached apart from our own.
+
+pub mod budget;
+pub mod clock;
+pub mod exclude;
+pub mod gate;
+pub mod open;
+pub mod preupdate;
+pub mod schema;
+mod statement;
+pub mod tokens;
+
+pub use statement::Statement;
+
+use crate::error::{Code, Error, Result};
+use budget::{Budget, Cancel};
+use gate::{Gate, Mode};
+use rusqlite::{Connection, ffi};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Statements kept per connection; the whole cache is dropped when it is full, which a healthy application never sees.
+const CACHED_STATEMENTS_MAX: usize = 256;
+
+/// The statements are dropped before the connection: fields drop in the order they stand here.
+#[derive(Debug)]
+pub struct Sqlite {
+    cache: HashMap<Box<str>, Statement>,
+    gate: Arc<Gate>,
+    budget: Arc<Budget>,
+    /// For our own statements: rusqlite's interface and its cache.
+    pub own: Connection,
+}
+
+impl Sqlite {
+    fn new(mut connection: Connection) -> Result<Self> {
+        let gate = Arc::new(Gate::default());
+        let budget = Arc::new(Budget::default());
+        connection.authorizer(Some(Arc::clone(&gate).callback()))?;
+        connection.progress_handler(budget::STEPS, Some(Arc::clone(&budget).callback()))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self { cache: HashMap::new(), gate, budget, own: connection })
+    }
+
+    /// Takes a caller's statement from the cache or compiles it. Give it back with [`Sqlite::keep`].
+    /// `None` if the text is blank.
+    pub fn prepare(&mut self, sql: &str, mode: Mode) -> Result<Option<Statement>> {
+        if mode == Mode::Caller
+            && let Some(statement) = self.cache.remove(sql)
+        {
+            return Ok(Some(statement));
+        }
+        let before = self.gate.swap(mode);
+        // SAFETY: statements live in `cache` or in a caller of this module, who must `keep` or drop them while the
+        // connection is open; both are fields or locals shorter-lived than `own`.
+        let prepared = unsafe { Statement::prepare(self.own.handle(), sql, &self.gate) };
+        self.gate.swap(before);
+        prepared
+    }
+
+    pub fn has_cached(&self, sql: &str) -> bool {
+        self.cache.contains_key(sql)
+    }
+
+    pub fn keep(&mut self, sql: &str, mut statement: Statement) {
+        statement.reset();
+        if self.cache.len() >= CACHED_STATEMENTS_MAX {
+            self.cache.clear();
+        }
+        self.cache.insert(sql.into(), statement);
+    }
+
+    pub fn forget_statements(&mut self) {
+        self.cache.clear();
+    }
+
+    /// What the statements prepared since the last call in [`Mode::Live`] read.
+    pub fn take_reads(&self) -> gate::Reads {
+        self.gate.take_reads()
+    }
+
+    /// Runs `work` as a caller's: gated (SQLite may compile a statement anew while it runs) and bounded in time.
+    pub fn bounded<T>(
+        &mut self,
+        time: Duration,
+        cancel: Option<Cancel>,
+        mode: Mode,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.budget.start(time, cancel.clone());
+        let before = self.gate.swap(mode);
+        let done = work(self);
+        self.gate.swap(before);
+        self.budget.stop();
+        done.map_err(|error| match (error.code, cancel) {
+            (Code::Timeout, Some(cancel)) if cancel.is_cancelled() => Error::unavailable("The request was cancelled."),
+            (Code::Timeout, _) => Error::timeout(format!(
+                "The statement took longer than the {} it may; an index, a LIMIT or a smaller step may help.",
+                spoken(time)
+            )),
+            _ => error,
+        })
+    }
+
+    /// False while a transaction is open.
+    pub fn is_autocommit(&self) -> bool {
+        self.own.is_autocommit()
+    }
+
+    /// Would a COMMIT fail for a foreign key that was only deferred?
+    pub fn has_deferred_violations(&self) -> bool {
+        let (mut current, mut highest) = (0, 0);
+        // SAFETY: the connection is open and the pointers are to our own integers.
+        let code = unsafe {
+            ffi::sqlite3_db_status(
+                self.own.handle(),
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &raw mut current,
+                &raw mut highest,
+                0,
+            )
+        };
+        code == ffi::SQLITE_OK && current != 0
+    }
+
+    /// Makes `last_insert_rowid()` zero, so that a request sees only its own.
+    pub fn reset_last_insert_rowid(&self) {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.own.handle(), 0) };
+    }
+}
+
+/// A duration in words for an error message.
+pub fn spoken(time: Duration) -> String {
+    if time.as_secs() > 0 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
+}

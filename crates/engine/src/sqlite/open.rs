@@ -1,0 +1,96 @@
+//! How a database file is opened: the settings every connection has, and those of each kind of connection.
+
+use super::{Sqlite, clock};
+use crate::error::{Error, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::ffi::CString;
+use std::path::Path;
+use std::time::Duration;
+
+/// Older libraries may corrupt a WAL file that two programs write (sqlite.org/wal.html#walresetbug).
+const OLDEST_SAFE: i32 = 3_051_003;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The one that writes and checkpoints.
+    Write,
+    Read,
+    /// Evaluates live queries: plans do not depend on bound values, and a look at the clock is noticed.
+    Live,
+}
+
+/// Opens the file, or makes it if it is missing and this is the writer.
+///
+/// # Errors
+/// `unsupported` for an unsafe SQLite, `invalid` for a file that is no database, `unavailable` if it cannot be opened.
+pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duration) -> Result<Sqlite> {
+    if rusqlite::version_number() < OLDEST_SAFE {
+        return Err(Error::unsupported(format!(
+            "This build uses SQLite {}, which can corrupt a database that two programs write. 3.51.3 or newer is needed.",
+            rusqlite::version()
+        )));
+    }
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if purpose == Purpose::Write {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = match (vfs, purpose) {
+        (Some(name), _) => {
+            let name = CString::new(name).map_err(|_| Error::invalid("A VFS name has no NUL."))?;
+            Connection::open_with_flags_and_vfs(path, flags, name.as_c_str())
+        }
+        (None, Purpose::Live) => Connection::open_with_flags_and_vfs(path, flags, clock::vfs()),
+        (None, _) => Connection::open_with_flags(path, flags),
+    };
+    let connection = connection.map_err(|error| cannot_open(path, error))?;
+    configure(&connection, purpose, lock_wait).map_err(|error| cannot_open(path, error))?;
+    Sqlite::new(connection)
+}
+
+fn configure(connection: &Connection, purpose: Purpose, lock_wait: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(lock_wait)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Only the writer checkpoints: by anyone else it would look like another program's write.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if purpose == Purpose::Write {
+        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if !mode.eq_ignore_ascii_case("wal") {
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                Some(format!("the file cannot be used in WAL mode (it stays in mode {mode})")),
+            ));
+        }
+        connection.execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;
+             PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON;",
+        )?;
+    } else {
+        connection.execute_batch("PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;")?;
+    }
+    if purpose == Purpose::Live {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    }
+    connection.execute_batch("PRAGMA cache_size = -16384; PRAGMA cell_size_check = ON;")
+}
+
+fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
+    let path = path.display();
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => {
+            Error::invalid(format!("{path} is not an SQLite database (or it is encrypted)."))
+        }
+        Some(
+            rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied,
+        ) => Error::unavailable(format!(
+            "{path} cannot be opened for writing: {error}. Check the folder and its permissions."
+        )),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::unavailable(format!("{path} is locked by another program. Close it, or wait until it is done."))
+        }
+        _ => Error::unavailable(format!("{path} cannot be opened: {error}.")),
+    }
+    .caused_by(error)
+}

@@ -1,0 +1,163 @@
+//! The shape of the tables as capture and live queries need it: columns, keys, and how to read one row back.
+
+use super::exclude::quoted;
+use crate::error::Result;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: Box<str>,
+    /// A VIRTUAL generated column: not stored, so not in the images SQLite hands to the hook.
+    pub is_virtual: bool,
+}
+
+/// How one row is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// By rowid, under this name (an INTEGER PRIMARY KEY's own, or `rowid` and its like).
+    Rowid(Box<str>),
+    /// WITHOUT ROWID: by its primary key's columns.
+    Key,
+    /// All three names of the rowid are taken by columns: rows cannot be told one by one.
+    None,
+}
+
+/// An ordinary table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub name: Box<str>,
+    pub columns: Vec<Column>,
+    /// Indexes of the declared primary key's columns, in key order; empty if there is none.
+    pub key: Vec<usize>,
+    pub address: Address,
+    /// SELECT of all columns where the address is `?1`, `?2`, ….
+    pub read_back: Box<str>,
+}
+
+/// What a name in a query may stand for.
+#[derive(Clone, Debug)]
+pub enum Relation {
+    Table(Arc<Table>),
+    /// A virtual table and its module.
+    Virtual(Box<str>),
+    /// A table in which a virtual table keeps its data: a change of it is a change of that one.
+    Shadow(Box<str>),
+    View,
+}
+
+/// All relations of the main schema by lower-case name.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    relations: HashMap<Box<str>, Relation>,
+}
+
+impl Schema {
+    pub fn get(&self, name: &str) -> Option<&Relation> {
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.relations.get(name.to_ascii_lowercase().as_str())
+        } else {
+            self.relations.get(name)
+        }
+    }
+
+    pub fn load(connection: &Connection) -> Result<Self> {
+        let mut list = connection.prepare(
+            "SELECT l.name, l.type, l.wr, coalesce(s.sql, '') FROM pragma_table_list AS l
+             LEFT JOIN main.sqlite_schema AS s ON s.type IN ('table', 'view') AND s.name = l.name
+             WHERE l.schema = 'main'",
+        )?;
+        let rows: Vec<(String, String, bool, String)> = list
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut relations = HashMap::with_capacity(rows.len());
+        for (name, kind, without_rowid, sql) in &rows {
+            let relation = match kind.as_str() {
+                "view" => Relation::View,
+                "virtual" => Relation::Virtual(module(sql)),
+                "shadow" => Relation::Shadow(owner(name, &rows)),
+                _ => Relation::Table(Arc::new(Table::load(connection, name, *without_rowid)?)),
+            };
+            relations.insert(name.to_ascii_lowercase().into(), relation);
+        }
+        Ok(Self { relations })
+    }
+}
+
+/// The module of `CREATE VIRTUAL TABLE … USING module(…)`, in lower case.
+fn module(sql: &str) -> Box<str> {
+    let mut tokens = super::tokens::tokens(sql).skip_while(|token| !token.is("using"));
+    tokens.next();
+    tokens.next().map(|token| token.text.to_ascii_lowercase()).unwrap_or_default().into()
+}
+
+/// The virtual table whose name, followed by `_`, begins the shadow table's: the longest one.
+fn owner(shadow: &str, rows: &[(String, String, bool, String)]) -> Box<str> {
+    rows.iter()
+        .filter(|(name, kind, ..)| {
+            kind == "virtual"
+                && shadow.len() > name.len()
+                && shadow.as_bytes()[name.len()] == b'_'
+                && shadow.as_bytes()[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+        })
+        .max_by_key(|(name, ..)| name.len())
+        .map_or_else(|| shadow.to_ascii_lowercase(), |(name, ..)| name.to_ascii_lowercase())
+        .into()
+}
+
+impl Table {
+    fn load(connection: &Connection, name: &str, without_rowid: bool) -> Result<Self> {
+        let mut info = connection.prepare_cached(
+            "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
+        )?;
+        let rows: Vec<(String, String, i64, i64)> = info
+            .query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        let columns: Vec<Column> = rows
+            .iter()
+            .map(|(name, .., hidden)| Column { name: name.as_str().into(), is_virtual: *hidden == 2 })
+            .collect();
+        let mut key: Vec<usize> = (0..rows.len()).filter(|&index| rows[index].2 > 0).collect();
+        key.sort_by_key(|&index| rows[index].2);
+        let address = if without_rowid {
+            Address::Key
+        } else {
+            rowid_name(connection, name, &rows)?.map_or(Address::None, Address::Rowid)
+        };
+        let list = columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ");
+        let condition = match &address {
+            Address::Rowid(rowid) => format!("{} = ?1", quoted_rowid(rowid)),
+            Address::Key => (1..)
+                .zip(&key)
+                .map(|(number, &index)| format!("{} = ?{number}", quoted(&columns[index].name)))
+                .collect::<Vec<_>>()
+                .join(" AND "),
+            Address::None => "0".into(),
+        };
+        let read_back = format!("SELECT {list} FROM main.{} WHERE {condition}", quoted(name)).into();
+        Ok(Self { name: name.into(), columns, key, address, read_back })
+    }
+}
+
+/// Quoted, `rowid` would be a column's name or, worse, a string.
+fn quoted_rowid(name: &str) -> String {
+    if ["rowid", "_rowid_", "oid"].contains(&name) { name.to_owned() } else { quoted(name) }
+}
+
+/// An INTEGER PRIMARY KEY is the rowid under its own name; whether a column of that type really is one (a DESC key in
+/// the column's definition is not) shows in that SQLite made no index for it.
+fn rowid_name(connection: &Connection, table: &str, rows: &[(String, String, i64, i64)]) -> Result<Option<Box<str>>> {
+    let mut keys = rows.iter().filter(|(_, _, pk, _)| *pk > 0);
+    if let (Some((name, kind, ..)), None) = (keys.next(), keys.next())
+        && kind.eq_ignore_ascii_case("integer")
+    {
+        let mut indexes =
+            connection.prepare_cached("SELECT count(*) FROM pragma_index_list(?1) WHERE origin = 'pk'")?;
+        if indexes.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(Some(name.as_str().into()));
+        }
+    }
+    let free = |name: &&&str| !rows.iter().any(|(column, ..)| column.eq_ignore_ascii_case(name));
+    Ok(["rowid", "_rowid_", "oid"].iter().find(free).map(|name| (*name).into()))
+}

@@ -1,0 +1,247 @@
+//! One prepared statement, straight on SQLite's C interface.
+//!
+//! rusqlite's own statement borrows its connection, cannot be kept in a cache beside it, and its cache cannot tell our
+//! statements from a caller's of the same text. The lifetime here is kept by [`super::Sqlite`], the only maker.
+
+use super::gate::Gate;
+use crate::error::{self, Code, Error, Result};
+use crate::value::{Params, Value, ValueRef};
+use rusqlite::ffi;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::NonNull;
+
+/// Finalised when dropped. Only the thread that holds the connection may use it.
+#[derive(Debug)]
+pub struct Statement {
+    raw: NonNull<ffi::sqlite3_stmt>,
+    db: *mut ffi::sqlite3,
+    /// Runs that were too slow to be done inline make the next ones skip the attempt; counted down by the reader.
+    pub skip_inline: u8,
+}
+
+// SAFETY: the connection is opened with SQLITE_OPEN_NO_MUTEX and moves between threads as a whole, statements with it.
+unsafe impl Send for Statement {}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        // SAFETY: prepared by us, finalised once; the connection is still open (see `Sqlite`'s field order).
+        unsafe { ffi::sqlite3_finalize(self.raw.as_ptr()) };
+    }
+}
+
+impl Statement {
+    /// Compiles the first statement of `sql`; `None` if there is only white space.
+    ///
+    /// # Safety
+    /// The statement must be dropped before the connection of `db` is closed.
+    pub(super) unsafe fn prepare(db: *mut ffi::sqlite3, sql: &str, gate: &Gate) -> Result<Option<Self>> {
+        let length = c_int::try_from(sql.len()).map_err(|_| Error::too_large("The SQL text is too long."))?;
+        let mut raw = std::ptr::null_mut();
+        gate.take_refusal();
+        // SAFETY: `sql` is valid for `length` bytes and SQLite copies what it needs.
+        let code = unsafe {
+            let text: *const c_char = sql.as_ptr().cast();
+            ffi::sqlite3_prepare_v3(
+                db,
+                text,
+                length,
+                ffi::SQLITE_PREPARE_PERSISTENT as _,
+                &raw mut raw,
+                std::ptr::null_mut(),
+            )
+        };
+        if code != ffi::SQLITE_OK {
+            if let Some(reason) = gate.take_refusal() {
+                return Err(Error::forbidden(reason));
+            }
+            // SAFETY: `db` is open.
+            return Err(unsafe { failure(db) });
+        }
+        Ok(NonNull::new(raw).map(|raw| Self { raw, db, skip_inline: 0 }))
+    }
+
+    /// Binds all parameters; too few, too many or unknown names are the caller's error.
+    pub fn bind(&mut self, params: &Params) -> Result<()> {
+        // SAFETY: the statement is valid.
+        let wanted = usize::try_from(unsafe { ffi::sqlite3_bind_parameter_count(self.raw.as_ptr()) }).unwrap_or(0);
+        match params {
+            Params::None if wanted == 0 => Ok(()),
+            Params::None => Err(wrong_count(wanted, 0)),
+            Params::Positional(values) => {
+                if values.len() != wanted {
+                    return Err(wrong_count(wanted, values.len()));
+                }
+                (1..).zip(values).try_for_each(|(index, value)| self.bind_at(index, value))
+            }
+            Params::Named(values) => self.bind_names(wanted, values),
+        }
+    }
+
+    fn bind_names(&mut self, wanted: usize, values: &[(String, Value)]) -> Result<()> {
+        let mut used = vec![false; values.len()];
+        for index in 1..=wanted as c_int {
+            // SAFETY: `index` is a parameter of this statement; the name lives as long as the statement.
+            let name = unsafe {
+                let name = ffi::sqlite3_bind_parameter_name(self.raw.as_ptr(), index);
+                (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+            };
+            let name = name.unwrap_or_else(|| format!("?{index}"));
+            let found = values.iter().rposition(|(given, _)| *given == name || *given == name[1..]);
+            let Some(found) = found else {
+                return Err(Error::invalid(format!("The parameter {name} of the SQL has no value in \"params\".")));
+            };
+            used[found] = true;
+            self.bind_at(index, &values[found].1)?;
+        }
+        match used.iter().position(|used| !used) {
+            Some(unused) => Err(Error::invalid(format!(
+                "\"params\" has a value for {:?}, which the SQL does not mention.",
+                values[unused].0
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn bind_at(&mut self, index: c_int, value: &Value) -> Result<()> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: the statement is valid; SQLITE_TRANSIENT makes SQLite copy text and blobs before the call returns.
+        let code = unsafe {
+            match value {
+                Value::Null => ffi::sqlite3_bind_null(raw, index),
+                Value::Integer(value) => ffi::sqlite3_bind_int64(raw, index, *value),
+                Value::Real(value) => ffi::sqlite3_bind_double(raw, index, *value),
+                Value::Text(bytes) => ffi::sqlite3_bind_text64(
+                    raw,
+                    index,
+                    bytes.as_ptr().cast(),
+                    bytes.len() as u64,
+                    ffi::SQLITE_TRANSIENT(),
+                    ffi::SQLITE_UTF8 as u8,
+                ),
+                Value::Blob(bytes) if bytes.is_empty() => ffi::sqlite3_bind_zeroblob(raw, index, 0),
+                Value::Blob(bytes) => ffi::sqlite3_bind_blob64(
+                    raw,
+                    index,
+                    bytes.as_ptr().cast(),
+                    bytes.len() as u64,
+                    ffi::SQLITE_TRANSIENT(),
+                ),
+            }
+        };
+        // SAFETY: `db` is open.
+        if code == ffi::SQLITE_OK { Ok(()) } else { Err(unsafe { failure(self.db) }) }
+    }
+
+    /// Moves to the next row; false at the end.
+    pub fn step(&mut self) -> Result<bool> {
+        // SAFETY: the statement is valid and used by one thread at a time.
+        match unsafe { ffi::sqlite3_step(self.raw.as_ptr()) } {
+            ffi::SQLITE_ROW => Ok(true),
+            ffi::SQLITE_DONE => Ok(false),
+            // SAFETY: `db` is open.
+            _ => Err(unsafe { failure(self.db) }),
+        }
+    }
+
+    /// Ends the run, lets go of the parameters and of the read lock.
+    pub fn reset(&mut self) {
+        // SAFETY: the statement is valid; the codes repeat what `step` has told.
+        unsafe {
+            ffi::sqlite3_reset(self.raw.as_ptr());
+            ffi::sqlite3_clear_bindings(self.raw.as_ptr());
+        }
+    }
+
+    /// True if it changes nothing in the file. BEGIN and ATTACH also say true: the gate refuses those.
+    pub fn is_readonly(&self) -> bool {
+        // SAFETY: the statement is valid.
+        unsafe { ffi::sqlite3_stmt_readonly(self.raw.as_ptr()) != 0 }
+    }
+
+    pub fn is_explain(&self) -> bool {
+        // SAFETY: the statement is valid.
+        unsafe { ffi::sqlite3_stmt_isexplain(self.raw.as_ptr()) != 0 }
+    }
+
+    pub fn column_count(&self) -> usize {
+        // SAFETY: the statement is valid.
+        usize::try_from(unsafe { ffi::sqlite3_column_count(self.raw.as_ptr()) }).unwrap_or(0)
+    }
+
+    pub fn column_name(&self, column: usize) -> String {
+        // SAFETY: SQLite answers null for a column out of range; the string is copied at once.
+        unsafe { text(ffi::sqlite3_column_name(self.raw.as_ptr(), column as c_int)) }.unwrap_or_default()
+    }
+
+    /// The table and column a result column comes from, if it is one and not an expression; through views and
+    /// sub-queries. Names as declared.
+    pub fn column_origin(&self, column: usize) -> Option<(String, String)> {
+        let column = column as c_int;
+        // SAFETY: as in `column_name`.
+        unsafe {
+            let table = text(ffi::sqlite3_column_table_name(self.raw.as_ptr(), column))?;
+            let origin = text(ffi::sqlite3_column_origin_name(self.raw.as_ptr(), column))?;
+            Some((table, origin))
+        }
+    }
+
+    /// A value of the current row, valid until the next step.
+    pub fn column(&self, column: usize) -> ValueRef<'_> {
+        let raw = self.raw.as_ptr();
+        let column = column as c_int;
+        // SAFETY: out of range gives NULL; the pointers live until the next step, which needs `&mut self`. Reading the
+        // type first and then by that type converts nothing, and the length is asked for after the bytes.
+        unsafe {
+            let bytes = |pointer: *const u8| {
+                let length = usize::try_from(ffi::sqlite3_column_bytes(raw, column)).unwrap_or(0);
+                if pointer.is_null() { &[][..] } else { std::slice::from_raw_parts(pointer, length) }
+            };
+            match ffi::sqlite3_column_type(raw, column) {
+                ffi::SQLITE_INTEGER => ValueRef::Integer(ffi::sqlite3_column_int64(raw, column)),
+                ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_column_double(raw, column)),
+                ffi::SQLITE_TEXT => ValueRef::Text(bytes(ffi::sqlite3_column_text(raw, column))),
+                ffi::SQLITE_BLOB => ValueRef::Blob(bytes(ffi::sqlite3_column_blob(raw, column).cast())),
+                _ => ValueRef::Null,
+            }
+        }
+    }
+}
+
+fn wrong_count(wanted: usize, given: usize) -> Error {
+    Error::invalid(format!("The SQL has {wanted} parameters, \"params\" has {given} values."))
+}
+
+/// # Safety
+/// `pointer` must be null or a NUL-terminated string.
+unsafe fn text(pointer: *const c_char) -> Option<String> {
+    // SAFETY: as the caller promises.
+    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
+}
+
+/// The connection's last failure, for the author of the SQL: SQLite's own words where the mistake is theirs.
+///
+/// # Safety
+/// `db` must be open.
+unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
+    // SAFETY: as the caller promises; the message is copied at once.
+    let (extended, message) =
+        unsafe { (ffi::sqlite3_extended_errcode(db), text(ffi::sqlite3_errmsg(db)).unwrap_or_default()) };
+    let source = || rusqlite::Error::SqliteFailure(ffi::Error::new(extended), Some(message.clone()));
+    match extended & 0xff {
+        ffi::SQLITE_CONSTRAINT => Error::conflict(message),
+        ffi::SQLITE_INTERRUPT => Error::timeout("The statement took longer than it may."),
+        ffi::SQLITE_TOOBIG | ffi::SQLITE_NOMEM => Error::too_large(message),
+        ffi::SQLITE_FULL => Error::unavailable(error::DISK_FULL).caused_by(source()),
+        ffi::SQLITE_IOERR => Error::unavailable(error::DISK_FAILED).caused_by(source()),
+        ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN => Error::unavailable(error::READ_ONLY).caused_by(source()),
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Error::unavailable(error::LOCKED_BY_ANOTHER).caused_by(source()),
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Error::new(
+            Code::Unavailable,
+            format!("The database file is damaged ({message}). Run `tidebase doctor` and restore a backup."),
+        )
+        .caused_by(source()),
+        ffi::SQLITE_AUTH => Error::forbidden(message),
+        ffi::SQLITE_INTERNAL | ffi::SQLITE_MISUSE => Error::internal(message.clone()).caused_by(source()),
+        _ => Error::invalid(message),
+    }
+}

@@ -1,0 +1,58 @@
+//! Answers kept under an idempotency key, so that a client may send a write again after a timeout.
+//!
+//! Refusals that would be the same next time are kept too; those that time may mend (busy, full, timeout) are not.
+
+use crate::error::{Code, Error, Result};
+use crate::request::{Answer, Idempotency};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _};
+
+pub enum Kept {
+    Answer(Answer),
+    Refusal(Error),
+}
+
+pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option<Kept>> {
+    let mut statement =
+        connection.prepare_cached("SELECT fingerprint, revision, code, body FROM _tide_answers WHERE key = ?1")?;
+    let found: Option<(Vec<u8>, i64, Option<String>, Vec<u8>)> = statement
+        .query_row([&idempotency.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((fingerprint, revision, code, body)) = found else { return Ok(None) };
+    if fingerprint != idempotency.fingerprint {
+        return Err(Error::conflict("This Idempotency-Key was already used with another request."));
+    }
+    Ok(Some(match code.as_deref().and_then(Code::from_name) {
+        Some(code) => Kept::Refusal(Error::new(code, String::from_utf8_lossy(&body))),
+        None => Kept::Answer(Answer { body: Bytes::from(body), revision, is_repeated: true }),
+    }))
+}
+
+pub fn keep(connection: &Connection, idempotency: &Idempotency, answer: &Answer, time_ms: i64) -> Result<()> {
+    insert(connection, idempotency, time_ms, answer.revision, None, &answer.body)
+}
+
+pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &Error, time_ms: i64) -> Result<()> {
+    match error.code {
+        Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
+            insert(connection, idempotency, time_ms, 0, Some(error.code.name()), error.message.as_bytes())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    idempotency: &Idempotency,
+    time_ms: i64,
+    revision: i64,
+    code: Option<&str>,
+    body: &[u8],
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO _tide_answers (key, fingerprint, time, revision, code, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((&idempotency.key, &idempotency.fingerprint, time_ms, revision, code, body))?;
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Runs a caller's SQL on one connection and writes its result as JSON, straight from the columns.
+
+use crate::error::{Error, Result};
+use crate::json;
+use crate::limits::Limits;
+use crate::request::{Format, Sql, SqlRequest};
+use crate::sqlite::gate::Mode;
+use crate::sqlite::tokens::{self, Class};
+use crate::sqlite::{Sqlite, Statement, exclude};
+use crate::value::Params;
+use std::borrow::Cow;
+
+/// StarbaseDB's words, which its clients compare.
+pub const EMPTY_SQL: &str = "Invalid or empty \"sql\" field.";
+
+/// Where the request is being run, and so what it may do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a reading connection: a statement that would write is not begun.
+    Reader,
+    Writer,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ran {
+    Done,
+    /// Something in it writes; nothing was answered.
+    NeedsWriter,
+}
+
+/// The statements of one `sql` field, BEGIN and COMMIT at its ends left out.
+pub fn split(sql: &str) -> Result<Vec<&str>> {
+    let mut parts: Vec<&str> = tokens::statements(sql).into_iter().map(|range| &sql[range]).collect();
+    if parts.len() > 1 && parts.first().is_some_and(|part| tokens::class(part) == Class::Begin) {
+        parts.remove(0);
+        if parts.last().is_some_and(|part| tokens::class(part) == Class::Commit) {
+            parts.pop();
+        }
+    }
+    if parts.is_empty() { Err(Error::invalid(EMPTY_SQL)) } else { Ok(parts) }
+}
+
+/// Runs all statements, appending the `result` to `out`. The caller holds the transaction.
+pub fn run(sqlite: &mut Sqlite, request: &SqlRequest, limits: &Limits, place: Place, out: &mut Vec<u8>) -> Result<Ran> {
+    if !request.is_transaction {
+        return match request.statements.as_slice() {
+            [one] => run_one(sqlite, one, request.format, limits, place, out),
+            _ => Err(Error::invalid(EMPTY_SQL)),
+        };
+    }
+    out.push(b'[');
+    for (index, statement) in request.statements.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let ran = run_one(sqlite, statement, request.format, limits, place, out).map_err(|e| e.at_statement(index))?;
+        if ran == Ran::NeedsWriter {
+            return Ok(ran);
+        }
+    }
+    out.push(b']');
+    Ok(Ran::Done)
+}
+
+fn run_one(
+    sqlite: &mut Sqlite,
+    statement: &Sql,
+    format: Format,
+    limits: &Limits,
+    place: Place,
+    out: &mut Vec<u8>,
+) -> Result<Ran> {
+    if statement.sql.len() > limits.sql_bytes_max {
+        return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
+    }
+    let sql = expanded(sqlite, &statement.sql)?;
+    if sqlite.has_cached(&sql) {
+        return run_single(sqlite, &sql, &statement.params, Some((format, out)), limits, place);
+    }
+    let parts = split(&sql)?;
+    let last = parts.len() - 1;
+    for (index, part) in parts.into_iter().enumerate() {
+        let params = if last == 0 { Cow::Borrowed(&statement.params) } else { share(part, &statement.params)? };
+        let sink = (index == last).then_some((format, &mut *out));
+        if run_single(sqlite, part, &params, sink, limits, place)? == Ran::NeedsWriter {
+            return Ok(Ran::NeedsWriter);
+        }
+    }
+    Ok(Ran::Done)
+}
+
+fn expanded<'a>(sqlite: &Sqlite, sql: &'a str) -> Result<Cow<'a, str>> {
+    exclude::expand(&sqlite.own, sql)
+}
+
+/// In a script of several statements the parameters serve each by name; by position only if none of them has any, for
+/// it would not be clear whose they are.
+fn share<'a>(part: &str, params: &'a Params) -> Result<Cow<'a, Params>> {
+    match params {
+        Params::None => Ok(Cow::Borrowed(params)),
+        Params::Positional(values) if values.is_empty() => Ok(Cow::Owned(Params::None)),
+        Params::Positional(_) => Err(Error::invalid(
+            "Several statements cannot share parameters by position: name them (:a) or send a \"transaction\".",
+        )),
+        Params::Named(values) => {
+            let names: Vec<String> = tokens::tokens(part)
+                .filter(|token| token.kind == tokens::Kind::Variable)
+                .map(|token| token.text.to_owned())
+                .collect();
+            let used = |given: &str| names.iter().any(|name| name == given || name.get(1..) == Some(given));
+            Ok(Cow::Owned(Params::Named(values.iter().filter(|(name, _)| used(name)).cloned().collect())))
+        }
+    }
+}
+
+/// Runs one statement; without a sink its rows are read and dropped.
+fn run_single(
+    sqlite: &mut Sqlite,
+    sql: &str,
+    params: &Params,
+    sink: Option<(Format, &mut Vec<u8>)>,
+    limits: &Limits,
+    place: Place,
+) -> Result<Ran> {
+    let Some(mut statement) = sqlite.prepare(sql, Mode::Caller)? else { return Err(Error::invalid(EMPTY_SQL)) };
+    let done = if place == Place::Reader && !(statement.is_readonly() || statement.is_explain()) {
+        Ok(Ran::NeedsWriter)
+    } else {
+        statement
+            .bind(params)
+            .and_then(|()| match sink {
+                Some((format, out)) => write_result(sqlite, &mut statement, format, limits, out),
+                None => drain(&mut statement, limits),
+            })
+            .map(|()| Ran::Done)
+    };
+    sqlite.keep(sql, statement);
+    done
+}
+
+fn drain(statement: &mut Statement, limits: &Limits) -> Result<()> {
+    let mut rows = 0;
+    while statement.step()? {
+        rows += 1;
+        if rows > limits.result_rows_max {
+            return Err(too_many_rows(limits));
+        }
+    }
+    Ok(())
+}
+
+fn too_many_rows(limits: &Limits) -> Error {
+    Error::too_large(format!("The result has more than {} rows. Add a LIMIT.", limits.result_rows_max))
+}
+
+fn write_result(
+    sqlite: &Sqlite,
+    statement: &mut Statement,
+    format: Format,
+    limits: &Limits,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let changes_before = sqlite.own.total_changes();
+    let start = out.len();
+    let mut rows = 0;
+    // The first step may compile the statement anew after a schema change, so the columns are asked for after it.
+    let mut more = statement.step()?;
+    let heads = match format {
+        Format::Objects => object_heads(statement),
+        Format::Raw => Vec::new(),
+    };
+    if format == Format::Raw {
+        write_columns(statement, out);
+    }
+    out.push(b'[');
+    while more {
+        if rows > 0 {
+            out.push(b',');
+        }
+        rows += 1;
+        match format {
+            Format::Objects => write_object(statement, &heads, out),
+            Format::Raw => write_array(statement, out),
+        }
+        if rows > limits.result_rows_max {
+            return Err(too_many_rows(limits));
+        }
+        if out.len() - start > limits.result_bytes_max {
+            return Err(Error::too_large(format!(
+                "The result is larger than {} bytes. Add a LIMIT or select fewer columns.",
+                limits.result_bytes_max
+            )));
+        }
+        more = statement.step()?;
+    }
+    out.push(b']');
+    if format == Format::Raw {
+        out.extend_from_slice(b",\"meta\":{\"rows_read\":");
+        json::write_integer(out, rows as i64);
+        out.extend_from_slice(b",\"rows_written\":");
+        let written = sqlite.own.total_changes() - changes_before;
+        json::write_integer(out, written as i64);
+        out.extend_from_slice(b",\"last_insert_rowid\":");
+        json::write_integer(out, sqlite.own.last_insert_rowid());
+        out.extend_from_slice(b"}}");
+    }
+    Ok(())
+}
+
+/// `"name":` for each column, with the comma in front; empty for a column whose name comes again later.
+fn object_heads(statement: &Statement) -> Vec<Vec<u8>> {
+    let names: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
+    let mut is_first = true;
+    let head = |(index, name): (usize, &String)| {
+        let mut head = Vec::new();
+        if !names[index + 1..].contains(name) {
+            if !std::mem::take(&mut is_first) {
+                head.push(b',');
+            }
+            json::write_str(&mut head, name);
+            head.push(b':');
+        }
+        head
+    };
+    names.iter().enumerate().map(head).collect()
+}
+
+fn write_object(statement: &Statement, heads: &[Vec<u8>], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (column, head) in heads.iter().enumerate() {
+        if !head.is_empty() {
+            out.extend_from_slice(head);
+            json::write_value(out, statement.column(column));
+        }
+    }
+    out.push(b'}');
+}
+
+fn write_columns(statement: &Statement, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"columns\":[");
+    for column in 0..statement.column_count() {
+        if column > 0 {
+            out.push(b',');
+        }
+        json::write_str(out, &statement.column_name(column));
+    }
+    out.extend_from_slice(b"],\"rows\":");
+}
+
+fn write_array(statement: &Statement, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for column in 0..statement.column_count() {
+        if column > 0 {
+            out.push(b',');
+        }
+        json::write_value(out, statement.column(column));
+    }
+    out.push(b']');
+}

@@ -1,0 +1,351 @@
+//! One attempt to run a group of jobs in one transaction.
+//!
+//! What can go wrong, and what then (each is a test): a request fails → back to its savepoint; it leaves deferred
+//! foreign keys open → the same, 409; it ends the whole transaction → the caller runs the others again; the COMMIT fails
+//! → the caller runs each alone.
+
+use super::answers::{self, Kept};
+use super::execute::{self, Place};
+use super::work::{Job, Work};
+use super::writer::Writer;
+use crate::changes::capture::Net;
+use crate::changes::change::{ChangeSet, Extent, Revision};
+use crate::changes::log;
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::request::{Answer, SqlRequest};
+use crate::sqlite::gate::Mode;
+use crate::topics::KeptMessage;
+use crate::{clock, storage::system};
+use bytes::Bytes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub struct Committed {
+    pub outcomes: Vec<Result<Answer>>,
+    pub sets: Vec<ChangeSet>,
+    pub messages: Vec<KeptMessage>,
+}
+
+pub enum Attempt {
+    Committed(Committed),
+    /// The request ended the transaction; nothing of anyone's was kept.
+    Lost {
+        offender: usize,
+        error: Error,
+    },
+    /// BEGIN or COMMIT failed; nothing was kept.
+    Failed(Error),
+}
+
+/// How one request ended.
+enum Fate {
+    Done(Answer),
+    Refused(Error),
+    TransactionLost(Error),
+}
+
+pub struct Group<'w> {
+    writer: &'w mut Writer,
+    changes_schema: bool,
+    sets: Vec<ChangeSet>,
+    messages: Vec<KeptMessage>,
+    /// To go back to if nothing is kept.
+    before: (Revision, i64, i64),
+}
+
+impl<'w> Group<'w> {
+    pub fn new(writer: &'w mut Writer, changes_schema: bool) -> Self {
+        let before = (writer.revision, writer.schema_epoch, writer.data_version);
+        Self { writer, changes_schema, sets: Vec::new(), messages: Vec::new(), before }
+    }
+
+    pub fn attempt(mut self, jobs: &mut [Job]) -> Attempt {
+        if let Err(error) = self.begin() {
+            return self.failed(error);
+        }
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for (index, job) in jobs.iter_mut().enumerate() {
+            if job.cancel.is_cancelled() {
+                outcomes.push(Err(Error::unavailable("The request was cancelled.")));
+                continue;
+            }
+            // A bug in one request must not take the writer, and with it everyone's writes, down.
+            let fate = catch_unwind(AssertUnwindSafe(|| self.serve(job)));
+            let fate = fate.unwrap_or_else(|_| {
+                let _ = self.writer.sqlite.own.execute_batch("ROLLBACK");
+                Fate::TransactionLost(Error::internal("a request panicked"))
+            });
+            match fate {
+                Fate::Done(answer) => outcomes.push(Ok(answer)),
+                Fate::Refused(error) => outcomes.push(Err(error)),
+                Fate::TransactionLost(error) => {
+                    self.undo();
+                    return Attempt::Lost { offender: index, error };
+                }
+            }
+        }
+        match self.commit() {
+            Ok(()) => Attempt::Committed(Committed { outcomes, sets: self.sets, messages: self.messages }),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Notes another program's write, found by the poll, as a revision of its own.
+    pub fn tell_outside(mut self) -> Result<Vec<ChangeSet>> {
+        match self.begin().and_then(|()| self.commit()) {
+            Ok(()) => Ok(self.sets),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that anything may have changed, as a revision of its own.
+    pub fn tell_everything(mut self, schema: bool) -> Result<Vec<ChangeSet>> {
+        let told = self.begin().and_then(|()| {
+            self.writer.schema_epoch += i64::from(schema);
+            let set = self.writer.everything(schema);
+            self.sets.push(set);
+            self.writer.load_schema()?;
+            self.commit()
+        });
+        match told {
+            Ok(()) => Ok(self.sets),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.writer.sqlite.own.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let version = self.writer.pragma("data_version")?;
+        if version != self.writer.data_version {
+            self.writer.data_version = version;
+            self.note_outside()?;
+        }
+        Ok(())
+    }
+
+    /// Another program has written since our last commit: its change comes before ours in the order.
+    fn note_outside(&mut self) -> Result<()> {
+        let schema = self.writer.pragma("schema_version")? != self.writer.schema_version;
+        if schema {
+            self.writer.schema_epoch += 1;
+            self.writer.load_schema()?;
+        }
+        let set = self.writer.everything(schema);
+        if keys::is_ready(&self.writer.schema) {
+            keys::stamp_unstamped(&self.writer.sqlite.own, set.revision)?;
+        }
+        self.sets.push(set);
+        Ok(())
+    }
+
+    fn serve(&mut self, job: &mut Job) -> Fate {
+        if let Some(idempotency) = &job.idempotency {
+            match answers::find(&self.writer.sqlite.own, idempotency) {
+                Ok(Some(Kept::Answer(answer))) => return Fate::Done(answer),
+                Ok(Some(Kept::Refusal(error))) | Err(error) => return Fate::Refused(error),
+                Ok(None) => {}
+            }
+        }
+        let fate = self.serve_anew(job);
+        match (&job.idempotency, fate) {
+            (Some(idempotency), Fate::Done(answer)) => {
+                // Kept in the transaction of the request itself: either both are there or neither.
+                let kept = answers::keep(&self.writer.sqlite.own, idempotency, &answer, self.writer.time_ms);
+                kept.map_or_else(Fate::TransactionLost, |()| Fate::Done(answer))
+            }
+            (Some(idempotency), Fate::Refused(error)) => {
+                match answers::keep_refusal(&self.writer.sqlite.own, idempotency, &error, self.writer.time_ms) {
+                    Ok(()) => Fate::Refused(error),
+                    Err(error) => Fate::TransactionLost(error),
+                }
+            }
+            (_, fate) => fate,
+        }
+    }
+
+    fn serve_anew(&mut self, job: &mut Job) -> Fate {
+        let own = &self.writer.sqlite.own;
+        if let Err(error) = own.prepare_cached("SAVEPOINT tide_request").and_then(|mut s| s.execute([])) {
+            return Fate::TransactionLost(error.into());
+        }
+        self.writer.capture.clear();
+        self.writer.sqlite.reset_last_insert_rowid();
+        let messages = self.messages.len();
+        let done = self.run(job).and_then(|body| self.finish(job, body));
+        let own = &self.writer.sqlite.own;
+        if matches!(&job.work, Work::Sql(request) if mentions(request, "defer_foreign_keys"))
+            && let Err(error) = own.execute_batch("PRAGMA defer_foreign_keys = OFF")
+        {
+            return Fate::TransactionLost(error.into());
+        }
+        if own.is_autocommit() {
+            let lost = || Error::conflict("The statement ended the whole transaction (ROLLBACK).");
+            return Fate::TransactionLost(done.err().unwrap_or_else(lost));
+        }
+        match done {
+            Ok(answer) => match own.prepare_cached("RELEASE tide_request").and_then(|mut s| s.execute([])) {
+                Ok(_) => Fate::Done(answer),
+                Err(error) => Fate::TransactionLost(error.into()),
+            },
+            Err(error) => {
+                self.messages.truncate(messages);
+                self.writer.capture.clear();
+                match own.execute_batch("ROLLBACK TO tide_request; RELEASE tide_request") {
+                    Ok(()) => Fate::Refused(error),
+                    Err(rollback) => Fate::TransactionLost(rollback.into()),
+                }
+            }
+        }
+    }
+
+    /// Does the work; gives the JSON of the answer's `result`.
+    fn run(&mut self, job: &mut Job) -> Result<Vec<u8>> {
+        let Writer { sqlite, limits, shared, revision, .. } = &mut *self.writer;
+        match &job.work {
+            Work::Sql(request) => {
+                if mentions(request, "changes") {
+                    // `changes()` still tells of the request before; a statement that changes nothing makes it zero.
+                    sqlite.own.prepare_cached("DELETE FROM _tide_meta WHERE name IS NULL")?.execute([])?;
+                }
+                let mut out = Vec::with_capacity(128);
+                let time = limits.write_time_max;
+                let ran = sqlite.bounded(time, Some(job.cancel.clone()), Mode::Caller, |sqlite| {
+                    execute::run(sqlite, request, limits, Place::Writer, &mut out)
+                });
+                ran.map(|_| out)
+            }
+            Work::Key(write) => keys::run(&sqlite.own, write, limits, *revision + 1),
+            Work::Topic(write) => {
+                let (body, message) = crate::topics::run(&sqlite.own, write, limits, &shared.topics)?;
+                self.messages.extend(message);
+                Ok(body)
+            }
+            Work::Setting { name, value } => {
+                match value {
+                    Some(value) => system::set(&sqlite.own, name, value)?,
+                    None => {
+                        sqlite.own.execute("DELETE FROM _tide_meta WHERE name = ?1", [name])?;
+                    }
+                }
+                Ok(b"true".to_vec())
+            }
+        }
+    }
+
+    /// Before the RELEASE: nothing may be left open, and what changed becomes a change set.
+    fn finish(&mut self, job: &Job, body: Vec<u8>) -> Result<Answer> {
+        if self.writer.sqlite.has_deferred_violations() {
+            return Err(Error::conflict("FOREIGN KEY constraint failed"));
+        }
+        if job.idempotency.is_some() && body.len() > self.writer.limits.kept_answer_bytes_max {
+            return Err(Error::too_large(format!(
+                "With an Idempotency-Key the answer may have {} bytes at most, for it is kept. RETURNING less helps.",
+                self.writer.limits.kept_answer_bytes_max
+            )));
+        }
+        let revision = self.writer.revision + 1;
+        if let Some(extent) = self.extent(revision)? {
+            self.writer.revision = revision;
+            self.sets.push(ChangeSet { revision, extent });
+        }
+        Ok(Answer { body: Bytes::from(body), revision: self.writer.revision, is_repeated: false })
+    }
+
+    fn extent(&mut self, revision: Revision) -> Result<Option<Extent>> {
+        if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
+            self.writer.schema_epoch += 1;
+            self.writer.capture.clear();
+            self.writer.load_schema()?;
+            return Ok(Some(Extent::Everything { schema: true }));
+        }
+        if keys::is_ready(&self.writer.schema) {
+            let touched = self.writer.capture.touched_keys(keys::TABLE);
+            keys::stamp(&self.writer.sqlite.own, &touched, revision)?;
+        }
+        Ok(match self.writer.capture.net(&self.writer.sqlite.own)? {
+            Net::TooMuch => Some(Extent::Everything { schema: false }),
+            Net::Rows(rows) if rows.is_empty() => None,
+            Net::Rows(rows) => Some(Extent::Rows(rows)),
+        })
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.writer.time_ms = self.writer.time_ms.max(clock::now_ms());
+        let own = &self.writer.sqlite.own;
+        if !self.sets.is_empty() {
+            log::append(own, &self.sets, self.writer.time_ms, self.writer.schema_epoch)?;
+            if self.writer.schema_epoch != self.before.1 {
+                system::set(own, "schema_epoch", &self.writer.schema_epoch)?;
+            }
+        }
+        own.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    fn failed(mut self, error: Error) -> Attempt {
+        self.undo();
+        Attempt::Failed(error)
+    }
+
+    /// Nothing was kept: the counters go back, and the schema is read anew.
+    fn undo(&mut self) {
+        let own = &self.writer.sqlite.own;
+        if !own.is_autocommit()
+            && let Err(error) = own.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "could not roll back");
+        }
+        self.writer.capture.clear();
+        (self.writer.revision, self.writer.schema_epoch, self.writer.data_version) = self.before;
+        if let Err(error) = self.writer.load_schema() {
+            tracing::error!(%error, "could not read the schema");
+        }
+    }
+}
+
+fn mentions(request: &SqlRequest, word: &str) -> bool {
+    request.statements.iter().any(|statement| {
+        let sql = statement.sql.as_bytes();
+        sql.len() >= word.len() && sql.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+impl Writer {
+    /// A statement that SQLite runs only outside a transaction.
+    pub(super) fn run_alone(&mut self, job: &Job) -> Result<Answer> {
+        let Work::Sql(request) = &job.work else { return Err(Error::internal("only SQL runs alone")) };
+        let sql = match request.statements.as_slice() {
+            [one] => execute::split(&one.sql)?,
+            _ => Vec::new(),
+        };
+        let [sql] = sql[..] else {
+            return Err(Error::invalid(
+                "VACUUM and PRAGMA optimize must be sent alone: they cannot be part of a transaction.",
+            ));
+        };
+        let words: Vec<_> = crate::sqlite::tokens::tokens(sql).collect();
+        let is_vacuum = words[0].is("vacuum");
+        if is_vacuum && words.iter().any(|word| word.is("into")) {
+            return Err(Error::forbidden("VACUUM INTO is not available; `tidebase backup` writes a safe copy."));
+        }
+        self.sqlite.forget_statements();
+        self.capture.pause(true);
+        // VACUUM attaches a temporary file by itself, which the gate would refuse to a caller.
+        let mode = if is_vacuum { Mode::Open } else { Mode::Caller };
+        let cancel = Some(job.cancel.clone());
+        let done = self.sqlite.bounded(VACUUM_TIME_MAX, cancel, mode, |sqlite| {
+            Ok(sqlite.own.execute_batch(if is_vacuum { "VACUUM" } else { sql })?)
+        });
+        self.capture.pause(false);
+        done.map(|()| Answer { body: Bytes::from_static(b"[]"), revision: self.revision + 1, is_repeated: false })
+    }
+}
+
+/// VACUUM rewrites the file: whoever asks for it knows that writers wait.
+const VACUUM_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(10);

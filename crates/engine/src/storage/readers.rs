@@ -1,0 +1,218 @@
+//! Reads: at once on the caller's thread while they are quick, on a reader thread when they are not.
+//!
+//! A point read costs a few microseconds, less than handing it to another thread. What does not finish within the
+//! inline budget is stopped and begun anew on a reader thread, and that statement's next runs go there directly.
+
+use super::execute::{self, Place, Ran};
+use crate::changes::change::Revision;
+use crate::error::{Code, Error, Result};
+use crate::limits::Limits;
+use crate::request::{Answer, SqlRequest};
+use crate::shared::Shared;
+use crate::sqlite::Sqlite;
+use crate::sqlite::budget::{Cancel, CancelOnDrop};
+use crate::sqlite::gate::Mode;
+use crate::sqlite::open::{Purpose, open};
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// For how long at most a slow statement goes straight to a reader thread.
+const SLOW_REMEMBERED_S: u64 = 4;
+
+/// What came of a read.
+#[derive(Debug)]
+pub enum Read {
+    Done(Answer),
+    /// It would write: the writer must run it.
+    NeedsWriter,
+}
+
+/// Work for a reader thread: any closure over a connection, or nothing more.
+type Task = Box<dyn FnOnce(&mut Sqlite) + Send>;
+
+pub struct Readers {
+    path: PathBuf,
+    vfs: Option<String>,
+    limits: Arc<Limits>,
+    shared: Arc<Shared>,
+    idle: Mutex<Vec<Sqlite>>,
+    /// `None` once closed.
+    queue: Mutex<Option<SyncSender<Task>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Texts that were too slow inline, as a small set of hashes that forgets.
+    slow: [AtomicU64; 64],
+    started: Instant,
+}
+
+impl Readers {
+    pub fn start(path: PathBuf, vfs: Option<String>, limits: Arc<Limits>, shared: Arc<Shared>) -> Result<Arc<Self>> {
+        let (queue, tasks) = sync_channel::<Task>(limits.reader_queue_max);
+        let tasks = Arc::new(Mutex::new(tasks));
+        let readers = Arc::new(Self {
+            path,
+            vfs,
+            limits,
+            shared,
+            idle: Mutex::default(),
+            queue: Mutex::new(Some(queue)),
+            threads: Mutex::default(),
+            slow: std::array::from_fn(|_| AtomicU64::new(0)),
+            started: Instant::now(),
+        });
+        for number in 0..readers.limits.reader_threads.max(1) {
+            let mut sqlite = readers.open()?;
+            let tasks = Arc::clone(&tasks);
+            let thread = std::thread::Builder::new()
+                .name(format!("reader-{number}"))
+                .spawn(move || work(&mut sqlite, &tasks))
+                .map_err(|error| Error::internal("no thread for a reader").caused_by(error))?;
+            readers.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(readers)
+    }
+
+    fn open(&self) -> Result<Sqlite> {
+        open(&self.path, self.vfs.as_deref(), Purpose::Read, self.limits.lock_wait_max)
+    }
+
+    /// Runs `work` on this thread with a connection of the pool. It must be quick.
+    pub fn inline<T>(&self, work: impl FnOnce(&mut Sqlite) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut sqlite = match idle {
+            Some(sqlite) => sqlite,
+            None => self.open()?,
+        };
+        let done = work(&mut sqlite);
+        // A connection left in a transaction would pin an old state for ever, and show it to somebody else.
+        if sqlite.is_autocommit() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sqlite);
+        } else {
+            tracing::error!("a reading connection was left in a transaction and is closed");
+        }
+        done
+    }
+
+    /// Runs `work` on a reader thread.
+    pub async fn elsewhere<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Sqlite) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let task: Task = Box::new(move |sqlite| {
+            let _ = reply.send(work(sqlite));
+        });
+        let sent = match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(queue) => queue.try_send(task).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(Error::unavailable("Too many slow queries are waiting. Try again later."));
+        }
+        answer.await.unwrap_or_else(|_| Err(Error::internal("a reader thread failed")))
+    }
+
+    /// Runs a request that looks as if it only reads.
+    pub async fn run(&self, request: &Arc<SqlRequest>) -> Result<Read> {
+        // Read before the snapshot opens, so what it names is surely included.
+        let revision = self.shared.revision();
+        let mark = self.mark(request);
+        if !self.is_slow(mark) {
+            let time = self.limits.inline_read_time_max;
+            let cancel = None;
+            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, cancel)) {
+                Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
+                done => return done.map(|body| read(body, revision)),
+            }
+        }
+        let revision = self.shared.revision();
+        let cancel = Cancel::default();
+        let _cancel_if_dropped = CancelOnDrop(cancel.clone());
+        let (request, limits) = (Arc::clone(request), Arc::clone(&self.limits));
+        let body = self
+            .elsewhere(move |sqlite| {
+                if cancel.is_cancelled() {
+                    return Err(Error::unavailable("The request was cancelled."));
+                }
+                attempt(sqlite, &request, &limits, limits.read_time_max, Some(cancel))
+            })
+            .await?;
+        Ok(read(body, revision))
+    }
+
+    fn is_slow(&self, mark: u64) -> bool {
+        self.slow[mark as usize % self.slow.len()].load(Ordering::Relaxed) == mark
+    }
+
+    fn remember_slow(&self, mark: u64) {
+        self.slow[mark as usize % self.slow.len()].store(mark, Ordering::Relaxed);
+    }
+
+    /// A hash of the request's texts and of the passing time, never 0: what was slow once gets another chance.
+    fn mark(&self, request: &SqlRequest) -> u64 {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        for statement in &request.statements {
+            statement.sql.hash(&mut hasher);
+        }
+        (self.started.elapsed().as_secs() / SLOW_REMEMBERED_S).hash(&mut hasher);
+        hasher.finish() | 1
+    }
+
+    /// Ends the threads and closes all connections.
+    pub fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn work(sqlite: &mut Sqlite, tasks: &Mutex<Receiver<Task>>) {
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = task else { return };
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task(sqlite))).is_err() {
+            tracing::error!("a read panicked");
+        }
+        if !sqlite.is_autocommit() {
+            let _ = sqlite.own.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+fn read(body: Option<Vec<u8>>, revision: Revision) -> Read {
+    body.map_or(Read::NeedsWriter, |body| Read::Done(Answer { body: Bytes::from(body), revision, is_repeated: false }))
+}
+
+/// `None` if it would write.
+fn attempt(
+    sqlite: &mut Sqlite,
+    request: &SqlRequest,
+    limits: &Limits,
+    time: Duration,
+    cancel: Option<Cancel>,
+) -> Result<Option<Vec<u8>>> {
+    let mut out = Vec::with_capacity(256);
+    // A single statement is a snapshot by itself; only a row of them needs a transaction around it.
+    let needs_transaction = request.is_transaction || request.statements.iter().any(|one| one.sql.contains(';'));
+    if needs_transaction {
+        sqlite.own.prepare_cached("BEGIN")?.execute([])?;
+    }
+    let ran = sqlite
+        .bounded(time, cancel, Mode::Caller, |sqlite| execute::run(sqlite, request, limits, Place::Reader, &mut out));
+    if needs_transaction {
+        sqlite.own.prepare_cached("COMMIT")?.execute([])?;
+    }
+    Ok(match ran? {
+        Ran::Done => Some(out),
+        Ran::NeedsWriter => None,
+    })
+}

@@ -1,0 +1,105 @@
+//! The engine's own tables: everything Tidebase keeps in the file beside the user's data, in one catalogue.
+//!
+//! | table | a row is | written |
+//! |---|---|---|
+//! | `_tide_meta` | a setting of the file: version, history, schema epoch, hash of the admin token | rarely |
+//! | `_tide_log` | the change sets of one group commit | with every group |
+//! | `_tide_answers` | an answer kept under an idempotency key | with its request |
+//! | `_tide_topics` | a topic's setting, and up to where its messages are gone | rarely |
+//! | `_tide_messages` | a message a topic keeps | with its publish |
+//!
+//! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
+
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OptionalExtension as _};
+
+/// The layout below. Raise it with a step in [`upgrade`].
+const VERSION: i64 = 1;
+
+const LAYOUT: &str = "
+CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_log (
+  revision INTEGER PRIMARY KEY, first_revision INTEGER NOT NULL, time INTEGER NOT NULL,
+  schema_epoch INTEGER NOT NULL, bytes_so_far INTEGER NOT NULL, changes BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS _tide_answers (
+  key TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, time INTEGER NOT NULL, revision INTEGER NOT NULL,
+  code TEXT, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tide_answers_time ON _tide_answers (time);
+CREATE TABLE IF NOT EXISTS _tide_topics (topic TEXT PRIMARY KEY, keep INTEGER NOT NULL, gone INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_messages (
+  topic TEXT NOT NULL, cursor INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (topic, cursor)) WITHOUT ROWID;
+";
+
+/// What the file says about itself.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    pub history: String,
+    pub schema_epoch: i64,
+}
+
+/// Makes or upgrades the tables, and begins a new history if the caller cannot vouch for the old one.
+///
+/// # Errors
+/// `unsupported` if a newer Tidebase has written this file.
+pub fn prepare(connection: &mut Connection, keeps_history: bool) -> Result<Meta> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let has_meta: bool = transaction.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_tide_meta'",
+        [],
+        |row| row.get(0),
+    )?;
+    let version = if has_meta { number(&transaction, "version")?.unwrap_or(0) } else { 0 };
+    if version > VERSION {
+        return Err(Error::unsupported(format!(
+            "This database was written by a newer Tidebase (its system tables have version {version}, this program \
+             knows {VERSION}). Start that version, or newer."
+        )));
+    }
+    if version < VERSION {
+        upgrade(&transaction, version)?;
+        set(&transaction, "version", &VERSION)?;
+    }
+    let history = match text(&transaction, "history")? {
+        Some(history) if keeps_history => history,
+        _ => {
+            let history = random_name()?;
+            set(&transaction, "history", &history)?;
+            history
+        }
+    };
+    let schema_epoch = number(&transaction, "schema_epoch")?.unwrap_or(0);
+    transaction.commit()?;
+    Ok(Meta { history, schema_epoch })
+}
+
+fn upgrade(connection: &Connection, from: i64) -> Result<()> {
+    debug_assert!(from < VERSION, "called for older files only");
+    connection.execute_batch(LAYOUT)?;
+    Ok(())
+}
+
+/// 128 random bits in hexadecimal.
+pub fn random_name() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::internal("no random numbers").caused_by(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+pub fn text(connection: &Connection, name: &str) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM _tide_meta WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub fn number(connection: &Connection, name: &str) -> Result<Option<i64>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM _tide_meta WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub fn set(connection: &Connection, name: &str, value: &dyn rusqlite::ToSql) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO _tide_meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )?
+        .execute((name, value))?;
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! The one writer: a thread that owns the writing connection, drains the queue and commits whole groups.
+//!
+//! Each request runs in a SAVEPOINT of its own and gets its own revision; the group is made durable by one fsync, and
+//! nobody is answered or told before that. What one request does to the transaction (ROLLBACK, interrupt, full disk)
+//! never costs another: the others are run again. How a group is run is in [`super::group`].
+
+use super::group::{Attempt, Group};
+use super::work::{Company, Job, Work};
+use crate::changes::capture::{Bounds, Capture};
+use crate::changes::change::{ChangeSet, Extent, Revision};
+use crate::changes::log;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::shared::Shared;
+use crate::sqlite::Sqlite;
+use crate::sqlite::schema::Schema;
+use crate::{clock, keys};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
+
+#[derive(Debug)]
+pub enum Message {
+    Job(Job),
+    Stop,
+}
+
+pub struct Writer {
+    // The hook must go before the connection does.
+    pub(super) capture: Capture,
+    pub(super) sqlite: Sqlite,
+    pub(super) limits: Arc<Limits>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) schema: Arc<Schema>,
+    pub(super) revision: Revision,
+    pub(super) schema_epoch: i64,
+    pub(super) schema_version: i64,
+    /// SQLite's counter of other connections' commits, as last seen.
+    pub(super) data_version: i64,
+    pub(super) time_ms: i64,
+    wal_frames: Arc<AtomicI64>,
+    page_bytes: u64,
+    /// WAL size at which the next checkpoint is tried.
+    checkpoint_at: u64,
+    last_tick: Instant,
+    /// After a failed fsync nothing that this process believes about the file can be trusted.
+    broken: Option<String>,
+}
+
+impl Writer {
+    pub fn new(mut sqlite: Sqlite, limits: Arc<Limits>, shared: Arc<Shared>, schema_epoch: i64) -> Result<Self> {
+        let bounds = Bounds { rows: limits.change_rows_max, bytes: limits.change_bytes_max };
+        let wal_frames = Arc::new(AtomicI64::new(0));
+        let frames = Arc::clone(&wal_frames);
+        sqlite.own.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+            frames.store(pages.into(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let page_bytes: i64 = sqlite.own.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let mut writer = Self {
+            capture: Capture::start(&sqlite.own, bounds),
+            revision: log::last_revision(&sqlite.own)?,
+            schema: Arc::default(),
+            schema_epoch,
+            schema_version: 0,
+            data_version: 0,
+            time_ms: 0,
+            wal_frames,
+            page_bytes: page_bytes.unsigned_abs(),
+            checkpoint_at: limits.wal_checkpoint_bytes,
+            last_tick: Instant::now(),
+            broken: None,
+            sqlite,
+            limits,
+            shared,
+        };
+        writer.data_version = writer.pragma("data_version")?;
+        writer.load_schema()?;
+        Ok(writer)
+    }
+
+    /// Runs until told to stop, then folds the WAL into the file and closes it.
+    pub fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            match queue.recv_timeout(self.limits.outside_poll.saturating_sub(self.last_tick.elapsed())) {
+                Ok(Message::Job(job)) => {
+                    let (jobs, stop) = self.drain(job, queue);
+                    self.serve(jobs);
+                    if stop {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.last_tick.elapsed() >= self.limits.outside_poll {
+                self.last_tick = Instant::now();
+                self.tick();
+            }
+            self.checkpoint_if_due();
+        }
+        self.close();
+    }
+
+    fn drain(&self, first: Job, queue: &Receiver<Message>) -> (VecDeque<Job>, bool) {
+        let mut jobs = VecDeque::from([first]);
+        while jobs.len() < self.limits.group_requests_max {
+            match queue.try_recv() {
+                Ok(Message::Job(job)) => jobs.push_back(job),
+                Ok(Message::Stop) => return (jobs, true),
+                Err(_) => break,
+            }
+        }
+        (jobs, false)
+    }
+
+    /// Serves the jobs in their order, as many at a time as may share a transaction.
+    fn serve(&mut self, mut jobs: VecDeque<Job>) {
+        while let Some(first) = jobs.pop_front() {
+            if let Some(reason) = &self.broken {
+                let _ = first.reply.send(Err(Error::unavailable(reason.clone())));
+                continue;
+            }
+            match first.work.company() {
+                Company::NoTransaction => self.serve_alone(first),
+                Company::OwnGroup => self.commit(vec![first], true),
+                Company::Any => {
+                    if matches!(first.work, Work::Key(_)) && !keys::is_ready(&self.schema) {
+                        if let Err(error) = self.make_keys_table() {
+                            let _ = first.reply.send(Err(error));
+                            continue;
+                        }
+                    }
+                    let mut group = vec![first];
+                    while jobs.front().is_some_and(|next| {
+                        next.work.company() == Company::Any
+                            && (!matches!(next.work, Work::Key(_)) || keys::is_ready(&self.schema))
+                    }) {
+                        group.extend(jobs.pop_front());
+                    }
+                    self.commit(group, false);
+                }
+            }
+        }
+    }
+
+    /// Commits the jobs as one group if it can be done, and answers every one of them.
+    fn commit(&mut self, mut jobs: Vec<Job>, changes_schema: bool) {
+        while !jobs.is_empty() {
+            match Group::new(self, changes_schema).attempt(&mut jobs) {
+                Attempt::Committed(committed) => {
+                    self.announce(committed.sets);
+                    for message in committed.messages {
+                        self.shared.topics.deliver_kept(message);
+                    }
+                    for (job, outcome) in jobs.drain(..).zip(committed.outcomes) {
+                        // A caller who has gone away needs no answer.
+                        let _ = job.reply.send(outcome);
+                    }
+                }
+                Attempt::Lost { offender, error } => {
+                    let _ = jobs.remove(offender).reply.send(Err(error));
+                }
+                Attempt::Failed(error) if jobs.len() == 1 => {
+                    self.note_failure(&error);
+                    let _ = jobs.remove(0).reply.send(Err(error));
+                }
+                Attempt::Failed(error) => {
+                    self.note_failure(&error);
+                    // One of them cannot be committed: found by running each alone.
+                    for job in jobs.drain(..) {
+                        self.commit(vec![job], changes_schema);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The order that everything told rests on: durable, visible, told to the live queries, and only then answered.
+    fn announce(&mut self, sets: Vec<ChangeSet>) {
+        let Some(last) = sets.last() else { return };
+        self.revision = last.revision;
+        self.shared.announce(sets);
+    }
+
+    fn note_failure(&mut self, error: &Error) {
+        let fsync_failed = error
+            .source
+            .as_deref()
+            .and_then(|source| source.downcast_ref::<rusqlite::Error>())
+            .and_then(rusqlite::Error::sqlite_error)
+            .is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        if fsync_failed {
+            tracing::error!(%error, "an fsync failed: no more writes until a restart");
+            self.broken = Some(
+                "The disk failed to make a write durable; writes are refused until the server is restarted.".into(),
+            );
+        }
+    }
+
+    /// VACUUM and its like: outside a transaction, then everything is told to have changed.
+    fn serve_alone(&mut self, job: Job) {
+        let done = self.run_alone(&job);
+        // Rowids may have been renumbered, so whoever looks must look again.
+        let told = Group::new(self, false).tell_everything(true);
+        match told {
+            Ok(sets) => self.announce(sets),
+            Err(error) => tracing::error!(%error, "could not note a change of the whole file"),
+        }
+        let _ = job.reply.send(done);
+    }
+
+    fn tick(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Err(error) = self.look_outside().and_then(|()| self.expire()) {
+            tracing::warn!(%error, "could not look for outside writes and expired keys");
+        }
+        self.time_ms = self.time_ms.max(clock::now_ms());
+        if let Err(error) = self.prune() {
+            tracing::warn!(%error, "could not prune the change log");
+        }
+    }
+
+    fn look_outside(&mut self) -> Result<()> {
+        if self.pragma("data_version")? == self.data_version {
+            return Ok(());
+        }
+        let sets = Group::new(self, false).tell_outside()?;
+        self.announce(sets);
+        Ok(())
+    }
+
+    fn expire(&mut self) -> Result<()> {
+        if keys::is_ready(&self.schema) && keys::has_expired(&self.sqlite.own, clock::now_ms())? {
+            let (job, _answer) = Job::own(Work::Key(keys::KeyWrite::Expire));
+            self.commit(vec![job], false);
+        }
+        Ok(())
+    }
+
+    fn make_keys_table(&mut self) -> Result<()> {
+        keys::refuse_foreign(&self.schema)?;
+        let (job, mut answer) = Job::own(Work::Key(keys::KeyWrite::MakeTable));
+        self.commit(vec![job], true);
+        answer.try_recv().unwrap_or_else(|_| Err(Error::internal("the keys table was not made"))).map(|_| ())
+    }
+
+    fn prune(&mut self) -> Result<()> {
+        log::prune(&self.sqlite.own, &self.limits, self.time_ms)?;
+        let kept_since =
+            self.time_ms - i64::try_from(self.limits.kept_answer_age_max.as_millis()).unwrap_or(i64::MAX / 2);
+        self.sqlite
+            .own
+            .prepare_cached(
+                "DELETE FROM _tide_answers WHERE key IN (SELECT key FROM _tide_answers WHERE time < ?1 LIMIT 256)",
+            )?
+            .execute([kept_since])?;
+        Ok(())
+    }
+
+    pub(super) fn pragma(&self, name: &str) -> Result<i64> {
+        Ok(self.sqlite.own.prepare_cached(&format!("PRAGMA {name}"))?.query_row([], |row| row.get(0))?)
+    }
+
+    pub(super) fn load_schema(&mut self) -> Result<()> {
+        self.schema_version = self.pragma("schema_version")?;
+        self.schema = Arc::new(Schema::load(&self.sqlite.own)?);
+        self.capture.set_schema(Arc::clone(&self.schema));
+        Ok(())
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let wal_bytes = self.wal_frames.load(Ordering::Relaxed).unsigned_abs() * self.page_bytes;
+        if wal_bytes < self.checkpoint_at {
+            return;
+        }
+        // Readers that hold an old snapshot only delay a passive checkpoint; past the bound we wait for them.
+        let mode = if wal_bytes >= self.limits.wal_bytes_max { "RESTART" } else { "PASSIVE" };
+        match self.checkpoint(mode) {
+            Ok(true) => {
+                self.checkpoint_at = self.limits.wal_checkpoint_bytes;
+                self.wal_frames.store(0, Ordering::Relaxed);
+            }
+            Ok(false) => self.checkpoint_at = wal_bytes + self.limits.wal_checkpoint_bytes / 4,
+            Err(error) => {
+                self.checkpoint_at = wal_bytes + self.limits.wal_checkpoint_bytes / 4;
+                tracing::warn!(%error, "checkpoint failed; the WAL grows until one succeeds");
+            }
+        }
+    }
+
+    /// True if the whole WAL is now in the file.
+    fn checkpoint(&self, mode: &str) -> Result<bool> {
+        let (busy, frames, done): (i64, i64, i64) =
+            self.sqlite.own.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        Ok(busy == 0 && frames == done)
+    }
+
+    fn close(self) {
+        if let Err(error) = self.checkpoint("TRUNCATE") {
+            tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will");
+        }
+        // As the last one out, let SQLite remove its WAL: one plain file is left.
+        let config = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.sqlite.own.set_db_config(config, false) {
+            tracing::debug!(%error, "the WAL file stays");
+        }
+    }
+
+    /// Everything another program may have changed while we were away is unknown to clients of this history.
+    pub(super) fn everything(&mut self, schema: bool) -> ChangeSet {
+        self.revision += 1;
+        ChangeSet { revision: self.revision, extent: Extent::Everything { schema } }
+    }
+}

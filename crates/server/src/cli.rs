@@ -1,0 +1,116 @@
+//! The command line as typed. What it means is checked in [`crate::config`].
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidebase",
+    version,
+    about = "A real-time backend in one binary: SQLite inside, and any SQL query can be live.",
+    after_help = "Without a command the server starts, as with `serve`.\n\n\
+        Examples:\n  tidebase                                  serve ./data/tidebase.db on 127.0.0.1:8080\n  \
+        tidebase serve --db shop.db --listen :80  serve an existing SQLite file\n  \
+        tidebase sql --db shop.db                 a shell on the file\n  \
+        tidebase sql --url http://127.0.0.1:8080  a shell on a running server\n  \
+        tidebase backup --db shop.db --to copy.db a safe copy of a database in use",
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the server.
+    Serve(ServeArgs),
+    /// A shell for SQL, on a local file or a running server.
+    Sql(SqlArgs),
+    /// Make tokens.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Show the settings in effect and where each came from.
+    Config(ServeArgs),
+    /// Check the database file and the machine, and say what is wrong.
+    Doctor(DatabaseArgs),
+    /// Write a safe copy of a database, also while it is being served.
+    Backup(BackupArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a new admin token, print it once, and forget the old one. The server must be stopped.
+    ResetAdmin(DatabaseArgs),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// The SQLite file; an existing one is opened as it is [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Address and port; `:8080` means every address [env: TIDEBASE_LISTEN, or PORT] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// The administrator's token; better given in the environment [env: TIDEBASE_ADMIN_TOKEN] [default: made on the first start]
+    #[arg(long, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+    /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
+    #[arg(long, value_name = "DIR")]
+    pub public: Option<PathBuf>,
+    /// Origins that browsers may call from, separated by commas [env: TIDEBASE_CORS] [default: *]
+    #[arg(long, value_name = "ORIGINS")]
+    pub cors: Option<String>,
+    /// What is logged: error, warn, info, debug, trace [env: TIDEBASE_LOG] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Change a limit; `tidebase config` lists them. Repeatable [env: TIDEBASE_LIMIT_<NAME>]
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub limits: Vec<String>,
+    /// The settings file [env: TIDEBASE_CONFIG] [default: ./tidebase.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Machine-readable output (for `config`).
+    #[arg(long, hide = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseArgs {
+    /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SqlArgs {
+    /// A local file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub db: Option<PathBuf>,
+    /// A running server instead, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The token for the server [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// One JSON object a row instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// SQL to run; without it the shell reads from the terminal or from standard input.
+    #[arg(value_name = "SQL")]
+    pub sql: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Where the copy goes; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}

@@ -1,0 +1,309 @@
+//! The settings in effect: flags, then environment, then `tidebase.toml`, then defaults; each knows where it came from.
+
+use crate::cli::ServeArgs;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use tidebase_engine::{Error, Limits, Result};
+
+pub const DEFAULT_DB: &str = "./data/tidebase.db";
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const DEFAULT_FILE: &str = "tidebase.toml";
+
+tidebase_engine::limits! {
+/// Bounds of the server itself; the engine has its own.
+ServerLimits {
+    /// Bytes of a request's body. Past it: `too_large`.
+    body_bytes_max: usize = 8 << 20,
+    /// Bytes of one frame from a client. Past it the socket is closed with 4413.
+    frame_bytes_max: usize = 1 << 20,
+    /// Open TCP connections. Past it the server waits to accept.
+    connections_max: usize = 20_000,
+    /// Open WebSockets and event streams. Past it: `too_many`.
+    sockets_max: usize = 15_000,
+    /// Time in which a client must have sent a request's head. Past it the connection is closed.
+    header_time_max: std::time::Duration = std::time::Duration::from_secs(15),
+    /// Time that running requests get when the server stops.
+    stop_time_max: std::time::Duration = std::time::Duration::from_secs(10),
+}
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Environment(String),
+    File(PathBuf),
+    Default,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One line of `tidebase config`.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    pub name: &'static str,
+    pub value: String,
+    pub origin: Origin,
+}
+
+#[derive(Debug)]
+pub struct Config {
+    pub db: PathBuf,
+    pub listen: SocketAddr,
+    /// Where the listening address came from, for the message when it cannot be had.
+    pub listen_text: String,
+    /// `None`: the one whose hash is in the file, or a new one.
+    pub admin_token: Option<String>,
+    pub public: Option<PathBuf>,
+    pub cors: String,
+    pub log: String,
+    pub limits: Limits,
+    pub server_limits: ServerLimits,
+    pub effective: Vec<Effective>,
+}
+
+/// `tidebase.toml`, all optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    db: Option<PathBuf>,
+    listen: Option<String>,
+    admin_token: Option<String>,
+    public: Option<PathBuf>,
+    cors: Option<String>,
+    log: Option<String>,
+    #[serde(default)]
+    limits: BTreeMap<String, toml::Value>,
+}
+
+/// The environment, as a function so that tests can have their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+struct Sources<'a> {
+    environment: Environment<'a>,
+    file_path: PathBuf,
+    effective: Vec<Effective>,
+}
+
+impl Sources<'_> {
+    /// The first of flag, environment variables, file and default that is there; noted with its origin.
+    fn pick(
+        &mut self,
+        name: &'static str,
+        flag: Option<String>,
+        variables: &[&str],
+        file: Option<String>,
+        default: Option<&str>,
+    ) -> Option<String> {
+        let from_environment = || {
+            variables.iter().find_map(|variable| {
+                let value = (self.environment)(variable).filter(|value| !value.is_empty())?;
+                Some((value, Origin::Environment((*variable).to_owned())))
+            })
+        };
+        let picked = flag
+            .map(|value| (value, Origin::Flag))
+            .or_else(from_environment)
+            .or_else(|| file.map(|value| (value, Origin::File(self.file_path.clone()))))
+            .or_else(|| default.map(|value| (value.to_owned(), Origin::Default)));
+        let (shown, origin) = match &picked {
+            None => (String::new(), Origin::Default),
+            // A secret is shown as being there.
+            Some((_, origin)) if name == "admin_token" => ("(set)".to_owned(), origin.clone()),
+            Some((value, origin)) => (value.clone(), origin.clone()),
+        };
+        self.effective.push(Effective { name, value: shown, origin });
+        picked.map(|(value, _)| value)
+    }
+}
+
+/// # Errors
+/// `invalid` with the setting, what is wrong with it, and what it may be.
+pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
+    let (file_path, file) = read_file(args, environment)?;
+    let mut sources = Sources { environment, file_path, effective: Vec::new() };
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let db = sources.pick("db", shown(&args.db), &["TIDEBASE_DB"], shown(&file.db), Some(DEFAULT_DB));
+    let listen_variables = ["TIDEBASE_LISTEN", "PORT"];
+    let listen =
+        sources.pick("listen", args.listen.clone(), &listen_variables, file.listen.clone(), Some(DEFAULT_LISTEN));
+    let admin_token = sources.pick(
+        "admin_token",
+        args.admin_token.clone(),
+        &["TIDEBASE_ADMIN_TOKEN"],
+        file.admin_token.clone(),
+        None,
+    );
+    let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
+    let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
+    let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
+    let (limits, server_limits) = read_limits(args, &file, &mut sources)?;
+    let listen_text = listen.unwrap_or_default();
+    let public = public.map(PathBuf::from);
+    if let Some(folder) = public.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(Error::invalid(format!("--public: there is no folder {}.", folder.display())));
+    }
+    if let Some(token) = admin_token.as_ref().filter(|token| token.len() < 8) {
+        return Err(Error::invalid(format!(
+            "The admin token has {} characters; whoever has it owns the data, so it needs at least 8.",
+            token.len()
+        )));
+    }
+    Ok(Config {
+        db: db.unwrap_or_default().into(),
+        listen: address(&listen_text)?,
+        listen_text,
+        admin_token,
+        public,
+        cors: cors.unwrap_or_default(),
+        log: log.unwrap_or_default(),
+        limits,
+        server_limits,
+        effective: sources.effective,
+    })
+}
+
+/// Only where the database is: for the commands that need no more.
+pub fn database(flag: Option<&PathBuf>) -> Result<PathBuf> {
+    let args = ServeArgs { db: flag.cloned(), ..ServeArgs::default() };
+    Ok(load(&args, &|name| std::env::var(name).ok())?.db)
+}
+
+fn read_file(args: &ServeArgs, environment: Environment<'_>) -> Result<(PathBuf, File)> {
+    let named = args.config.clone().or_else(|| environment("TIDEBASE_CONFIG").map(PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let file = toml::from_str(&text)
+                .map_err(|error| Error::invalid(format!("{} has a mistake:\n{error}", path.display())))?;
+            Ok((path, file))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok((path, File::default())),
+        Err(error) => Err(Error::invalid(format!("{} cannot be read: {error}.", path.display()))),
+    }
+}
+
+fn read_limits(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Result<(Limits, ServerLimits)> {
+    let mut limits = Limits::default();
+    let mut server = ServerLimits::default();
+    let mut flags = BTreeMap::new();
+    for limit in &args.limits {
+        let (name, value) =
+            limit.split_once('=').ok_or_else(|| Error::invalid(format!("--limit {limit}: it is NAME=VALUE.")))?;
+        flags.insert(name.trim().to_owned(), value.trim().to_owned());
+    }
+    let known: Vec<&'static str> = limits.list().into_iter().chain(server.list()).map(|(name, ..)| name).collect();
+    if let Some(unknown) = flags.keys().chain(file.limits.keys()).find(|name| !known.contains(&name.as_str())) {
+        return Err(Error::invalid(format!("There is no limit {unknown:?}; `tidebase config` lists them.")));
+    }
+    for name in known {
+        let default = limits.list().into_iter().chain(server.list()).find(|(known, ..)| *known == name);
+        let default = default.map(|(_, _, value)| value).unwrap_or_default();
+        let variable = format!("TIDEBASE_LIMIT_{}", name.to_ascii_uppercase());
+        let in_file =
+            file.limits.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
+        let value =
+            sources.pick(name, flags.get(name).cloned(), &[&variable], in_file, Some(&default)).unwrap_or_default();
+        if !limits.set(name, &value) && !server.set(name, &value) {
+            return Err(Error::invalid(format!(
+                "The limit {name} is a whole number (times in milliseconds), not {value:?}."
+            )));
+        }
+    }
+    Ok((limits, server))
+}
+
+/// `host:port`, `:port` for every address, or a port alone as in `PORT`.
+fn address(text: &str) -> Result<SocketAddr> {
+    let full = match text.parse::<u16>() {
+        // PORT is set by hosts that forward from outside: there the server must be reachable.
+        Ok(port) => format!("0.0.0.0:{port}"),
+        Err(_) if text.starts_with(':') => format!("0.0.0.0{text}"),
+        Err(_) => text.to_owned(),
+    };
+    full.to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| Error::invalid(format!("--listen {text:?} is no address; it is like 127.0.0.1:8080 or :8080.")))
+}
+
+/// For `tidebase config`.
+pub fn print(config: &Config, as_json: bool) -> String {
+    if as_json {
+        let rows: Vec<serde_json::Value> = config
+            .effective
+            .iter()
+            .map(|row| serde_json::json!({ "name": row.name, "value": row.value, "from": row.origin.to_string() }))
+            .collect();
+        return serde_json::Value::from(rows).to_string();
+    }
+    let width = |of: fn(&Effective) -> usize| config.effective.iter().map(of).max().unwrap_or(0);
+    let (name, value) = (width(|row| row.name.len()), width(|row| row.value.len()).min(40));
+    let line = |row: &Effective| format!("{:name$}  {:value$}  {}", row.name, row.value, row.origin);
+    config.effective.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The folder of relative paths is where the program was started; said so in messages.
+pub fn display(path: &Path) -> String {
+    path.strip_prefix("./").unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_with(args: ServeArgs, variables: &[(&str, &str)]) -> Result<Config> {
+        let nowhere = ServeArgs { config: args.config.clone(), ..args };
+        load(&nowhere, &|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "db = 'file.db'\nlisten = '127.0.0.1:1'\n[limits]\nread_time_max = 7\nsockets_max = 5\n")
+            .unwrap();
+        let args = ServeArgs {
+            config: Some(path),
+            db: Some("flag.db".into()),
+            limits: vec!["sockets_max=6".into()],
+            ..ServeArgs::default()
+        };
+        let config = load_with(args, &[("TIDEBASE_DB", "env.db"), ("TIDEBASE_LISTEN", "127.0.0.1:2")]).unwrap();
+        assert_eq!(config.db, PathBuf::from("flag.db"));
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.limits.read_time_max.as_millis(), 7);
+        assert_eq!(config.server_limits.sockets_max, 6);
+        let origin = |name: &str| config.effective.iter().find(|row| row.name == name).unwrap().origin.clone();
+        assert_eq!(origin("db"), Origin::Flag);
+        assert_eq!(origin("listen"), Origin::Environment("TIDEBASE_LISTEN".into()));
+        assert!(matches!(origin("read_time_max"), Origin::File(_)));
+        assert_eq!(origin("cors"), Origin::Default);
+    }
+
+    #[test]
+    fn port_listens_everywhere_and_mistakes_are_named() {
+        assert_eq!(load_with(ServeArgs::default(), &[("PORT", "9000")]).unwrap().listen.to_string(), "0.0.0.0:9000");
+        for (args, word) in [
+            (ServeArgs { listen: Some("nonsense".into()), ..ServeArgs::default() }, "nonsense"),
+            (ServeArgs { limits: vec!["no_such=1".into()], ..ServeArgs::default() }, "no_such"),
+            (ServeArgs { limits: vec!["sockets_max=many".into()], ..ServeArgs::default() }, "many"),
+            (ServeArgs { public: Some("/no/such/folder".into()), ..ServeArgs::default() }, "/no/such/folder"),
+            (ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() }, "/no/such/file.toml"),
+        ] {
+            let error = load_with(args, &[]).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Keys and values: `/data` and `/data/{key}`.
+
+use super::body::{idempotency, whole};
+use super::requests::parse;
+use super::{Admin, Shared, query_string};
+use crate::answer::{self, REVISION, Reply};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tidebase_engine::keys::{Entry, KeyWrite, missing};
+use tidebase_engine::{Error, Result};
+
+const LIST_DEFAULT: u32 = 100;
+const LIST_MAX: u32 = 1000;
+/// Ten years: later than that is a mistake in the unit.
+const TTL_MAX_S: f64 = 315_360_000.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Set<'a> {
+    #[serde(borrow, default)]
+    value: Option<&'a RawValue>,
+    #[serde(default)]
+    ttl: Option<f64>,
+    #[serde(default)]
+    if_revision: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Increment {
+    #[serde(default)]
+    by: Option<serde_json::Number>,
+}
+
+pub async fn read(State(app): State<Shared>, _: Admin, Path(key): Path<String>) -> Reply {
+    let revision = app.engine.revision();
+    let entry = app.engine.key(&key).await?.ok_or_else(|| missing(&key))?;
+    let mut body = Vec::with_capacity(entry.value.len() + 64);
+    entry.write(&mut body);
+    let mut response = answer::json(StatusCode::OK, Bytes::from(body));
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision));
+    Ok(response)
+}
+
+/// POST or PUT sets; `POST /data/{key}/increment` adds.
+pub async fn write(
+    State(app): State<Shared>,
+    _: Admin,
+    method: Method,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    let body = whole(&app, body)?;
+    let idempotency = idempotency(&headers, &format!("data/{path}"), &body)?;
+    let write = match path.strip_suffix("/increment") {
+        Some(key) if method == Method::POST => increment(key, &body)?,
+        _ => set(path, &body)?,
+    };
+    Ok(answer::bare(&app.engine.write_key(write, idempotency)?.wait().await?))
+}
+
+fn increment(key: &str, body: &[u8]) -> Result<KeyWrite> {
+    let asked: Increment = if body.is_empty() { Increment::default() } else { parse(body)? };
+    Ok(KeyWrite::Increment { key: key.into(), by: asked.by.unwrap_or_else(|| 1.into()) })
+}
+
+fn set(key: String, body: &[u8]) -> Result<KeyWrite> {
+    let asked: Set<'_> = parse(body)?;
+    let value = asked.value.ok_or_else(|| Error::invalid("The body needs a \"value\": any JSON."))?;
+    let ttl_ms = match asked.ttl {
+        None => None,
+        Some(ttl) if ttl > 0.0 && ttl <= TTL_MAX_S => Some((ttl * 1000.0).ceil() as i64),
+        Some(_) => return Err(Error::invalid("\"ttl\" is a number of seconds above 0, at most ten years.")),
+    };
+    Ok(KeyWrite::Set { key, value: value.get().to_owned(), ttl_ms, if_revision: asked.if_revision })
+}
+
+pub async fn remove(
+    State(app): State<Shared>,
+    _: Admin,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Reply {
+    let if_revision = query_string::get(uri.query(), "if_revision")?
+        .map(|text| text.parse().map_err(|_| Error::invalid("if_revision is a revision number.")))
+        .transpose()?;
+    let idempotency = idempotency(&headers, &format!("delete data/{key}"), b"")?;
+    Ok(answer::bare(&app.engine.write_key(KeyWrite::Delete { key, if_revision }, idempotency)?.wait().await?))
+}
+
+/// `{"keys": [entry, …], "after": <the last key, if there may be more>}`
+pub async fn list(State(app): State<Shared>, _: Admin, uri: Uri) -> Reply {
+    let (mut prefix, mut after, mut limit) = (String::new(), None, LIST_DEFAULT);
+    for (name, value) in query_string::parse(uri.query())? {
+        match name.as_str() {
+            "prefix" => prefix = value,
+            "after" => after = Some(value),
+            "limit" => {
+                limit = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=LIST_MAX).contains(limit))
+                    .ok_or_else(|| Error::invalid(format!("\"limit\" is a number from 1 to {LIST_MAX}.")))?;
+            }
+            _ => return Err(Error::invalid(format!("/data does not know the parameter {name:?}.")).into()),
+        }
+    }
+    let revision = app.engine.revision();
+    let entries = app.engine.keys(prefix, after, limit).await?;
+    let mut body = b"{\"keys\":[".to_vec();
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        entry.write(&mut body);
+    }
+    body.extend_from_slice(b"],\"after\":");
+    let next = entries.last().filter(|_| entries.len() == limit as usize).map(|Entry { key, .. }| key);
+    body.extend_from_slice(serde_json::json!(next).to_string().as_bytes());
+    body.push(b'}');
+    let mut response = answer::json(StatusCode::OK, Bytes::from(body));
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision));
+    Ok(response)
+}

@@ -1,0 +1,142 @@
+//! Everything the server answers.
+//!
+//! | path | face |
+//! |---|---|
+//! | `POST /query`, `POST /query/raw` | [`sql`]: SQL over HTTP |
+//! | `GET /socket` | [`socket`]: SQL over a WebSocket, StarbaseDB's way |
+//! | `GET /ws` | [`ws`]: everything live, one WebSocket |
+//! | `GET /live` | [`sse`]: one live query, change stream, key or topic as Server-Sent Events |
+//! | `/data`, `/data/{key}` | [`data`]: keys |
+//! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
+//! | `POST /auth/ticket` | [`tickets`] |
+//! | `/health`, `/ready`, `/metrics`, `/status/database` | [`status`] |
+//! | `/` | [`page`]: the built-in page, or the folder of `--public` |
+//!
+//! A face parses, names the principal, calls one engine verb and writes the answer. None imports another.
+
+mod body;
+mod data;
+mod page;
+mod query_string;
+mod requests;
+mod socket;
+mod sql;
+mod sse;
+mod status;
+mod tickets;
+mod topics;
+mod ws;
+
+use crate::answer::{Failure, MIN_REVISION};
+use crate::auth::Auth;
+use crate::config::ServerLimits;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use tidebase_engine::{Engine, Error};
+use tokio::sync::watch;
+
+/// What the faces share.
+pub struct App {
+    pub engine: Arc<Engine>,
+    pub auth: Auth,
+    pub limits: ServerLimits,
+    pub started: Instant,
+    pub sockets: AtomicUsize,
+    /// Becomes true when the server stops: sockets are closed then.
+    pub stopping: watch::Receiver<bool>,
+}
+
+pub type Shared = Arc<App>;
+
+/// Waits until the server stops.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// How long a read waits for the revision it asked for.
+const MIN_REVISION_WAIT: Duration = Duration::from_secs(5);
+
+pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
+    let compressed = Router::new()
+        .route("/query", post(sql::query))
+        .route("/query/raw", post(sql::query_raw))
+        .layer(tower_http::compression::CompressionLayer::new());
+    let body_limit = DefaultBodyLimit::max(app.limits.body_bytes_max);
+    let router = compressed
+        .route("/socket", get(socket::open))
+        .route("/ws", get(ws::open))
+        .route("/live", get(sse::open))
+        .route("/data", get(data::list))
+        .route("/data/{*key}", get(data::read).post(data::write).put(data::write).delete(data::remove))
+        .route("/topics/{topic}", post(topics::publish).put(topics::keep))
+        .route("/auth/ticket", post(tickets::issue))
+        .route("/health", get(status::health))
+        .route("/ready", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/status/database", get(status::database));
+    let router = match public {
+        Some(folder) => router.fallback_service(page::public(folder)),
+        None => page::routes(router).fallback(any(nothing_here)),
+    };
+    router.method_not_allowed_fallback(wrong_method).layer(body_limit).with_state(app)
+}
+
+async fn nothing_here() -> Response {
+    Failure(Error::not_found("Nothing is served here.")).into_response()
+}
+
+async fn wrong_method() -> Response {
+    let mut response = Failure(Error::invalid("This path does not take that method.")).into_response();
+    *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+/// The caller is the administrator, and the revision it asked for is here.
+pub struct Admin;
+
+impl FromRequestParts<Shared> for Admin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        app.auth.check_token(bearer(&parts.headers))?;
+        if let Some(wanted) = parts.headers.get(MIN_REVISION) {
+            let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
+            let wanted = wanted.ok_or_else(|| Error::invalid("Tidebase-Min-Revision is a revision number."))?;
+            app.engine.wait_for(wanted, MIN_REVISION_WAIT).await?;
+        }
+        Ok(Self)
+    }
+}
+
+/// The same for sockets and event streams, where a browser can only put `?token=` into the address.
+pub struct SocketAdmin;
+
+impl FromRequestParts<Shared> for SocketAdmin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        if let Some(token) = bearer(&parts.headers) {
+            app.auth.check_token(Some(token))?;
+            return Ok(Self);
+        }
+        match query_string::get(parts.uri.query(), "token")? {
+            Some(given) => app.auth.check_ticket_or_token(&given)?,
+            None => app.auth.check_token(None)?,
+        }
+        Ok(Self)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

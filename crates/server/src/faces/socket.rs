@@ -1,0 +1,111 @@
+//! `GET /socket`: SQL over a WebSocket, StarbaseDB's way. A request without `id` is answered with a bare array of rows.
+//!
+//! Requests are answered one after another. A mistake gets an error frame and never closes the socket.
+
+use super::requests::SqlBody;
+use super::{Shared, SocketAdmin, stopped, ws};
+use crate::answer::{self, told};
+use axum::extract::State;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tidebase_engine::{Error, Format, RequestId, Result};
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    action: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, flatten)]
+    body: Fields<'a>,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    sql: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    transaction: Option<&'a RawValue>,
+}
+
+pub async fn open(
+    State(app): State<Shared>,
+    _: SocketAdmin,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, crate::answer::Failure> {
+    let place = ws::SocketPlace::take(&app)?;
+    Ok(ws::tuned(upgrade, &app).on_upgrade(move |socket| async move {
+        serve(&app, socket).await;
+        drop(place);
+    }))
+}
+
+async fn serve(app: &Shared, mut socket: WebSocket) {
+    let mut stopping = app.stopping.clone();
+    loop {
+        let message = tokio::select! {
+            message = socket.recv() => message,
+            () = stopped(&mut stopping) => {
+                let _ = socket.send(ws::close_frame(ws::RESTARTING, "restarting; retry in 1 s")).await;
+                return;
+            }
+        };
+        let answer = match message {
+            Some(Ok(Message::Text(text))) => reply(app, &text).await,
+            Some(Ok(Message::Binary(_))) => failure(None, &Error::invalid("Frames are text.")),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+        };
+        if socket.send(Message::Text(answer)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reply(app: &Shared, text: &str) -> Utf8Bytes {
+    let request: Request<'_> = match serde_json::from_str(text) {
+        Ok(request) => request,
+        Err(error) => {
+            return failure(None, &Error::invalid(format!("The frame is not the JSON that is expected: {error}.")));
+        }
+    };
+    let id = match request.id.map(|id| RequestId::parse(id.get())).transpose() {
+        Ok(id) => id,
+        Err(error) => return failure(None, &error),
+    };
+    match run(app, request).await {
+        Ok(rows) => match id {
+            None => rows.into(),
+            Some(id) => format!("{{\"id\":{id},\"result\":{rows}}}").into(),
+        },
+        Err(error) => failure(id.as_ref(), &told(error)),
+    }
+}
+
+async fn run(app: &Shared, request: Request<'_>) -> Result<String> {
+    let Fields { sql, params, transaction } = request.body;
+    let body = match request.action.as_deref() {
+        Some("query") => SqlBody { sql, params, transaction: None },
+        Some("transaction") => SqlBody { sql, params, transaction },
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "/socket knows the actions \"query\" and \"transaction\", not {other:?}."
+            )));
+        }
+        None => return Err(Error::invalid("The frame needs an \"action\": \"query\" or \"transaction\".")),
+    };
+    let answer = app.engine.query(body.into_request(Format::Objects)?).await?;
+    String::from_utf8(answer.body.into()).map_err(|_| Error::internal("an answer is not UTF-8"))
+}
+
+fn failure(id: Option<&RequestId>, error: &Error) -> Utf8Bytes {
+    let frame = answer::body(error);
+    match id {
+        None => frame.into(),
+        Some(id) => format!("{{\"id\":{id},{}", &frame[1..]).into(),
+    }
+}

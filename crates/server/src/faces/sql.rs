@@ -1,0 +1,49 @@
+//! SQL over HTTP: `POST /query` and `POST /query/raw`.
+
+use super::body::{idempotency, whole};
+use super::requests::{SqlBody, parse};
+use super::{Admin, Shared};
+use crate::answer::{self, Reply};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, header};
+use tidebase_engine::{Error, Format, Result};
+
+pub async fn query(
+    State(app): State<Shared>,
+    _: Admin,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    run(&app, &headers, body, Format::Objects).await
+}
+
+pub async fn query_raw(
+    State(app): State<Shared>,
+    _: Admin,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    run(&app, &headers, body, Format::Raw).await
+}
+
+async fn run(app: &Shared, headers: &HeaderMap, body: Result<Bytes, BytesRejection>, format: Format) -> Reply {
+    let body = whole(app, body)?;
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("application/json")));
+    if !is_json {
+        return Err(Error::invalid("Content-Type must be application/json.").into());
+    }
+    let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format)?;
+    request.idempotency = idempotency(
+        headers,
+        match format {
+            Format::Objects => "query",
+            Format::Raw => "query/raw",
+        },
+        &body,
+    )?;
+    Ok(answer::result(&app.engine.query(request).await?))
+}

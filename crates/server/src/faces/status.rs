@@ -1,0 +1,85 @@
+//! How the server is: for load balancers (`/health`, `/ready`), for Prometheus (`/metrics`), for people (`/status/database`).
+
+use super::{Admin, Shared};
+use crate::answer::{self, Reply};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use tidebase_engine::{Params, SqlRequest};
+
+/// The process is alive.
+pub async fn health() -> Response {
+    answer::own(StatusCode::OK, json!({ "status": "alive" }))
+}
+
+/// The database answers, and the server is not stopping.
+pub async fn ready(State(app): State<Shared>) -> Response {
+    let answers = app.engine.query(SqlRequest::query("SELECT 1", Params::None)).await.is_ok();
+    if answers && !*app.stopping.borrow() {
+        answer::own(StatusCode::OK, json!({ "status": "ready" }))
+    } else {
+        answer::own(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" }))
+    }
+}
+
+pub async fn database(State(app): State<Shared>, _: Admin) -> Reply {
+    let path = app.engine.path();
+    let size = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::metadata(name).map_or(0, |file| file.len())
+    };
+    Ok(answer::own(
+        StatusCode::OK,
+        json!({
+            "file": path.display().to_string(),
+            "file_bytes": size(""),
+            "wal_bytes": size("-wal"),
+            "history": app.engine.history(),
+            "revision": app.engine.revision(),
+            "sqlite": rusqlite::version(),
+            "tidebase": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": app.started.elapsed().as_secs(),
+            "sockets": app.sockets.load(Ordering::Relaxed),
+            "subscriptions": app.engine.metrics().subscriptions.get(),
+            "live_queries": app.engine.metrics().live_groups.get(),
+        }),
+    ))
+}
+
+pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
+    let engine = app.engine.metrics();
+    let counters = [
+        ("reads_total", "SQL reads", engine.reads.get()),
+        ("writes_total", "requests given to the writer", engine.writes.get()),
+        ("live_steps_total", "steps of the live lanes", engine.live_steps.get()),
+        ("live_evaluations_total", "live queries run", engine.live_evaluations.get()),
+        ("live_deltas_total", "live results that changed", engine.live_deltas.get()),
+        ("live_frames_total", "delta frames sent", engine.live_frames.get()),
+        ("live_merged_total", "times a socket had no room and its changes were merged", engine.live_merged.get()),
+        ("live_resyncs_total", "live results told anew because the difference was gone", engine.live_resyncs.get()),
+        ("live_moved_to_slow_lane_total", "sockets moved to a slow lane", engine.live_moved_to_slow_lane.get()),
+        ("messages_published_total", "messages published to topics", engine.messages_published.get()),
+        ("messages_delivered_total", "messages queued for listeners", engine.messages_delivered.get()),
+        ("sessions_too_slow_total", "sessions ended because they did not read", engine.sessions_too_slow.get()),
+    ];
+    let gauges = [
+        ("revision", "last durable revision", app.engine.revision().unsigned_abs()),
+        ("sockets", "open WebSockets and event streams", app.sockets.load(Ordering::Relaxed) as u64),
+        ("sessions", "clients of the live face", engine.sessions.get()),
+        ("subscriptions", "subscriptions of all sessions", engine.subscriptions.get()),
+        ("live_queries", "distinct live queries held", engine.live_groups.get()),
+        ("topic_listeners", "listeners of all topics", app.engine.topic_listeners() as u64),
+        ("uptime_seconds", "time since the start", app.started.elapsed().as_secs()),
+    ];
+    let mut text = String::new();
+    let all = counters.iter().map(|row| ("counter", row)).chain(gauges.iter().map(|row| ("gauge", row)));
+    for (kind, (name, help, value)) in all {
+        writeln!(text, "# HELP tidebase_{name} {help}\n# TYPE tidebase_{name} {kind}\ntidebase_{name} {value}")
+            .expect("writing to memory");
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}

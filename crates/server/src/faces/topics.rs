@@ -1,0 +1,50 @@
+//! Topics over HTTP: publish, and set how many messages a topic keeps.
+
+use super::body::whole;
+use super::requests::parse;
+use super::{Admin, Shared};
+use crate::answer::{self, Reply};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tidebase_engine::{Error, Result};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publish<'a> {
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keep {
+    keep: u64,
+}
+
+pub async fn publish(
+    State(app): State<Shared>,
+    _: Admin,
+    Path(topic): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    let body = whole(&app, body)?;
+    let asked: Publish<'_> = parse(&body)?;
+    let data = asked.data.ok_or_else(|| Error::invalid("The body needs \"data\": any JSON."))?;
+    let cursor = app.engine.publish(&topic, data.get()).await?;
+    Ok(answer::own(StatusCode::OK, serde_json::json!({ "cursor": cursor })))
+}
+
+pub async fn keep(
+    State(app): State<Shared>,
+    _: Admin,
+    Path(topic): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    let body = whole(&app, body)?;
+    let asked: Keep = parse(&body)?;
+    Ok(answer::result(&app.engine.keep_topic(&topic, asked.keep).await?))
+}

@@ -1,0 +1,152 @@
+//! What a client of `/ws` can ask, parsed once into types that cannot be wrong.
+
+use crate::faces::requests::{self, SqlBody};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use tidebase_engine::{Error, Format, Params, RequestId, Result, Since, SqlRequest, Wanted};
+
+#[derive(Debug)]
+pub enum Ask {
+    Query(SqlRequest),
+    /// A query, a change stream or a key.
+    Subscribe(Wanted),
+    Listen {
+        topic: String,
+        after: Option<i64>,
+        presence: Option<String>,
+    },
+    Publish {
+        topic: String,
+        data: String,
+    },
+    /// Ends a subscription or a request under way.
+    Unsubscribe {
+        sub: RequestId,
+    },
+    Ping,
+}
+
+#[derive(Debug)]
+pub struct Request {
+    pub id: Option<RequestId>,
+    pub ask: Ask,
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    action: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    sql: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    transaction: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    since: Option<&'a RawValue>,
+    #[serde(default)]
+    table: Option<String>,
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    topic: Option<String>,
+    #[serde(default)]
+    after: Option<i64>,
+    #[serde(borrow, default)]
+    presence: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    sub: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct SinceBody {
+    history: String,
+    revision: i64,
+    #[serde(default)]
+    tag: Option<String>,
+}
+
+/// A frame that cannot be understood: with its id, if that much could be read.
+pub type Misread = (Option<RequestId>, Error);
+
+pub fn read(text: &str) -> Result<Request, Misread> {
+    let frame: Frame<'_> = serde_json::from_str(text)
+        .map_err(|error| (None, Error::invalid(format!("The frame is not the JSON that is expected: {error}."))))?;
+    let id = frame.id.map(|id| RequestId::parse(id.get())).transpose().map_err(|error| (None, error))?;
+    match understand(&frame, id.is_some()) {
+        Ok(ask) => Ok(Request { id, ask }),
+        Err(error) => Err((id, error)),
+    }
+}
+
+fn understand(frame: &Frame<'_>, has_id: bool) -> Result<Ask> {
+    let needs_id = |ask: Ask| {
+        if has_id { Ok(ask) } else { Err(Error::invalid("This action needs an \"id\".")) }
+    };
+    match frame.action.as_deref() {
+        Some("query") => needs_id(Ask::Query(sql(frame, false)?)),
+        Some("transaction") => needs_id(Ask::Query(sql(frame, true)?)),
+        Some("subscribe") => match subscribe(frame)? {
+            ask @ (Ask::Listen { .. } | Ask::Subscribe(Wanted::Key { .. })) => Ok(ask),
+            ask => needs_id(ask),
+        },
+        Some("publish") => {
+            let topic = frame.topic.clone().ok_or_else(|| Error::invalid("publish needs a \"topic\"."))?;
+            let data = frame.data.ok_or_else(|| Error::invalid("publish needs \"data\": any JSON."))?;
+            Ok(Ask::Publish { topic, data: data.get().to_owned() })
+        }
+        Some("unsubscribe" | "cancel") => {
+            let sub = frame
+                .sub
+                .ok_or_else(|| Error::invalid("Which one? \"sub\" is the id of a subscription or request."))?;
+            needs_id(Ask::Unsubscribe { sub: RequestId::parse(sub.get())? })
+        }
+        Some("ping") => needs_id(Ask::Ping),
+        Some(other) => Err(Error::invalid(format!(
+            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, publish and ping."
+        ))),
+        None => Err(Error::invalid("The frame needs an \"action\".")),
+    }
+}
+
+fn sql(frame: &Frame<'_>, is_transaction: bool) -> Result<SqlRequest> {
+    let transaction = if is_transaction { frame.transaction } else { None };
+    if is_transaction && transaction.is_none() {
+        return Err(Error::invalid("\"transaction\" must be an array of statements."));
+    }
+    SqlBody { sql: frame.sql, params: frame.params, transaction }.into_request(Format::Objects)
+}
+
+fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
+    let since = frame
+        .since
+        .filter(|since| since.get() != "null")
+        .map(|since| {
+            let since: SinceBody = serde_json::from_str(since.get())
+                .map_err(|_| Error::invalid("\"since\" is {\"history\", \"revision\", \"tag\"?}."))?;
+            Ok::<_, Error>(Since { history: since.history, revision: since.revision, tag: since.tag })
+        })
+        .transpose()?;
+    let named = [frame.sql.is_some(), frame.table.is_some(), frame.key.is_some(), frame.topic.is_some()];
+    if named.iter().filter(|named| **named).count() != 1 {
+        return Err(Error::invalid("subscribe needs exactly one of \"sql\", \"table\", \"key\" and \"topic\"."));
+    }
+    if let Some(topic) = &frame.topic {
+        let presence = frame.presence.map(|state| state.get().to_owned());
+        return Ok(Ask::Listen { topic: topic.clone(), after: frame.after, presence });
+    }
+    Ok(Ask::Subscribe(if let Some(key) = &frame.key {
+        Wanted::Key { key: key.clone() }
+    } else if let Some(table) = &frame.table {
+        Wanted::Changes { table: (table != "*").then(|| table.clone()), since }
+    } else {
+        let sql = requests::sql(frame.sql, requests::EMPTY_SQL)?;
+        let params: Params = requests::params(frame.params, requests::INVALID_PARAMS)?;
+        Wanted::Query { sql, params, since }
+    }))
+}

@@ -1,0 +1,228 @@
+//! Acts on one socket's requests in the order they came.
+//!
+//! Writes are queued with the writer at once, so that a client may send many without waiting; a read, and a
+//! subscription, waits until the writes before it are answered. Most sockets only subscribe and never need the task.
+
+use super::request::{Ask, Request, read};
+use crate::answer::told;
+use crate::faces::Shared;
+use axum::extract::ws::Utf8Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tidebase_engine::live::frame;
+use tidebase_engine::{Error, RequestId, Result, Session};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+/// Requests of one socket that may wait; past it the socket is not read until some are done.
+const WAITING_MAX: usize = 256;
+
+/// The requests under way that can be cancelled, by id.
+type Running = Arc<Mutex<HashMap<RequestId, Arc<Notify>>>>;
+
+pub struct Worker {
+    app: Shared,
+    session: Arc<Session>,
+    running: Running,
+    /// Requests handed to the task and not yet finished.
+    waiting: Arc<AtomicUsize>,
+    task: Option<(mpsc::Sender<Request>, JoinHandle<()>)>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // What was begun for a socket that is gone is given up, as the statement's cancellation sees.
+        if let Some((_, task)) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Worker {
+    pub fn new(app: Shared, session: Arc<Session>) -> Self {
+        Self { app, session, running: Running::default(), waiting: Arc::default(), task: None }
+    }
+
+    /// Acts on a frame, or hands it to the task if it must wait for something.
+    pub async fn act(&mut self, text: Utf8Bytes) {
+        let request = match read(&text) {
+            Ok(request) => request,
+            Err((id, error)) => return self.session.push(frame::error(id.as_ref(), &error)),
+        };
+        if let Some(id) = &request.id
+            && self.is_active(id)
+        {
+            let error = Error::conflict(format!("The id {id} is in use on this socket."));
+            return self.session.push(frame::error(Some(id), &error));
+        }
+        let is_idle = self.waiting.load(Ordering::Acquire) == 0;
+        match (&request.id, &request.ask) {
+            (Some(id), Ask::Unsubscribe { sub }) => self.unsubscribe(id, sub),
+            (Some(id), Ask::Ping) => self.session.push(frame::result(id, b"true", None)),
+            (id, Ask::Subscribe(wanted)) if is_idle => {
+                let done = self.app.engine.subscribe(&self.session, id.clone(), wanted.clone());
+                report(&self.session, id.as_ref(), done);
+            }
+            _ => self.hand_over(request).await,
+        }
+    }
+
+    fn is_active(&self, id: &RequestId) -> bool {
+        self.session.holder(id).is_some()
+            || self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
+    fn unsubscribe(&self, id: &RequestId, sub: &RequestId) {
+        let cancelled = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(sub);
+        if let Some(cancel) = cancelled {
+            cancel.notify_one();
+            self.session.push(frame::result(id, b"true", None));
+        } else {
+            report(&self.session, Some(id), self.app.engine.unsubscribe(&self.session, sub, id.clone()));
+        }
+    }
+
+    async fn hand_over(&mut self, request: Request) {
+        let (sender, _) = self.task.get_or_insert_with(|| {
+            let (sender, requests) = mpsc::channel(WAITING_MAX);
+            let task = Task {
+                app: Arc::clone(&self.app),
+                session: Arc::clone(&self.session),
+                running: Arc::clone(&self.running),
+                waiting: Arc::clone(&self.waiting),
+            };
+            (sender, tokio::spawn(task.run(requests)))
+        });
+        if let Some(id) = &request.id {
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::default());
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        // A full queue stops the reading of this socket, and with it its client.
+        let _ = sender.send(request).await;
+    }
+
+    /// Reads what a listener has missed, apart from the requests.
+    pub fn catch_up(&self, topic: Box<str>, id: Option<RequestId>) {
+        let (app, session) = (Arc::clone(&self.app), Arc::clone(&self.session));
+        tokio::spawn(async move {
+            if let Err(error) = app.engine.catch_up(&session, &topic, id.as_ref()).await {
+                session.push(frame::error(id.as_ref(), &told(error)));
+            }
+        });
+    }
+}
+
+struct Task {
+    app: Shared,
+    session: Arc<Session>,
+    running: Running,
+    waiting: Arc<AtomicUsize>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Task {
+    async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let mut writes: FuturesOrdered<Answering> = FuturesOrdered::new();
+        loop {
+            let request = tokio::select! {
+                Some(()) = writes.next(), if !writes.is_empty() => continue,
+                request = requests.recv() => request,
+            };
+            let Some(Request { id, ask }) = request else { return };
+            if let Ask::Query(sql) = ask {
+                let is_write = !tidebase_engine::reads(&sql);
+                if is_write {
+                    match (self.app.engine.write(sql), id) {
+                        (Ok(pending), Some(id)) => writes.push_back(Box::pin(self.answer(id, pending.wait()))),
+                        (Err(error), id) => self.finish(id.as_ref(), Err(error)),
+                        (Ok(_), None) => self.finish(None, Ok(())),
+                    }
+                    continue;
+                }
+                while writes.next().await.is_some() {}
+                if let Some(id) = id {
+                    let app = Arc::clone(&self.app);
+                    self.answer(id, async move { app.engine.query(sql).await }).await;
+                }
+                continue;
+            }
+            while writes.next().await.is_some() {}
+            self.other(id, ask).await;
+        }
+    }
+
+    /// Waits for an answer, unless it is cancelled first, and sends it.
+    fn answer(
+        &self,
+        id: RequestId,
+        work: impl Future<Output = Result<tidebase_engine::Answer>> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (app, session) = (Arc::clone(&self.app), Arc::clone(&self.session));
+        let (running, waiting) = (Arc::clone(&self.running), Arc::clone(&self.waiting));
+        async move {
+            let cancelled = running.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+            let done = match cancelled {
+                None => None,
+                Some(cancelled) => tokio::select! {
+                    done = work => Some(done),
+                    () = cancelled.notified() => None,
+                },
+            };
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            waiting.fetch_sub(1, Ordering::AcqRel);
+            match done {
+                // Cancelled: the result of the cancelling was the last word.
+                None => {}
+                Some(Ok(answer)) => {
+                    session.push(frame::result(&id, &answer.body, Some(answer.revision)));
+                    app.engine.answered(&session, answer.revision);
+                }
+                Some(Err(error)) => session.push(frame::error(Some(&id), &told(error))),
+            }
+        }
+    }
+
+    async fn other(&self, id: Option<RequestId>, ask: Ask) {
+        // Only requests that run SQL stay under their id until they are answered; a subscription takes the id itself.
+        if let Some(id) = &id {
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        let engine = &self.app.engine;
+        let done = match ask {
+            Ask::Subscribe(wanted) => engine.subscribe(&self.session, id.clone(), wanted),
+            Ask::Listen { topic, after, presence } => {
+                engine.subscribe_topic(&self.session, id.clone(), &topic, after, presence).await
+            }
+            Ask::Publish { topic, data } => match engine.publish(&topic, &data).await {
+                Ok(cursor) => {
+                    if let Some(id) = &id {
+                        self.session.push(frame::result(id, format!("{{\"cursor\":{cursor}}}").as_bytes(), None));
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            Ask::Query(_) | Ask::Unsubscribe { .. } | Ask::Ping => Ok(()),
+        };
+        self.finish(id.as_ref(), done);
+    }
+
+    fn finish(&self, id: Option<&RequestId>, done: Result<()>) {
+        if let Some(id) = id {
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        report(&self.session, id, done);
+    }
+}
+
+fn report(session: &Session, id: Option<&RequestId>, done: Result<()>) {
+    if let Err(error) = done {
+        session.push(frame::error(id, &told(error)));
+    }
+}

@@ -1,0 +1,59 @@
+//! `tidebase`: one program, its commands in one table.
+
+mod answer;
+mod auth;
+mod backup;
+mod cli;
+mod config;
+mod cors;
+mod doctor;
+mod faces;
+mod log;
+mod serve;
+mod shell;
+mod token;
+
+use clap::Parser as _;
+use cli::{Cli, Command, ServeArgs, TokenCommand};
+use std::process::ExitCode;
+use tidebase_engine::{Error, Result};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve_command(&cli.serve),
+        Some(Command::Serve(args)) => serve_command(&args),
+        Some(Command::Sql(args)) => shell::run(&args),
+        Some(Command::Token { command: TokenCommand::ResetAdmin(args) }) => token::reset_admin(&args),
+        Some(Command::Config(args)) => load(&args).map(|config| println!("{}", config::print(&config, args.json))),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Backup(args)) => backup::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidebase: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(args: &ServeArgs) -> Result<config::Config> {
+    config::load(args, &|name| std::env::var(name).ok())
+}
+
+fn serve_command(args: &ServeArgs) -> Result<()> {
+    let config = load(args)?;
+    log::start(&config.log)?;
+    runtime()?.block_on(serve::run(config))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal("the runtime could not be started").caused_by(error))
+}

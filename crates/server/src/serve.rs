@@ -1,0 +1,172 @@
+//! The server: opens the database, listens, and stops in good order.
+
+use crate::auth::{self, Auth};
+use crate::config::{Config, display};
+use crate::cors::{self, Cors};
+use crate::faces::{App, router};
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Instant;
+use tidebase_engine::{Engine, Error, Options, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(&config.listen_text, error))?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve(listener, config, shutdown).await
+}
+
+fn no_signals(error: std::io::Error) -> Error {
+    Error::internal("signals cannot be received").caused_by(error)
+}
+
+fn cannot_listen(wanted: &str, error: std::io::Error) -> Error {
+    let reason = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another port with --listen",
+        std::io::ErrorKind::PermissionDenied => "the system does not allow it; ports below 1024 need privileges",
+        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        _ => return Error::unavailable(format!("Cannot listen on {wanted}: {error}.")).caused_by(error),
+    };
+    Error::unavailable(format!("Cannot listen on {wanted}: {reason}.")).caused_by(error)
+}
+
+/// Serves on a listener until `shutdown`; then stops accepting, lets what runs finish, and closes the database.
+pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let options = Options { path: config.db.clone(), vfs: None, limits: config.limits.clone() };
+    let engine = tokio::task::spawn_blocking(move || Engine::open(options))
+        .await
+        .map_err(|error| Error::internal("opening the database panicked").caused_by(error))??;
+    let (auth, new_token) = authenticate(&engine, config.admin_token.as_deref()).await?;
+    let address = listener.local_addr().map_err(|error| Error::internal("no address").caused_by(error))?;
+    greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
+    let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App {
+        engine: Arc::clone(&engine),
+        auth,
+        limits: config.server_limits.clone(),
+        started: Instant::now(),
+        sockets: 0.into(),
+        stopping,
+    });
+    let cors = Cors::new(&config.cors);
+    let router = router(app, config.public.clone())
+        .layer(axum::middleware::from_fn(move |request, next| cors::apply(Arc::clone(&cors), request, next)));
+    let mut connections = JoinSet::new();
+    accept(&listener, &router, &config, &stop, &mut connections, shutdown).await;
+    drop(listener);
+    tracing::info!(connections = connections.len(), "stopping");
+    let _ = stop.send(true);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.server_limits.stop_time_max, finish).await.is_err() {
+        tracing::warn!("some requests did not finish in time and are cut off");
+    }
+    connections.shutdown().await;
+    tokio::task::spawn_blocking(move || engine.close())
+        .await
+        .map_err(|error| Error::internal("closing the database panicked").caused_by(error))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    config: &Config,
+    stop: &watch::Sender<bool>,
+    connections: &mut JoinSet<()>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(config.server_limits.connections_max));
+    tokio::pin!(shutdown);
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = &mut shutdown => return,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => return,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, stopping) = (router.clone(), stop.subscribe());
+                let header_time = config.server_limits.header_time_max;
+                connections.spawn(async move {
+                    connection(stream, router, header_time, stopping).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, usually: waiting lets some close.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    header_time: std::time::Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(header_time);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    tokio::pin!(served);
+    tokio::select! {
+        _ = &mut served => return,
+        () = crate::faces::stopped(&mut stopping) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = served.await;
+}
+
+/// The given token, or the one whose hash is in the file, or a new one, which is returned to be shown once.
+async fn authenticate(engine: &Engine, given: Option<&str>) -> Result<(Auth, Option<String>)> {
+    if let Some(token) = given {
+        return Ok((Auth::with_token(token), None));
+    }
+    if let Some(stored) = engine.setting(auth::SETTING).await? {
+        return Ok((Auth::with_stored_hash(&stored)?, None));
+    }
+    let token = auth::new_token("tide_admin_")?;
+    engine.set_setting(auth::SETTING, Some(auth::stored_hash(&token))).await?;
+    Ok((Auth::with_token(&token), Some(token)))
+}
+
+/// One line says what is running and where; a new token is printed, once, and never logged.
+fn greet(engine: &Engine, address: std::net::SocketAddr, new_token: Option<&str>, token_given: bool) {
+    let place = std::env::current_dir().ok();
+    let file = place.and_then(|place| engine.path().strip_prefix(place).ok()).unwrap_or(engine.path());
+    println!("Tidebase {}  http://{address}  {}", env!("CARGO_PKG_VERSION"), display(file));
+    match new_token {
+        Some(token) => println!(
+            "\nAdmin token, shown this once:  {token}\n\
+             Keep it. It goes into the header Authorization: Bearer <token>, and into the page.\n\
+             A lost one is replaced by `tidebase token reset-admin`."
+        ),
+        None if !token_given => {
+            println!(
+                "The admin token is the one shown at the first start (`tidebase token reset-admin` makes another)."
+            );
+        }
+        None => {}
+    }
+}
