@@ -1,1 +1,75 @@
-fn main() {}
+//! Project chores: `cargo xtask test` does every set-up the tests need and runs all of them.
+//!
+//! What a chore runs is a program a developer could run by hand; each is printed before it starts.
+
+mod browser;
+mod run;
+
+use anyhow::{Result, bail};
+use run::{Skips, cargo, program};
+
+const HELP: &str = "\
+cargo xtask test                       every test: Rust, page, browser, a minute of the oracles
+cargo xtask tidy                       format and lint, as CI does
+cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
+cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
+cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
+cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
+
+fn main() -> Result<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.is_empty() {
+        bail!("which chore?\n{HELP}");
+    }
+    let chore = arguments.remove(0);
+    match chore.as_str() {
+        "test" => test(),
+        "tidy" => tidy(),
+        "fuzz" | "capture" => {
+            arguments.insert(0, chore);
+            trial(&arguments)
+        }
+        "crash" => {
+            cargo(&["build", "--release", "--package", "tidebase"])?;
+            arguments.insert(0, chore);
+            trial(&arguments)
+        }
+        "bench" => {
+            cargo(&["build", "--release", "--package", "tidebase", "--package", "tidebase-bench"])?;
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            program("target/release/tidebase-bench", &arguments)
+        }
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("there is no chore {chore:?}\n{HELP}"),
+    }
+}
+
+fn trial(arguments: &[String]) -> Result<()> {
+    cargo(&["build", "--release", "--package", "tidebase-trials"])?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    program("target/release/tidebase-trials", &arguments)
+}
+
+fn tidy() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+}
+
+fn test() -> Result<()> {
+    let mut skips = Skips::default();
+    cargo(&["build", "--workspace"])?;
+    cargo(&["test", "--workspace"])?;
+    println!("\n== oracles: a minute each in CI's share; longer with `cargo xtask fuzz`, `capture`, `crash`");
+    let trials = "target/debug/tidebase-trials";
+    program(trials, &["fuzz", "--commits", "20000", "--seconds", "60"])?;
+    program(trials, &["capture", "--commits", "20000"])?;
+    program(trials, &["crash", "--rounds", "6", "--server", "target/debug/tidebase"])?;
+    if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
+        program("node", &["--test", "crates/server/page/test/"])?;
+        browser::test(&mut skips)?;
+    }
+    skips.report()
+}

@@ -1,0 +1,34 @@
+//! The page in a real browser: finds or installs Chromium and starts the browser tests.
+
+use crate::run::{Skips, is_there, program};
+use anyhow::Result;
+
+/// Under which names Chromium is installed, and where Debian's package puts it.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"];
+
+fn find() -> Option<&'static str> {
+    NAMES.into_iter().find(|name| is_there(name))
+}
+
+/// As root on Debian the package can be had; elsewhere it is the user's to install.
+fn install() {
+    if is_there("apt-get") && std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+        let updated = program("apt-get", &["update", "--quiet=2"]);
+        let installed =
+            updated.and_then(|()| program("apt-get", &["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"]));
+        if let Err(error) = installed {
+            println!("chromium could not be installed: {error}");
+        }
+    }
+}
+
+pub fn test(skips: &mut Skips) -> Result<()> {
+    if find().is_none() {
+        install();
+    }
+    let Some(chromium) = find() else {
+        skips.add("the page in a browser: there is no chromium here, and it could not be installed");
+        return Ok(());
+    };
+    program("node", &["crates/server/page/test/browser.mjs", chromium, "target/debug/tidebase"])
+}

@@ -1,0 +1,56 @@
+//! Running programs, and being honest about what could not be run.
+
+use anyhow::{Context as _, Result, bail};
+use std::process::Command;
+
+/// Runs a program with its output shown; an error if it fails.
+pub fn program(name: &str, arguments: &[&str]) -> Result<()> {
+    println!("\n$ {name} {}", arguments.join(" "));
+    let status = Command::new(name).args(arguments).status().with_context(|| format!("{name} could not be started"))?;
+    if !status.success() {
+        bail!("{name} {} failed: {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+pub fn cargo(arguments: &[&str]) -> Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    program(&cargo, arguments)
+}
+
+pub fn is_there(name: &str) -> bool {
+    Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// What was not run, and why.
+#[derive(Debug, Default)]
+pub struct Skips(Vec<String>);
+
+impl Skips {
+    pub fn add(&mut self, what: impl Into<String>) {
+        self.0.push(what.into());
+    }
+
+    /// In CI nothing may be skipped.
+    pub fn report(self) -> Result<()> {
+        if self.0.is_empty() {
+            println!("\nAll tests passed, none was skipped.");
+            return Ok(());
+        }
+        println!("\nAll tests that were run passed. Skipped:");
+        self.0.iter().for_each(|skip| println!("  - {skip}"));
+        if std::env::var_os("CI").is_some() {
+            bail!("in CI nothing may be skipped");
+        }
+        Ok(())
+    }
+}
+
+/// Is the program there? If not, what needs it is noted as skipped.
+pub fn has(name: &str, skips: &mut Skips, what: &str) -> bool {
+    let there = is_there(name);
+    if !there {
+        skips.add(format!("{what}: there is no {name} here"));
+    }
+    there
+}
