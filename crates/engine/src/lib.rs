@@ -108,6 +108,12 @@ impl Engine {
         })?;
         is_ready.recv().map_err(|_| Error::internal("the writer did not start"))??;
         let readers = Readers::start(path.clone(), vfs.clone(), Arc::clone(&limits), Arc::clone(&shared))?;
+        let idle_readers = Arc::downgrade(&readers);
+        shared.set_let_go(move || {
+            if let Some(readers) = idle_readers.upgrade() {
+                readers.let_go();
+            }
+        });
         let mut inboxes = Vec::new();
         let mut lanes = Vec::new();
         for number in 0..=limits.slow_lanes {

@@ -6,7 +6,7 @@ use crate::live::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 pub struct Shared {
@@ -21,6 +21,8 @@ pub struct Shared {
     told: watch::Sender<Revision>,
     lanes: Mutex<Vec<Arc<Inbox>>>,
     next_session: AtomicU64,
+    /// Has idle readers close their snapshots; set once there are readers.
+    let_go: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Shared {
@@ -34,6 +36,7 @@ impl Shared {
             told: watch::Sender::new(revision),
             lanes: Mutex::default(),
             next_session: AtomicU64::new(1),
+            let_go: OnceLock::new(),
         })
     }
 
@@ -47,6 +50,17 @@ impl Shared {
 
     pub fn next_session(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn set_let_go(&self, let_go: impl Fn() + Send + Sync + 'static) {
+        let _ = self.let_go.set(Box::new(let_go));
+    }
+
+    /// Before a checkpoint: nobody who is idle may hold it up.
+    pub fn let_go_of_snapshots(&self) {
+        if let Some(let_go) = self.let_go.get() {
+            let_go();
+        }
     }
 
     pub fn set_lanes(&self, lanes: Vec<Arc<Inbox>>) {

@@ -95,7 +95,9 @@ fn print_frame(out: &mut String, frame: &serde_json::Value) {
             queries.iter().for_each(|query| print_delta(out, query, row));
         }
         "resync" => writeln!(out, "    {id} resync").unwrap(),
-        "error" => writeln!(out, "    {id} {}: {}", frame["code"].as_str().unwrap(), frame["error"].as_str().unwrap()).unwrap(),
+        "error" => {
+            writeln!(out, "    {id} {}: {}", frame["code"].as_str().unwrap(), frame["error"].as_str().unwrap()).unwrap()
+        }
         _ => {}
     }
 }

@@ -62,14 +62,17 @@ export class Editor {
       this.#show(answer);
       if (CHANGES_TABLES.test(sql)) this.#acts.tablesChanged();
     } catch (failure) {
+      this.#clear();
       this.fail(failure.name === "AbortError" ? STOPPED : failure);
     } finally {
       this.#wait(null);
     }
   }
 
+  /** The live query takes the place of the last result, right under the editor. */
   keepLive() {
     if (!this.#ready()) return;
+    this.#clear();
     this.#acts.chosen(this.sql);
     this.#acts.keepLive(this.sql);
   }
@@ -84,6 +87,12 @@ export class Editor {
 
   say(words) {
     this.#view.status.textContent = words;
+  }
+
+  /** What is shown belongs to other SQL than the last. */
+  #clear() {
+    this.#view.result.hidden = true;
+    this.say("");
   }
 
   #ready() {

@@ -87,12 +87,17 @@ const topics = new Topics(
 const palette = new Palette(
   { dialog: part("palette"), field: part("palette-field"), list: part("palette-list"), none: part("palette-none") },
   () => [
-    ...tables.tables.map(({ name, type }) => ({ kind: type, name, act: () => openTable(name) })),
+    ...tables.users.map(tableItem),
     ...recent.queries.map((sql) => ({ kind: "recent query", name: sql, act: () => openSql(sql) })),
     ...topics.names.map((topic) => ({ kind: "topic", name: topic, act: () => go(topicAddress(topic)) })),
     ...actions.map(([name, act]) => ({ kind: "action", name, act })),
+    ...tables.own.map(tableItem),
   ],
 );
+
+function tableItem({ name, type }) {
+  return { kind: type, name, act: () => openTable(name) };
+}
 
 const actions = [
   ["Run the SQL", () => editor.run()],
@@ -235,7 +240,7 @@ function showConnection(state, failure) {
 }
 
 function showRevision() {
-  part("revision").textContent = live.connected ? `Revision ${live.revision}` : "";
+  part("revision").textContent = live.connected ? `· revision ${live.revision}` : "";
 }
 
 // Keys

@@ -36,6 +36,15 @@ export class Tables {
     this.#choose = choose;
   }
 
+  /** The tables that are the user's; the server's own are listed apart. */
+  get users() {
+    return this.tables.filter((table) => !isOwn(table));
+  }
+
+  get own() {
+    return this.tables.filter(isOwn);
+  }
+
   /** Reads the list with the session's token; throws the server's failure. */
   async load() {
     this.show(await this.#session.query(TABLES_SQL));
@@ -53,14 +62,21 @@ export class Tables {
 
   show(tables) {
     this.tables = sortTables(tables);
-    this.#note.textContent = tables.length > 0 ? "" : "No tables yet. Create one with CREATE TABLE in the editor.";
-    this.#list.replaceChildren(...this.tables.map((table) => this.#item(table)));
+    this.#note.textContent = this.users.length === 0 ? "No tables yet. Create one with CREATE TABLE in the editor." : "";
+    this.#list.replaceChildren(...this.users.map((table) => this.#item(table)), ...this.#ownItems());
+  }
+
+  /** Folded away, and as open as it was before. */
+  #ownItems() {
+    if (this.own.length === 0) return [];
+    const open = this.#list.querySelector("details")?.open ?? false;
+    const items = element("ul", {}, ...this.own.map((table) => this.#item(table)));
+    return [element("li", {}, element("details", { open }, element("summary", {}, "The server's own"), items))];
   }
 
   #item(table) {
     const view = table.type === "view" ? element("span", { class: "quiet" }, " view") : null;
     const choose = () => this.#choose(table.name);
-    const attributes = { type: "button", class: isOwn(table) ? "own" : null, onclick: choose, title: table.name };
-    return element("li", {}, element("button", attributes, table.name, view));
+    return element("li", {}, element("button", { type: "button", onclick: choose, title: table.name }, table.name, view));
   }
 }

@@ -173,5 +173,5 @@ function messageItem({ cursor, data }) {
 }
 
 function missedItem() {
-  return element("li", { class: "note" }, "Messages sent while the connection was away are gone; the topic keeps too few.");
+  return element("li", { class: "note" }, "The connection was away. What was published meanwhile, if anything, is not here: the topic keeps too few messages.");
 }

@@ -6,6 +6,7 @@ mod backup;
 mod cli;
 mod config;
 mod cors;
+mod delivery;
 mod doctor;
 mod faces;
 mod log;

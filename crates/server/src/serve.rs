@@ -3,17 +3,24 @@
 use crate::auth::{self, Auth};
 use crate::config::{Config, display};
 use crate::cors::{self, Cors};
+use crate::delivery::Delivery;
 use crate::faces::{App, router};
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tidebase_engine::{Engine, Error, Options, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<()> {
@@ -53,27 +60,33 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     let address = listener.local_addr().map_err(|error| Error::internal("no address").caused_by(error))?;
     greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
     let (stop, stopping) = watch::channel(false);
+    let delivery = Delivery::start()?;
     let app = Arc::new(App {
         engine: Arc::clone(&engine),
         auth,
         limits: config.server_limits.clone(),
         started: Instant::now(),
         sockets: 0.into(),
+        delivery: delivery.handle().clone(),
         stopping,
     });
     let cors = Cors::new(&config.cors);
-    let router = router(app, config.public.clone())
-        .layer(axum::middleware::from_fn(move |request, next| cors::apply(Arc::clone(&cors), request, next)));
+    let front = Front { router: router(Arc::clone(&app), config.public.clone()), cors };
     let mut connections = JoinSet::new();
-    accept(&listener, &router, &config, &stop, &mut connections, shutdown).await;
+    accept(&listener, &front, &config, &stop, &mut connections, shutdown).await;
     drop(listener);
     tracing::info!(connections = connections.len(), "stopping");
+    let stopped_at = Instant::now();
     let _ = stop.send(true);
     let finish = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(config.server_limits.stop_time_max, finish).await.is_err() {
         tracing::warn!("some requests did not finish in time and are cut off");
     }
     connections.shutdown().await;
+    while app.sockets.load(Ordering::Acquire) > 0 && stopped_at.elapsed() < config.server_limits.stop_time_max {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(delivery);
     tokio::task::spawn_blocking(move || engine.close())
         .await
         .map_err(|error| Error::internal("closing the database panicked").caused_by(error))?;
@@ -81,9 +94,16 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     Ok(())
 }
 
+/// What every connection serves.
+#[derive(Clone)]
+struct Front {
+    router: Router,
+    cors: Arc<Cors>,
+}
+
 async fn accept(
     listener: &TcpListener,
-    router: &Router,
+    front: &Front,
     config: &Config,
     stop: &watch::Sender<bool>,
     connections: &mut JoinSet<()>,
@@ -103,10 +123,10 @@ async fn accept(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let (router, stopping) = (router.clone(), stop.subscribe());
+                let (front, stopping) = (front.clone(), stop.subscribe());
                 let header_time = config.server_limits.header_time_max;
                 connections.spawn(async move {
-                    connection(stream, router, header_time, stopping).await;
+                    connection(stream, front, header_time, stopping).await;
                     drop(place);
                 });
             }
@@ -121,14 +141,22 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
+    front: Front,
     header_time: std::time::Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(header_time);
-    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    // Not a layer of the router: each would box another future around every request.
+    let service = service_fn(move |request: Request<Incoming>| {
+        let Front { router, cors } = front.clone();
+        async move {
+            let run = async |request| router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(cors::around(&cors, request.map(Body::new), run).await)
+        }
+    });
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(served);
     tokio::select! {
         _ = &mut served => return,

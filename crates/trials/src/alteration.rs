@@ -31,7 +31,10 @@ pub fn random(random: &mut Random, schema: &Schema, number: usize) -> Alteration
                 2 => "INTEGER NOT NULL DEFAULT 7".to_owned(),
                 _ => format!("ANY AS (typeof({first})) VIRTUAL"),
             };
-            undone(format!("ALTER TABLE {name} ADD COLUMN n{number} {declaration}"), format!("ALTER TABLE {name} DROP COLUMN n{number}"))
+            undone(
+                format!("ALTER TABLE {name} ADD COLUMN n{number} {declaration}"),
+                format!("ALTER TABLE {name} DROP COLUMN n{number}"),
+            )
         }
         2 if !schema.objects.is_empty() => {
             let object = random.pick(&schema.objects);
@@ -56,14 +59,20 @@ pub fn random(random: &mut Random, schema: &Schema, number: usize) -> Alteration
                 format!("ALTER TABLE {name} RENAME COLUMN n{number} TO {column}"),
             )
         }
-        7 => undone(format!("ALTER TABLE {name} RENAME TO n{number}"), format!("ALTER TABLE n{number} RENAME TO {name}")),
+        7 => {
+            undone(format!("ALTER TABLE {name} RENAME TO n{number}"), format!("ALTER TABLE n{number} RENAME TO {name}"))
+        }
         8 => {
             let now = Request { traps: Traps::default().and(Trap::Vacuum), ..request("VACUUM") };
             Alteration { now, later: vec![] }
         }
         9 => {
             let mut later: Vec<Request> = (0..random.between(1, 5))
-                .map(|row| Request::single(Statement::plain(format!("INSERT INTO n{number} SELECT {row}, * FROM {name} LIMIT 2"))))
+                .map(|row| {
+                    Request::single(Statement::plain(format!(
+                        "INSERT INTO n{number} SELECT {row}, * FROM {name} LIMIT 2"
+                    )))
+                })
                 .collect();
             later.push(request(format!("DROP TABLE n{number}")));
             Alteration { now: request(format!("CREATE TABLE n{number} AS SELECT 0 AS made, * FROM {name}")), later }

@@ -14,7 +14,6 @@ pub struct Source {
     pub columns: Vec<Term>,
     /// Those of the primary key, if it has one.
     pub key: Vec<Term>,
-    pub traps: Traps,
 }
 
 /// A column as an expression.
@@ -24,8 +23,6 @@ pub struct Term {
     pub kind: Kind,
     pub is_indexed: bool,
     pub has_collation: bool,
-    pub is_key: bool,
-    pub is_generated: bool,
 }
 
 /// A query or statement that is being written.
@@ -69,18 +66,15 @@ impl<'a> Build<'a> {
         let columns: Vec<Term> = relation
             .columns
             .iter()
-            .enumerate()
-            .map(|(index, column)| Term {
+            .map(|column| Term {
                 sql: format!("{alias}.{}", column.name),
                 kind: column.kind,
                 is_indexed: column.is_indexed,
                 has_collation: column.has_collation,
-                is_key: relation.key == [index],
-                is_generated: column.is_generated,
             })
             .collect();
         let key = relation.key.iter().map(|&index| columns[index].clone()).collect();
-        Source { from: format!("{} AS {alias}", relation.name), columns, key, traps: relation.traps }
+        Source { from: format!("{} AS {alias}", relation.name), columns, key }
     }
 
     /// A value as a parameter or as text.
@@ -98,9 +92,28 @@ impl<'a> Build<'a> {
         if self.may_bind && self.random.percent(40) {
             self.traps.add(Trap::Parameters);
             self.params.push(value);
-            return format!("?{}", self.params.len());
+            return format!("?{}!", self.params.len());
         }
         values::literal(&value)
+    }
+
+    /// Parts were written that did not come into the text: their parameters go, the others are numbered anew.
+    pub fn settle_params(&mut self, texts: &mut [&mut String]) {
+        let mut used: Vec<Value> = Vec::new();
+        for number in 1..=self.params.len() {
+            let (old, new) = (format!("?{number}!"), format!("?{}!", used.len() + 1));
+            if texts.iter().any(|text| text.contains(&old)) {
+                texts.iter_mut().for_each(|text| **text = text.replace(&old, &new));
+                used.push(self.params[number - 1].clone());
+            }
+        }
+        texts.iter_mut().filter(|text| text.contains('?')).for_each(|text| {
+            // The mark behind the number kept `?1` from being found in `?12`.
+            let mut parts = text.split('?');
+            let first = parts.next().unwrap_or_default().to_owned();
+            **text = parts.fold(first, |text, part| text + "?" + &part.replacen('!', "", 1));
+        });
+        self.params = used;
     }
 
     pub fn column(&mut self, scope: &[Source]) -> Term {
@@ -121,7 +134,9 @@ impl<'a> Build<'a> {
             2 => format!("lower({sql})"),
             3 => format!("typeof({sql})"),
             4 => format!("{sql} || {}", self.scalar(scope, depth)),
-            5 => format!("CASE WHEN {} THEN {sql} ELSE {} END", self.predicate(scope, depth), self.scalar(scope, depth)),
+            5 => {
+                format!("CASE WHEN {} THEN {sql} ELSE {} END", self.predicate(scope, depth), self.scalar(scope, depth))
+            }
             6 => format!("CAST({sql} AS {})", *self.random.pick(&["TEXT", "INTEGER", "REAL", "NUMERIC", "BLOB"])),
             7 => format!("{sql} COLLATE {}", *self.random.pick(&["NOCASE", "RTRIM", "BINARY"])),
             8 => format!("iif({}, 1, '1')", self.predicate(scope, depth)),
@@ -186,7 +201,13 @@ impl<'a> Build<'a> {
             11 => self.existence(scope),
             12 => {
                 let other = self.column(scope);
-                format!("({sql}, {}) {} ({}, {})", other.sql, *self.random.pick(&["=", "<", ">="]), self.constant(kind), self.constant(other.kind))
+                format!(
+                    "({sql}, {}) {} ({}, {})",
+                    other.sql,
+                    *self.random.pick(&["=", "<", ">="]),
+                    self.constant(kind),
+                    self.constant(other.kind)
+                )
             }
             13 => format!("{sql} COLLATE NOCASE = {}", self.constant(Kind::Text)),
             _ => format!("{} > {}", self.scalar(scope, 1), self.constant(kind)),
@@ -203,7 +224,8 @@ impl<'a> Build<'a> {
         let outside = self.column(scope);
         let inside = [self.source()];
         let shown = self.column(&inside);
-        let condition = if self.random.percent(60) { format!(" WHERE {}", self.predicate(&inside, 0)) } else { String::new() };
+        let condition =
+            if self.random.percent(60) { format!(" WHERE {}", self.predicate(&inside, 0)) } else { String::new() };
         let not = *self.random.pick(&["", "NOT "]);
         if !not.is_empty() {
             self.traps.add(Trap::NotIn);

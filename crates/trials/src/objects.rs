@@ -61,8 +61,10 @@ fn add_views(random: &mut Random, schema: &mut Schema) {
         let (select, columns) = match random.below(5) {
             0 => {
                 traps.add(Trap::Grouping);
-                let select =
-                    format!("SELECT {} AS g, count(*) AS n, max({}) AS m FROM {} GROUP BY 1", first.name, second.name, base.name);
+                let select = format!(
+                    "SELECT {} AS g, count(*) AS n, max({}) AS m FROM {} GROUP BY 1",
+                    first.name, second.name, base.name
+                );
                 (select, vec![column("g", first.kind), column("n", Kind::Integer), column("m", second.kind)])
             }
             1 => {
@@ -93,7 +95,11 @@ fn add_views(random: &mut Random, schema: &mut Schema) {
 
 /// An expression for a trigger's body: a column of the row at hand, or a constant.
 fn of_row(random: &mut Random, row: &str, table: &Relation, kind: Kind) -> String {
-    if random.percent(60) { format!("{row}.{}", random.pick(&table.columns).name) } else { values::random_literal(random, kind) }
+    if random.percent(60) {
+        format!("{row}.{}", random.pick(&table.columns).name)
+    } else {
+        values::random_literal(random, kind)
+    }
 }
 
 fn add_triggers(random: &mut Random, schema: &mut Schema) {
@@ -129,7 +135,10 @@ fn write_elsewhere(random: &mut Random, row: &str, on: &Relation, to: &Relation)
     let other = random.pick(&to.columns).name.clone();
     let value = of_row(random, row, on, target.kind);
     match random.below(4) {
-        0 => format!("UPDATE OR IGNORE {} SET {} = {value} WHERE {other} = {row}.{};", to.name, target.name, on.columns[0].name),
+        0 => format!(
+            "UPDATE OR IGNORE {} SET {} = {value} WHERE {other} = {row}.{};",
+            to.name, target.name, on.columns[0].name
+        ),
         1 => format!("DELETE FROM {} WHERE {other} = {};", to.name, of_row(random, row, on, Kind::Integer)),
         _ => {
             let values: Vec<String> = plain.iter().map(|column| of_row(random, row, on, column.kind)).collect();
@@ -152,11 +161,17 @@ fn add_full_text(random: &mut Random, schema: &mut Schema) {
     let plain = base.columns.iter().find(|column| !column.is_generated && column.name != "id");
     let (Some(text), true) = (plain.filter(|_| base.is_integer_key), random.percent(40)) else {
         push(schema, "TABLE", "f", "CREATE VIRTUAL TABLE f USING fts5(title, body)".into());
-        schema.full_text = Some(FullText { name: "f".into(), columns: vec!["title".into(), "body".into()], is_external: false });
+        schema.full_text =
+            Some(FullText { name: "f".into(), columns: vec!["title".into(), "body".into()], is_external: false });
         return;
     };
     let (table, column) = (base.name.as_str(), text.name.as_str());
-    push(schema, "TABLE", "f", format!("CREATE VIRTUAL TABLE f USING fts5({column}, content='{table}', content_rowid='id')"));
+    push(
+        schema,
+        "TABLE",
+        "f",
+        format!("CREATE VIRTUAL TABLE f USING fts5({column}, content='{table}', content_rowid='id')"),
+    );
     let gone = format!("INSERT INTO f (f, rowid, {column}) VALUES ('delete', OLD.id, OLD.{column});");
     let come = format!("INSERT INTO f (rowid, {column}) VALUES (NEW.id, NEW.{column});");
     for (name, event, body) in

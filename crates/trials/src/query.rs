@@ -37,8 +37,9 @@ impl Query {
     pub fn random(random: &mut Random, schema: &Schema) -> Self {
         let mut build = Build::new(random, schema);
         let shape = shapes::random(&mut build);
+        let order = build.random.percent(45).then(|| order(&mut build, &shape));
         let mut query = Self {
-            order: build.random.percent(45).then(|| order(&mut build, &shape)),
+            order,
             core: shape.core,
             limit: None,
             params: Vec::new(),
@@ -50,6 +51,12 @@ impl Query {
         if !shape.is_whole && build.random.percent(if query.order.is_some() { 40 } else { 12 }) {
             query.limit = Some(limit(&mut build, query.order.is_some()));
         }
+        let (mut no_order, mut no_limit) = (String::new(), String::new());
+        build.settle_params(&mut [
+            &mut query.core,
+            query.order.as_mut().unwrap_or(&mut no_order),
+            query.limit.as_mut().unwrap_or(&mut no_limit),
+        ]);
         query.is_named = build.random.percent(20);
         query.dress = if build.random.percent(25) { build.random.below(5) as u8 } else { 0 };
         (query.params, query.traps, query.may_fail) = (build.params, build.traps, build.may_fail);
@@ -126,12 +133,7 @@ fn order(build: &mut Build<'_>, shape: &Shape) -> String {
 fn limit(build: &mut Build<'_>, is_ordered: bool) -> String {
     build.traps.add(if is_ordered { Trap::LimitOrdered } else { Trap::LimitUnordered });
     let count = Value::Integer(build.random.between(0, 6) as i64);
-    let count = if build.may_bind && build.random.percent(40) {
-        build.params.push(count);
-        format!("?{}", build.params.len())
-    } else {
-        crate::values::literal(&count)
-    };
+    let count = build.say(count);
     let skip = build.random.between(0, 3);
     match build.random.below(6) {
         0 | 1 => {

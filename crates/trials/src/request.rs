@@ -66,7 +66,13 @@ impl Statement {
 
 impl Request {
     pub fn single(statement: Statement) -> Self {
-        Self { statements: vec![statement], form: Form::Single, traps: Traps::default(), table: None, is_forbidden: false }
+        Self {
+            statements: vec![statement],
+            form: Form::Single,
+            traps: Traps::default(),
+            table: None,
+            is_forbidden: false,
+        }
     }
 
     /// The form in which it can be sent: shrinking may have taken statements away, and a script shares no parameters.

@@ -86,9 +86,10 @@ const COLUMNS: [&str; 9] = ["a", "b", "\"c c\"", "\"group\"", "\"ö\"", "D", "\"
 fn add_table(random: &mut Random, schema: &mut Schema) {
     let number = schema.tables.len();
     let mut names = NAMES.iter().filter(|name| schema.tables.iter().all(|table| table.name != **name));
-    let name = if number == 0 { "t" } else { names.nth(random.below(8 - number)).expect("eight names for five tables") };
-    let mut draft = Draft::new(random, schema, name);
+    let name =
+        if number == 0 { "t" } else { names.nth(random.below(8 - number)).expect("eight names for five tables") };
     let shape = if number == 0 { random.below(2) } else { random.below(8) };
+    let mut draft = Draft::new(random, schema, name);
     match shape {
         0 | 1 => draft.integer_key(),
         2 => draft.text_key(),
@@ -222,7 +223,13 @@ impl<'a> Draft<'a> {
             return;
         }
         let types: &[(&str, Kind)] = if self.is_strict {
-            &[("INTEGER", Kind::Integer), ("REAL", Kind::Real), ("TEXT", Kind::Text), ("ANY", Kind::Any), ("BLOB", Kind::Blob)]
+            &[
+                ("INTEGER", Kind::Integer),
+                ("REAL", Kind::Real),
+                ("TEXT", Kind::Text),
+                ("ANY", Kind::Any),
+                ("BLOB", Kind::Blob),
+            ]
         } else {
             &[
                 ("", Kind::Any),
@@ -270,7 +277,8 @@ impl<'a> Draft<'a> {
             (_, true) => "ANY",
             (_, false) => "",
         };
-        let on_delete = *self.random.pick(&["CASCADE", "CASCADE", "SET NULL", "SET NULL", "RESTRICT", "NO ACTION", "SET DEFAULT"]);
+        let on_delete =
+            *self.random.pick(&["CASCADE", "CASCADE", "SET NULL", "SET NULL", "RESTRICT", "NO ACTION", "SET DEFAULT"]);
         let on_update = *self.random.pick(&["CASCADE", "CASCADE", "SET NULL", "NO ACTION"]);
         let deferred = *self.random.pick(&["", "", " DEFERRABLE INITIALLY DEFERRED"]);
         let declaration = format!(

@@ -88,7 +88,8 @@ fn joined(build: &mut Build<'_>, scope: &mut Vec<Source>, from: &mut String, kin
     let next = build.source();
     let left = build.column(scope);
     let alike: Vec<_> = next.columns.iter().filter(|column| column.kind == left.kind).cloned().collect();
-    let right = if alike.is_empty() { build.random.pick(&next.columns).clone() } else { build.random.pick(&alike).clone() };
+    let right =
+        if alike.is_empty() { build.random.pick(&next.columns).clone() } else { build.random.pick(&alike).clone() };
     if !left.is_indexed && !right.is_indexed {
         build.traps.add(Trap::UnindexedJoin);
     }
@@ -127,7 +128,8 @@ fn cross_or_self_join(build: &mut Build<'_>) -> Shape {
     let (left, right) = (build.random.pick(&first.columns).sql.clone(), build.random.pick(&second.columns).sql.clone());
     let compare = *build.random.pick(&["=", "=", "<", "IS"]);
     let scope = [first, second];
-    let condition = if build.random.percent(25) { build.predicate(&scope, 0) } else { format!("{left} {compare} {right}") };
+    let condition =
+        if build.random.percent(25) { build.predicate(&scope, 0) } else { format!("{left} {compare} {right}") };
     shape(build, &scope, "SELECT", &format!("{from} WHERE {condition}"))
 }
 
@@ -252,7 +254,8 @@ fn window(build: &mut Build<'_>) -> Shape {
         };
         let partition = if build.random.percent(60) { format!("PARTITION BY {by} ") } else { String::new() };
         let order = format!("ORDER BY {order}{}", *build.random.pick(&["", " DESC", " NULLS LAST"]));
-        let frame = *build.random.pick(&["", "", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", " RANGE UNBOUNDED PRECEDING"]);
+        let frame =
+            *build.random.pick(&["", "", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", " RANGE UNBOUNDED PRECEDING"]);
         shown.push(format!("{function} OVER ({partition}{order}{frame})"));
     }
     let core = format!("SELECT {} FROM {}{condition}", aliased(build, &shown), scope[0].from);
@@ -322,7 +325,12 @@ fn full_text(build: &mut Build<'_>) -> Shape {
     let (core, columns) = match build.random.below(5) {
         0 => (format!("SELECT rowid, {column} FROM {name} WHERE {name} MATCH {term}"), 2),
         1 => (format!("SELECT {column}, rank FROM {name}({term})"), 2),
-        2 => (format!("SELECT highlight({name}, 0, '<', '>'), round(bm25({name}), 3) FROM {name} WHERE {name} MATCH {term}"), 2),
+        2 => (
+            format!(
+                "SELECT highlight({name}, 0, '<', '>'), round(bm25({name}), 3) FROM {name} WHERE {name} MATCH {term}"
+            ),
+            2,
+        ),
         3 => (format!("SELECT count(*) FROM {name} WHERE {column} LIKE '%a%'"), 1),
         _ => {
             let scope = [build.source()];

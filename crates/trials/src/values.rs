@@ -15,10 +15,33 @@ pub enum Kind {
 }
 
 const INTEGERS: [i64; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 9, -1, 9_007_199_254_740_993, 11];
-const REALS: [f64; 14] = [0.0, 1.0, 2.0, 3.0, 0.1, 0.2, 0.3, 2.5, -1.5, 1e300, 1e-7, -0.0, 9_007_199_254_740_992.0, 1e16];
+const REALS: [f64; 14] =
+    [0.0, 1.0, 2.0, 3.0, 0.1, 0.2, 0.3, 2.5, -1.5, 1e300, 1e-7, -0.0, 9_007_199_254_740_992.0, 1e16];
 const TEXTS: [&str; 24] = [
-    "a", "A", "b", "B", "c", "ab", "aB", "a ", "a  ", "b ", "1", "1.0", "2", "01", "", "é", "É", "x,y", "it's", "a\"b\\", "~", "-",
-    "'a", "a text that is so long that a key made of it would rather be a hash of it than the text itself, as keys go",
+    "a",
+    "A",
+    "b",
+    "B",
+    "c",
+    "ab",
+    "aB",
+    "a ",
+    "a  ",
+    "b ",
+    "1",
+    "1.0",
+    "2",
+    "01",
+    "",
+    "é",
+    "É",
+    "x,y",
+    "it's",
+    "a\"b\\",
+    "~",
+    "-",
+    "'a",
+    "a text that is so long that a key made of it would rather be a hash of it than the text itself, as keys go",
 ];
 const BLOBS: [&[u8]; 4] = [b"", b"a", b"\x01", b"\x00\xff"];
 
@@ -58,10 +81,12 @@ pub fn literal(value: &Value) -> String {
         Value::Integer(value) => value.to_string(),
         Value::Real(value) => format!("{value:?}"),
         Value::Text(bytes) => format!("'{}'", String::from_utf8_lossy(bytes).replace('\'', "''")),
-        Value::Blob(bytes) => bytes.iter().fold("x'".to_owned(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to memory");
-            hex
-        }) + "'",
+        Value::Blob(bytes) => {
+            bytes.iter().fold("x'".to_owned(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("writing to memory");
+                hex
+            }) + "'"
+        }
     }
 }
 

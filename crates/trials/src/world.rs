@@ -31,23 +31,46 @@ pub enum Event {
     Subscribe(Held),
     Unsubscribe(Held),
     /// A session asks for what cannot be live.
-    Refused { session: usize, sql: &'static str },
+    Refused {
+        session: usize,
+        sql: &'static str,
+    },
     /// From now on the session reads no frames.
-    Away { session: usize },
-    Back { session: usize },
+    Away {
+        session: usize,
+    },
+    Back {
+        session: usize,
+    },
     /// The connection breaks; the client comes back and continues where it was.
-    Reconnect { session: usize },
+    Reconnect {
+        session: usize,
+    },
     /// The result of a query is written down, to resume from it later.
-    Record { query: usize },
+    Record {
+        query: usize,
+    },
     /// Continues from a record, or from one that pretends to be another's.
-    Resume { held: Held, record: usize, is_lie: bool },
+    Resume {
+        held: Held,
+        record: usize,
+        is_lie: bool,
+    },
     /// Starts a stream of the changes of a table, or of all.
-    Listen { session: usize, table: Option<usize> },
+    Listen {
+        session: usize,
+        table: Option<usize>,
+    },
     /// Continues one from an older image of the data.
-    ListenAgain { session: usize, record: usize },
+    ListenAgain {
+        session: usize,
+        record: usize,
+    },
     RecordStream,
     /// The engine is closed and opened; somebody may have written in between.
-    Restart { changed: Vec<Statement> },
+    Restart {
+        changed: Vec<Statement>,
+    },
 }
 
 /// A live query of a session. A session may hold one twice.
@@ -93,7 +116,8 @@ impl World {
         let queries: Vec<Query> = (0..random.between(8, 24)).map(|_| Query::random(&mut random, &schema)).collect();
         let sessions = random.between(2, 4);
         let limits = limits(&mut random);
-        let mut history = History { random, schema: &schema, queries: queries.len(), sessions, events: vec![], later: vec![] };
+        let mut history =
+            History { random, schema: &schema, queries: queries.len(), sessions, events: vec![], later: vec![] };
         history.begin();
         let mut written = 0;
         while written < commits {

@@ -51,6 +51,9 @@ fn statement(random: &mut Random, schema: &Schema, may_bind: bool) -> (usize, St
         6 => insert_from(&mut build, relation),
         _ => update_from(&mut build, relation),
     };
+    let Statement { head, rows, tail, .. } = &mut statement;
+    let mut texts: Vec<&mut String> = [head, tail].into_iter().chain(rows).collect();
+    build.settle_params(&mut texts);
     statement.params = build.params;
     (table, statement)
 }
@@ -81,7 +84,14 @@ fn insert(build: &mut Build<'_>, relation: &Relation, verb: &str) -> Statement {
         }
     }
     let verb = match verb {
-        "" => *build.random.pick(&["INSERT", "INSERT", "INSERT OR IGNORE", "INSERT OR FAIL", "INSERT OR ROLLBACK", "INSERT OR REPLACE"]),
+        "" => *build.random.pick(&[
+            "INSERT",
+            "INSERT",
+            "INSERT OR IGNORE",
+            "INSERT OR FAIL",
+            "INSERT OR ROLLBACK",
+            "INSERT OR REPLACE",
+        ]),
         verb => verb,
     };
     let count = build.random.weighted(&[60, 20, 20]) + 1;
@@ -137,7 +147,8 @@ fn which(build: &mut Build<'_>, relation: &Relation, source: &Source) -> String 
         0 => String::new(),
         1..=8 if !source.key.is_empty() => {
             let key = build.random.pick(&source.key).clone();
-            let value = if key.kind == Kind::Integer { build.random.below(12).to_string() } else { build.present(key.kind) };
+            let value =
+                if key.kind == Kind::Integer { build.random.below(12).to_string() } else { build.present(key.kind) };
             format!(" WHERE {} = {value}", key.sql)
         }
         1..=8 if relation.has_rowid => format!(" WHERE _rowid_ % {} = 0", build.random.between(2, 4)),
@@ -159,7 +170,11 @@ fn update(build: &mut Build<'_>, relation: &Relation) -> Statement {
     }
     let or = *build.random.pick(&["", "", "", " OR REPLACE", " OR IGNORE", " OR FAIL"]);
     let which = which(build, relation, &source);
-    Statement { head: format!("UPDATE{or} {} SET {}{which}", source.from, sets.join(", ")), deed: Deed::Update, ..Statement::default() }
+    Statement {
+        head: format!("UPDATE{or} {} SET {}{which}", source.from, sets.join(", ")),
+        deed: Deed::Update,
+        ..Statement::default()
+    }
 }
 
 fn key_update(build: &mut Build<'_>, relation: &Relation) -> Statement {
@@ -172,7 +187,11 @@ fn key_update(build: &mut Build<'_>, relation: &Relation) -> Statement {
     };
     let or = *build.random.pick(&["", "", " OR REPLACE", " OR IGNORE"]);
     let which = which(build, relation, &source);
-    Statement { head: format!("UPDATE{or} {} SET {} = {value}{which}", source.from, key.name), deed: Deed::KeyUpdate, ..Statement::default() }
+    Statement {
+        head: format!("UPDATE{or} {} SET {} = {value}{which}", source.from, key.name),
+        deed: Deed::KeyUpdate,
+        ..Statement::default()
+    }
 }
 
 fn delete(build: &mut Build<'_>, relation: &Relation) -> Statement {
@@ -200,9 +219,11 @@ fn insert_from(build: &mut Build<'_>, relation: &Relation) -> Statement {
 fn update_from(build: &mut Build<'_>, relation: &Relation) -> Statement {
     let (source, other) = (build.source_of(relation), build.source());
     let column = build.random.pick(&writable(relation)).name.clone();
-    let (shown, match_on) = (build.random.pick(&other.columns).sql.clone(), build.random.pick(&other.columns).sql.clone());
+    let (shown, match_on) =
+        (build.random.pick(&other.columns).sql.clone(), build.random.pick(&other.columns).sql.clone());
     let on = build.random.pick(&source.columns).sql.clone();
-    let head = format!("UPDATE OR IGNORE {} SET {column} = {shown} FROM {} WHERE {on} = {match_on}", source.from, other.from);
+    let head =
+        format!("UPDATE OR IGNORE {} SET {column} = {shown} FROM {} WHERE {on} = {match_on}", source.from, other.from);
     Statement { head, deed: Deed::Update, ..Statement::default() }
 }
 
@@ -213,7 +234,11 @@ fn deferred(random: &mut Random, schema: &Schema) -> Request {
     build.may_bind = false;
     for relation in schema.tables.iter().rev() {
         let verb = *build.random.pick(&["INSERT OR REPLACE", "DELETE", "INSERT OR REPLACE"]);
-        statements.push(if verb == "DELETE" { delete(&mut build, relation) } else { insert(&mut build, relation, verb) });
+        statements.push(if verb == "DELETE" {
+            delete(&mut build, relation)
+        } else {
+            insert(&mut build, relation, verb)
+        });
     }
     let traps = Traps::default().and(Trap::Deferred);
     Request { statements, form: Form::Transaction, traps, table: None, is_forbidden: false }
@@ -244,7 +269,10 @@ fn full_text(random: &mut Random, schema: &Schema) -> Request {
     let sql = match random.below(10) {
         0 => format!("DELETE FROM {name} WHERE rowid % 3 = {}", row % 3),
         1 => format!("UPDATE {name} SET body = {body} WHERE rowid = {row}"),
-        2 => format!("INSERT INTO {name} ({name}) VALUES ('{}')", *random.pick(&["optimize", "rebuild", "integrity-check"])),
+        2 => format!(
+            "INSERT INTO {name} ({name}) VALUES ('{}')",
+            *random.pick(&["optimize", "rebuild", "integrity-check"])
+        ),
         3 => format!("DELETE FROM {name} WHERE {name} MATCH 'tide'"),
         _ => format!("REPLACE INTO {name} (rowid, title, body) VALUES ({row}, {title}, {body})"),
     };
@@ -262,7 +290,11 @@ pub fn large(random: &mut Random, schema: &Schema) -> Request {
         "INSERT OR IGNORE INTO {name} ({key}) WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 160) \
          SELECT i FROM n"
     );
-    let statements = [fill, format!("UPDATE {name} SET {key} = {key} WHERE {key} < 3"), format!("DELETE FROM {name} WHERE {key} >= {}", random.between(98, 103))];
+    let statements = [
+        fill,
+        format!("UPDATE {name} SET {key} = {key} WHERE {key} < 3"),
+        format!("DELETE FROM {name} WHERE {key} >= {}", random.between(98, 103)),
+    ];
     Request {
         statements: statements.into_iter().map(Statement::plain).collect(),
         form: Form::Transaction,

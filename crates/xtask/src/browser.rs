@@ -14,8 +14,9 @@ fn find() -> Option<&'static str> {
 fn install() {
     if is_there("apt-get") && std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
         let updated = program("apt-get", &["update", "--quiet=2"]);
-        let installed =
-            updated.and_then(|()| program("apt-get", &["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"]));
+        let installed = updated.and_then(|()| {
+            program("apt-get", &["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"])
+        });
         if let Err(error) = installed {
             println!("chromium could not be installed: {error}");
         }

@@ -255,7 +255,10 @@ fn refuse_clock(text: &[Token<'_>], reads: &Reads, params: &Params) -> Result<()
         DATES.iter().any(|name| three[0].is(name)) && three[1].is_punctuation(b'(') && three[2].is_punctuation(b')')
     });
     let only_format = text.windows(4).any(|four| {
-        four[0].is("strftime") && four[1].is_punctuation(b'(') && four[2].kind == Kind::Text && four[3].is_punctuation(b')')
+        four[0].is("strftime")
+            && four[1].is_punctuation(b'(')
+            && four[2].kind == Kind::Text
+            && four[3].is_punctuation(b')')
     });
     if in_text || in_params || without_arguments || only_format { Err(looks_at_clock()) } else { Ok(()) }
 }

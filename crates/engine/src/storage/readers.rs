@@ -2,6 +2,9 @@
 //!
 //! A point read costs a few microseconds, less than handing it to another thread. What does not finish within the
 //! inline budget is stopped and begun anew on a reader thread, and that statement's next runs go there directly.
+//!
+//! Inline connections keep their read transaction open and renew it only when there is a new revision: SQLite's lock
+//! for each single read would cost more than a point read itself. The writer has idle ones let go before it checkpoints.
 
 use super::execute::{self, Place, Ran};
 use crate::changes::change::Revision;
@@ -33,6 +36,31 @@ pub enum Read {
     NeedsWriter,
 }
 
+/// A connection for inline reads, with the revision its open snapshot surely includes.
+struct Inline {
+    sqlite: Sqlite,
+    snapshot: Option<Revision>,
+}
+
+impl Inline {
+    /// Makes sure that the open snapshot includes `revision`.
+    fn renew(&mut self, revision: Revision) -> Result<()> {
+        if self.snapshot != Some(revision) {
+            self.let_go()?;
+            self.sqlite.own.prepare_cached("BEGIN")?.execute([])?;
+            self.snapshot = Some(revision);
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Result<()> {
+        if self.snapshot.take().is_some() && !self.sqlite.is_autocommit() {
+            self.sqlite.own.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+}
+
 /// Work for a reader thread: any closure over a connection, or nothing more.
 type Task = Box<dyn FnOnce(&mut Sqlite) + Send>;
 
@@ -41,7 +69,7 @@ pub struct Readers {
     vfs: Option<String>,
     limits: Arc<Limits>,
     shared: Arc<Shared>,
-    idle: Mutex<Vec<Sqlite>>,
+    idle: Mutex<Vec<Inline>>,
     /// `None` once closed.
     queue: Mutex<Option<SyncSender<Task>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -84,18 +112,23 @@ impl Readers {
     /// Runs `work` on this thread with a connection of the pool. It must be quick.
     pub fn inline<T>(&self, work: impl FnOnce(&mut Sqlite) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut sqlite = match idle {
-            Some(sqlite) => sqlite,
-            None => self.open()?,
+        let mut inline = match idle {
+            Some(inline) => inline,
+            None => Inline { sqlite: self.open()?, snapshot: None },
         };
-        let done = work(&mut sqlite);
-        // A connection left in a transaction would pin an old state for ever, and show it to somebody else.
-        if sqlite.is_autocommit() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sqlite);
-        } else {
-            tracing::error!("a reading connection was left in a transaction and is closed");
-        }
+        inline.renew(self.shared.revision())?;
+        let done = work(&mut inline.sqlite);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(inline);
         done
+    }
+
+    /// Closes the snapshots of idle connections, so that a checkpoint can reach the end of the WAL.
+    pub fn let_go(&self) {
+        for inline in &mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Err(error) = inline.let_go() {
+                tracing::warn!(%error, "a reader keeps its snapshot");
+            }
+        }
     }
 
     /// Runs `work` on a reader thread.
@@ -125,7 +158,7 @@ impl Readers {
         if !self.is_slow(mark) {
             let time = self.limits.inline_read_time_max;
             let cancel = None;
-            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, cancel)) {
+            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, cancel, Within::OpenSnapshot)) {
                 Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
                 done => return done.map(|body| read(body, revision)),
             }
@@ -139,7 +172,7 @@ impl Readers {
                 if cancel.is_cancelled() {
                     return Err(Error::unavailable("The request was cancelled."));
                 }
-                attempt(sqlite, &request, &limits, limits.read_time_max, Some(cancel))
+                attempt(sqlite, &request, &limits, limits.read_time_max, Some(cancel), Within::Nothing)
             })
             .await?;
         Ok(read(body, revision))
@@ -192,6 +225,13 @@ fn read(body: Option<Vec<u8>>, revision: Revision) -> Read {
     body.map_or(Read::NeedsWriter, |body| Read::Done(Answer { body: Bytes::from(body), revision, is_repeated: false }))
 }
 
+/// What the connection has open already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    OpenSnapshot,
+    Nothing,
+}
+
 /// `None` if it would write.
 fn attempt(
     sqlite: &mut Sqlite,
@@ -199,10 +239,12 @@ fn attempt(
     limits: &Limits,
     time: Duration,
     cancel: Option<Cancel>,
+    within: Within,
 ) -> Result<Option<Vec<u8>>> {
     let mut out = Vec::with_capacity(256);
     // A single statement is a snapshot by itself; only a row of them needs a transaction around it.
-    let needs_transaction = request.is_transaction || request.statements.iter().any(|one| one.sql.contains(';'));
+    let has_several = request.is_transaction || request.statements.iter().any(|one| one.sql.contains(';'));
+    let needs_transaction = has_several && within == Within::Nothing;
     if needs_transaction {
         sqlite.own.prepare_cached("BEGIN")?.execute([])?;
     }

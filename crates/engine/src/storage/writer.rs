@@ -280,6 +280,7 @@ impl Writer {
         }
         // Readers that hold an old snapshot only delay a passive checkpoint; past the bound we wait for them.
         let mode = if wal_bytes >= self.limits.wal_bytes_max { "RESTART" } else { "PASSIVE" };
+        self.shared.let_go_of_snapshots();
         match self.checkpoint(mode) {
             Ok(true) => {
                 self.checkpoint_at = self.limits.wal_checkpoint_bytes;

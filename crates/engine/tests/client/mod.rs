@@ -110,7 +110,10 @@ impl Client {
             }
         });
         if waited.await.is_err() {
-            panic!("waited in vain; the last frames:\n{}", self.seen.iter().rev().take(12).cloned().collect::<Vec<_>>().join("\n"));
+            panic!(
+                "waited in vain; the last frames:\n{}",
+                self.seen.iter().rev().take(12).cloned().collect::<Vec<_>>().join("\n")
+            );
         }
     }
 

@@ -50,6 +50,8 @@ pub struct App {
     pub limits: ServerLimits,
     pub started: Instant,
     pub sockets: AtomicUsize,
+    /// Where sockets are served: a thousand frames to send must not stand in front of the next request.
+    pub delivery: tokio::runtime::Handle,
     /// Becomes true when the server stops: sockets are closed then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -72,11 +72,14 @@ pub fn close_frame(code: u16, reason: &'static str) -> Message {
 
 pub async fn open(State(app): State<Shared>, _: SocketAdmin, upgrade: WebSocketUpgrade) -> Result<Response, Failure> {
     let place = SocketPlace::take(&app)?;
-    Ok(tuned(upgrade, &app).on_upgrade(move |socket| async move {
-        let session = app.engine.open_session();
-        serve(&app, &session, socket).await;
-        session.close();
-        drop(place);
+    Ok(tuned(upgrade, &app).on_upgrade(async move |socket| {
+        let delivery = app.delivery.clone();
+        delivery.spawn(async move {
+            let session = app.engine.open_session();
+            serve(&app, &session, socket).await;
+            session.close();
+            drop(place);
+        });
     }))
 }
 

@@ -37,17 +37,18 @@ const TELL_BREACHES = `
 
 export class Tab {
   frames = new Frames();
-  /** Errors and warnings of the console, breaches of the policy, requests to other hosts. */
+  /** Errors and warnings of the console, breaches of the policy, requests to other hosts or with the token in them. */
   problems = [];
   #chrome;
   #session;
   #host;
+  #token;
 
   /** A window of its own: tabs of one window hide each other, and a hidden page draws nothing. */
-  static async open(chrome, url) {
+  static async open(chrome, { url, token }) {
     const { targetId } = await chrome.call("Target.createTarget", { url: "about:blank", newWindow: true });
     const { sessionId } = await chrome.call("Target.attachToTarget", { targetId, flatten: true });
-    const tab = new Tab(chrome, sessionId, new URL(url).host);
+    const tab = new Tab(chrome, sessionId, new URL(url).host, token);
     for (const domain of ["Page", "Runtime", "Log", "Network"]) await tab.#call(`${domain}.enable`);
     await tab.#call("Page.addScriptToEvaluateOnNewDocument", { source: TELL_BREACHES });
     await tab.#call("Emulation.setFocusEmulationEnabled", { enabled: true });
@@ -56,10 +57,11 @@ export class Tab {
     return tab;
   }
 
-  constructor(chrome, session, host) {
+  constructor(chrome, session, host, token) {
     this.#chrome = chrome;
     this.#session = session;
     this.#host = host;
+    this.#token = token;
     chrome.on(session, (method, params) => this.#heard(method, params));
   }
 
@@ -148,13 +150,21 @@ export class Tab {
   }
 
   #heard(method, params) {
-    const problem = problemOf(method, params, this.#host);
+    const problem = problemOf(method, params) ?? this.#problemOfAddress(method, params);
     if (problem) this.problems.push(problem);
     if (method.startsWith("Network.webSocket")) this.frames.heard(method, params);
   }
+
+  #problemOfAddress(method, { request, url }) {
+    const asked = { "Network.requestWillBeSent": request?.url, "Network.webSocketCreated": url }[method];
+    if (asked === undefined) return undefined;
+    const { protocol, host } = new URL(asked);
+    if (protocol !== "data:" && host !== this.#host) return `a request to another host: ${asked}`;
+    return asked.includes(this.#token) ? `the token stands in an address: ${asked}` : undefined;
+  }
 }
 
-function problemOf(method, params, host) {
+function problemOf(method, params) {
   if (method === "Runtime.exceptionThrown") {
     const { text, exception } = params.exceptionDetails;
     return `exception: ${text} ${exception?.description ?? ""}`;
@@ -166,12 +176,5 @@ function problemOf(method, params, host) {
   if (method === "Log.entryAdded" && params.entry.level !== "info" && params.entry.source !== "network") {
     return `log: ${params.entry.source}: ${params.entry.text}`;
   }
-  if (method === "Network.requestWillBeSent") return foreign(params.request.url, host);
-  if (method === "Network.webSocketCreated") return foreign(params.url, host);
-}
-
-function foreign(url, host) {
-  const { protocol, host: asked } = new URL(url);
-  if (protocol === "data:" || asked === host) return undefined;
-  return `a request to another host: ${url}`;
+  return undefined;
 }

@@ -1,0 +1,45 @@
+//! Ctrl-C while a statement runs: it ends the statement, not the shell. While a line is edited, the line editor has
+//! the keyboard to itself and no signal comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tidebase_engine::{Error, Result};
+use tokio::sync::Notify;
+
+#[derive(Debug, Default)]
+pub struct Interrupt {
+    is_hit: AtomicBool,
+    told: Notify,
+}
+
+impl Interrupt {
+    /// From now on Ctrl-C is heard here and no longer ends the process; `also` is called at each, on another thread.
+    pub fn listen(self: &Arc<Self>, also: impl Fn() + Send + 'static) -> Result<()> {
+        let cannot = |error: std::io::Error| Error::internal("Ctrl-C cannot be caught").caused_by(error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
+        let this = Arc::clone(self);
+        let listen = async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                this.is_hit.store(true, Ordering::Relaxed);
+                this.told.notify_waiters();
+                also();
+            }
+        };
+        std::thread::Builder::new().name("interrupt".into()).spawn(move || runtime.block_on(listen)).map_err(cannot)?;
+        Ok(())
+    }
+
+    /// Forgets a Ctrl-C that came while nothing ran.
+    pub fn clear(&self) {
+        self.is_hit.store(false, Ordering::Relaxed);
+    }
+
+    pub fn is_hit(&self) -> bool {
+        self.is_hit.load(Ordering::Relaxed)
+    }
+
+    /// Until the next Ctrl-C.
+    pub async fn wait(&self) {
+        self.told.notified().await;
+    }
+}

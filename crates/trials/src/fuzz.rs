@@ -1,0 +1,112 @@
+//! The live oracle's command: worlds in parallel until enough is committed, the time is up or something is wrong.
+
+use crate::judge::Stats;
+use crate::run::{self, Failure};
+use crate::world::World;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Stop after this many commits.
+    #[arg(long, default_value_t = 100_000)]
+    commits: u64,
+    /// Same seed, same worlds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Stop after this time.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Commits in one world.
+    #[arg(long, default_value_t = 1000)]
+    world_commits: usize,
+    /// Run only this world.
+    #[arg(long)]
+    world: Option<u64>,
+    /// Worlds at a time; by default one a core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Report a failure as it is, without making it smaller.
+    #[arg(long)]
+    no_shrink: bool,
+}
+
+/// How long a frame may take before it counts as missing.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn fuzz(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let home = ram_disk();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = if arguments.world.is_some() { 1 } else { arguments.jobs.unwrap_or(cores).max(1) };
+    println!("seed {}, {jobs} worlds at a time of {} commits each", arguments.seed, arguments.world_commits);
+    let started = Instant::now();
+    let is_over = |stats: &Stats| {
+        stats.commits >= arguments.commits
+            || arguments.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
+    };
+    let next = AtomicU64::new(arguments.world.unwrap_or(0));
+    let is_done = AtomicBool::new(false);
+    let total = Mutex::new(Stats::default());
+    let failed: Mutex<Option<(u64, World, Failure)>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let world = World::random(arguments.seed, number, arguments.world_commits);
+                    let mut stats = Stats::default();
+                    let ran = run::run(&world, home.as_deref(), PATIENCE, &mut stats);
+                    let mut total = total.lock().expect("nobody panics with it");
+                    total.add(&stats);
+                    if is_over(&total) || arguments.world.is_some() {
+                        is_done.store(true, Ordering::Relaxed);
+                    }
+                    if let Err(failure) = ran {
+                        is_done.store(true, Ordering::Relaxed);
+                        failed.lock().expect("nobody panics with it").get_or_insert((number, world, failure));
+                    }
+                }
+            });
+        }
+    });
+    let total = total.into_inner().expect("nobody panics with it");
+    report(&total, started.elapsed(), next.into_inner());
+    let Some((number, world, failure)) = failed.into_inner().expect("nobody panics with it") else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("\nFAILED: seed {}, world {number}, event {}: {}", arguments.seed, failure.event, failure.what);
+    println!(
+        "again: tidebase-trials fuzz --seed {} --world {number} --world-commits {}",
+        arguments.seed, arguments.world_commits
+    );
+    println!(
+        "{:?}\nexpected {:#?}\ngot {:#?}",
+        failure.query.map(|q| &world.queries[q]),
+        failure.expected,
+        failure.got
+    );
+    println!("{:?}", world.events.get(failure.event));
+    Ok(ExitCode::FAILURE)
+}
+
+fn report(stats: &Stats, time: Duration, worlds: u64) {
+    let seconds = time.as_secs_f64();
+    println!("\nhits per trap:\n{}", stats.hits);
+    println!(
+        "{} commits in {worlds} worlds, {} judgements, {} results and {} images compared, {seconds:.1} s, {:.0} commits/s",
+        stats.commits,
+        stats.judgements,
+        stats.results,
+        stats.images,
+        stats.commits as f64 / seconds
+    );
+}
+
+/// Not durability but truth is on trial, so a disk in memory does.
+pub fn ram_disk() -> Option<PathBuf> {
+    let disk = Path::new("/dev/shm");
+    disk.is_dir().then(|| disk.to_path_buf())
+}
