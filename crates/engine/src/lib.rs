@@ -48,6 +48,12 @@ use storage::{system, vouch};
 use tokio::sync::oneshot;
 use topics::{Cursor, TopicWrite};
 
+/// What the writer answers to a publish.
+#[derive(serde::Deserialize)]
+struct Published {
+    cursor: Cursor,
+}
+
 /// Kept messages read at one time to catch a listener up.
 const MESSAGES_AT_ONCE: usize = 256;
 
@@ -197,9 +203,8 @@ impl Engine {
     }
 
     fn submit(&self, work: Work, idempotency: Option<Idempotency>) -> Result<Pending> {
-        let (reply, answer) = oneshot::channel();
         let cancel = Cancel::default();
-        let job = Job { work, idempotency, cancel: cancel.clone(), reply };
+        let (job, answer) = Job::new(work, idempotency, cancel.clone());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((queue, _)) = &*writer else { return Err(closed()) };
         self.shared.metrics.writes.add(1);
@@ -211,7 +216,7 @@ impl Engine {
     }
 
     /// One key, or `None`.
-    pub async fn key(&self, key: &str) -> Result<Option<Entry>> {
+    pub fn key(&self, key: &str) -> Result<Option<Entry>> {
         self.readers.inline(|sqlite| keys::get(&sqlite.own, key))
     }
 
@@ -233,10 +238,6 @@ impl Engine {
         }
         let write = TopicWrite::Publish { topic: topic.into(), data: data.into() };
         let answer = self.submit(Work::Topic(write), None)?.wait().await?;
-        #[derive(serde::Deserialize)]
-        struct Published {
-            cursor: Cursor,
-        }
         let published: Published = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::internal("a publish answered oddly").caused_by(error))?;
         Ok(published.cursor)
@@ -250,7 +251,7 @@ impl Engine {
     }
 
     /// A setting of the file, see [`storage::system`].
-    pub async fn setting(&self, name: &'static str) -> Result<Option<String>> {
+    pub fn setting(&self, name: &'static str) -> Result<Option<String>> {
         self.readers.inline(|sqlite| system::text(&sqlite.own, name))
     }
 

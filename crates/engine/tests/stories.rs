@@ -8,6 +8,7 @@
 //! ```
 //! `+` inserted, `-` deleted, `~` updated, `>` moved, with `@index` where the result is ordered. Run with `UPDATE=1` to
 //! write what is printed into the files, and read the difference.
+#![allow(clippy::unwrap_used)]
 
 mod client;
 
@@ -96,7 +97,8 @@ fn print_frame(out: &mut String, frame: &serde_json::Value) {
         }
         "resync" => writeln!(out, "    {id} resync").unwrap(),
         "error" => {
-            writeln!(out, "    {id} {}: {}", frame["code"].as_str().unwrap(), frame["error"].as_str().unwrap()).unwrap()
+            writeln!(out, "    {id} {}: {}", frame["code"].as_str().unwrap(), frame["error"].as_str().unwrap())
+                .unwrap();
         }
         _ => {}
     }

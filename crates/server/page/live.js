@@ -40,7 +40,7 @@ export class Live {
     return this.#want({ kind: "query", sql, result: new Result(), behind: false });
   }
 
-  /** Watches a topic; messages are told as news. */
+  /** Watches a topic; messages are told as news, and `missed` where some may be. */
   watch(topic) {
     return this.#want({ kind: "topic", topic, cursor: undefined });
   }
@@ -92,7 +92,7 @@ export class Live {
   }
 
   #want(subscription) {
-    Object.assign(subscription, { id: this.#newId(), state: "waiting", failure: null });
+    Object.assign(subscription, { id: this.#newId(), state: "waiting", failure: null, interrupted: false });
     this.subscriptions.set(subscription.id, subscription);
     if (this.connected) this.#say(subscription);
     else this.#edge.wanted();
@@ -100,14 +100,26 @@ export class Live {
   }
 
   #say(subscription) {
-    const { id, kind, sql, topic, cursor, result } = subscription;
-    subscription.state = kind === "topic" ? "live" : "reading";
-    subscription.resumes = Boolean(result?.complete);
-    if (kind === "topic") this.#send({ id, action: "subscribe", topic, after: cursor });
-    else this.#send({ id, action: "subscribe", sql, since: result.since() });
+    if (subscription.kind === "topic") this.#sayTopic(subscription);
+    else this.#sayQuery(subscription);
+  }
+
+  #sayQuery(subscription) {
+    const { id, sql, result } = subscription;
+    Object.assign(subscription, { state: "reading", resumes: result.complete });
+    this.#send({ id, action: "subscribe", sql, since: result.since() });
+  }
+
+  /** Without a message there is no cursor to go on from, and no way to know what an interruption hid. */
+  #sayTopic(subscription) {
+    const { id, topic, cursor, interrupted } = subscription;
+    Object.assign(subscription, { state: "live", interrupted: false });
+    this.#send({ id, action: "subscribe", topic, after: cursor });
+    if (interrupted && cursor === undefined) this.#tell(subscription, { missed: true });
   }
 
   #wait(subscription) {
+    subscription.interrupted ||= subscription.state === "live";
     subscription.state = "waiting";
     subscription.result?.dropIncoming();
     this.#tell(subscription);

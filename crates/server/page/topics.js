@@ -173,5 +173,5 @@ function messageItem({ cursor, data }) {
 }
 
 function missedItem() {
-  return element("li", { class: "note" }, "The connection was away. What was published meanwhile, if anything, is not here: the topic keeps too few messages.");
+  return element("li", { class: "note" }, "The connection was away: what was published meanwhile, if anything, is not here.");
 }

@@ -46,21 +46,16 @@ impl From<Error> for Failure {
 /// Hides the cause of an internal error behind a request number and logs it, once.
 pub fn told(error: Error) -> Error {
     static REQUEST: AtomicU64 = AtomicU64::new(1);
-    match error.code {
-        Code::Internal => {
-            let request = REQUEST.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(request, error = %error, source = ?error.source, "a request failed");
-            Error::internal(format!(
-                "Something went wrong in the server; its log has the cause under request {request}."
-            ))
-        }
-        _ => {
-            if let Some(source) = &error.source {
-                tracing::warn!(error = %error, %source, "a request failed");
-            }
-            error
-        }
+    if error.code == Code::Internal {
+        let request = REQUEST.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(request, error = %error, source = ?error.source, "a request failed");
+        let message = format!("Something went wrong in the server; its log has the cause under request {request}.");
+        return Error::internal(message);
     }
+    if let Some(source) = &error.source {
+        tracing::warn!(error = %error, %source, "a request failed");
+    }
+    error
 }
 
 impl IntoResponse for Failure {

@@ -13,7 +13,7 @@ use tidebase_engine::{Error, Result};
 /// The name under which the hash of a generated token is kept in the file.
 pub const SETTING: &str = "admin_token_hash";
 
-pub const TICKET_LIFE: Duration = Duration::from_secs(60);
+pub const TICKET_LIFE: Duration = Duration::from_mins(1);
 const TICKETS_MAX: usize = 10_000;
 
 type Hash = [u8; 32];

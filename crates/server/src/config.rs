@@ -13,6 +13,7 @@ const DEFAULT_FILE: &str = "tidebase.toml";
 
 tidebase_engine::limits! {
 /// Bounds of the server itself; the engine has its own.
+#[allow(clippy::struct_field_names)] // they end in _max like all limits
 ServerLimits {
     /// Bytes of a request's body. Past it: `too_large`.
     body_bytes_max: usize = 8 << 20,

@@ -1,7 +1,202 @@
-//! `tidebase doctor`.
-use crate::cli::DatabaseArgs;
+//! `tidebase doctor`: looks at the settings, the machine and the database file, and says in one line each what it found
+//! and what to do. It only reads, and may be run while the server runs.
+
+mod contents;
+mod finding;
+mod history;
+mod place;
+
+use crate::cli::{DatabaseArgs, ServeArgs};
+use crate::config::{self, Config};
+use crate::shell::style::Style;
+use finding::{Finding, conclusion};
+use std::io::stdout;
+use std::path::PathBuf;
 use tidebase_engine::Result;
 
-pub fn run(_: &DatabaseArgs) -> Result<()> {
-    Ok(())
+/// Older libraries may corrupt a WAL file that two programs write; the server refuses them too.
+const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
+
+pub fn run(args: &DatabaseArgs) -> Result<()> {
+    let style = Style::of(&stdout());
+    let mut found = Vec::new();
+    examine(args, &|name| std::env::var(name).ok(), &mut |finding| {
+        println!("{}", finding.shown(style));
+        found.push(finding.word);
+    });
+    conclusion(&found)
+}
+
+/// Tells each finding as it is made: the integrity check may take a while.
+fn examine(args: &DatabaseArgs, environment: config::Environment<'_>, tell: &mut dyn FnMut(Finding)) {
+    tell(library(rusqlite::version_number(), rusqlite::version()));
+    let wanted = ServeArgs { db: args.db.clone(), ..ServeArgs::default() };
+    let (path, config) = match config::load(&wanted, environment) {
+        Ok(config) => {
+            tell(settings(&config, environment));
+            (config.db.clone(), Some(config))
+        }
+        Err(error) => {
+            let what = format!("{} The server will not start with them.", error.message);
+            tell(Finding::problem("settings", what));
+            (fallback(args, environment), None)
+        }
+    };
+    place::examine(&path, tell);
+    let has_token = config.is_some_and(|config| config.admin_token.is_some());
+    if path.is_file() {
+        contents::examine(&path, has_token, tell);
+    }
+}
+
+fn library(number: i32, version: &str) -> Finding {
+    if number >= OLDEST_SAFE_SQLITE {
+        return Finding::ok("SQLite", format!("{version}, inside this program"));
+    }
+    Finding::problem(
+        "SQLite",
+        format!("{version} can corrupt a database that two programs write; this build needs 3.51.3 or newer."),
+    )
+}
+
+fn settings(config: &Config, environment: config::Environment<'_>) -> Finding {
+    let file = environment("TIDEBASE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let file = file.or_else(|| Some(PathBuf::from("tidebase.toml")).filter(|path| path.exists()));
+    let changed = config.effective.iter().filter(|row| row.origin != config::Origin::Default).count();
+    let source =
+        file.map_or_else(|| "no settings file".to_owned(), |file| format!("{} is in order", config::display(&file)));
+    Finding::ok("settings", format!("{source}; {changed} changed from their defaults (`tidebase config` lists all)"))
+}
+
+/// Where the database is when the settings cannot be read.
+fn fallback(args: &DatabaseArgs, environment: config::Environment<'_>) -> PathBuf {
+    let named = args.db.clone().or_else(|| environment("TIDEBASE_DB").map(PathBuf::from));
+    named.unwrap_or_else(|| config::DEFAULT_DB.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::finding::Word;
+    use super::*;
+    use std::path::Path;
+    use tidebase_engine::{Engine, Options, Params, SqlRequest};
+
+    fn found(path: &Path, variables: &[(&str, &str)]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let environment =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        examine(&DatabaseArgs { db: Some(path.into()) }, &environment, &mut |finding| findings.push(finding));
+        findings
+    }
+
+    fn about<'a>(findings: &'a [Finding], subject: &str) -> &'a Finding {
+        findings
+            .iter()
+            .find(|finding| finding.subject == subject)
+            .unwrap_or_else(|| panic!("{subject} in {findings:#?}"))
+    }
+
+    fn check(findings: &[Finding], subject: &str, word: Word, says: &str) {
+        let finding = about(findings, subject);
+        assert!(finding.word == word && finding.text.contains(says), "{word:?} {says:?}: {finding:?}");
+    }
+
+    fn database(folder: &Path, sql: &str) -> PathBuf {
+        let path = folder.join("test.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_healthy_file_has_no_problems() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = database(folder.path(), "create table t(a integer primary key, b); insert into t values(1, 2)");
+        let before = std::fs::read(&path).unwrap();
+        let findings = found(&path, &[]);
+        assert!(findings.iter().all(|finding| finding.word != Word::Problem), "{findings:#?}");
+        check(&findings, "file", Word::Ok, "test.db");
+        check(&findings, "integrity", Word::Ok, "no damage");
+        check(&findings, "foreign keys", Word::Ok, "every reference");
+        check(&findings, "server", Word::Ok, "none");
+        check(&findings, "history", Word::Note, "never been served");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("nowhere.db");
+        check(&found(&missing, &[]), "file", Word::Problem, "There is no database");
+        assert!(!missing.exists());
+        check(&found(&folder.path().join("no/such/folder/test.db"), &[]), "folder", Word::Problem, "no/such/folder");
+        check(&found(folder.path(), &[]), "file", Word::Problem, "is a folder");
+        let text = folder.path().join("text.db");
+        std::fs::write(&text, "hello ".repeat(1000)).unwrap();
+        check(&found(&text, &[]), "contents", Word::Problem, "not an SQLite database");
+        let path = database(
+            folder.path(),
+            "pragma foreign_keys = off; create table a(id primary key); create table b(a references a); insert into b values(7), (8)",
+        );
+        let findings = found(&path, &[]);
+        check(&findings, "foreign keys", Word::Warning, "2 rows");
+        check(&findings, "primary keys", Word::Note, "b");
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = database(
+            folder.path(),
+            "pragma page_size = 512; create table t(a integer primary key, b);
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 500)
+             insert into t select i, hex(randomblob(40)) from n",
+        );
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[512 * 9..512 * 9 + 200].fill(0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let findings = found(&path, &[]);
+        check(&findings, "integrity", Word::Problem, "restore a backup");
+    }
+
+    #[test]
+    fn mistakes_in_the_settings_are_told_and_the_rest_is_examined_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = database(folder.path(), "create table t(a)");
+        let settings = folder.path().join("settings.toml");
+        std::fs::write(&settings, "listen = '127.0.0.1:1'\nlisten_to = 'nobody'\n").unwrap();
+        let findings = found(&path, &[("TIDEBASE_CONFIG", settings.to_str().unwrap())]);
+        check(&findings, "settings", Word::Problem, "listen_to");
+        check(&findings, "integrity", Word::Ok, "");
+        check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "short")]), "settings", Word::Problem, "at least 8");
+    }
+
+    #[tokio::test]
+    async fn a_served_database_is_examined_without_disturbing_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let engine = Engine::open(Options::new(&path)).unwrap();
+        for sql in ["create table t(a integer primary key)", "insert into t values(1)"] {
+            engine.query(SqlRequest::query(sql, Params::None)).await.unwrap();
+        }
+        let findings = found(&path, &[("TIDEBASE_ADMIN_TOKEN", "long enough")]);
+        check(&findings, "server", Word::Ok, "holds");
+        check(&findings, "journal", Word::Ok, "wal");
+        check(&findings, "history", Word::Ok, &format!("version {}", history::SYSTEM_VERSION));
+        check(&findings, "change log", Word::Ok, &format!("to {}", engine.revision()));
+        check(&findings, "admin token", Word::Ok, "settings");
+        engine.query(SqlRequest::query("insert into t values(2)", Params::None)).await.unwrap();
+        engine.close();
+        let findings = found(&path, &[]);
+        check(&findings, "server", Word::Ok, "none");
+        check(&findings, "admin token", Word::Note, "made");
+        // A look at it is not a change: the history goes on.
+        let history = engine.history().to_owned();
+        assert_eq!(Engine::open(Options::new(&path)).unwrap().history(), history);
+    }
+
+    #[test]
+    fn a_library_that_corrupts_is_a_problem() {
+        assert_eq!(library(3_051_002, "3.51.2").word, Word::Problem);
+        assert_eq!(library(3_051_003, "3.51.3").word, Word::Ok);
+    }
 }

@@ -171,7 +171,7 @@ async fn authenticate(engine: &Engine, given: Option<&str>) -> Result<(Auth, Opt
     if let Some(token) = given {
         return Ok((Auth::with_token(token), None));
     }
-    if let Some(stored) = engine.setting(auth::SETTING).await? {
+    if let Some(stored) = engine.setting(auth::SETTING)? {
         return Ok((Auth::with_stored_hash(&stored)?, None));
     }
     let token = auth::new_token("tide_admin_")?;

@@ -145,12 +145,12 @@ impl Capture {
                 continue;
             }
             let table = Arc::as_ptr(&row.table);
-            let shape =
-                shapes.iter().find(|(known, _)| *known == table).map(|(_, index)| *index).unwrap_or_else(|| {
-                    net.shapes.push(Arc::new(shape(&row.table)));
-                    shapes.push((table, net.shapes.len() - 1));
-                    net.shapes.len() - 1
-                });
+            let known = shapes.iter().find(|(known, _)| *known == table).map(|(_, index)| *index);
+            let shape = known.unwrap_or_else(|| {
+                net.shapes.push(Arc::new(shape(&row.table)));
+                shapes.push((table, net.shapes.len() - 1));
+                net.shapes.len() - 1
+            });
             let rowid = if let Key::Rowid(rowid) = row.key { rowid } else { 0 };
             net.changes.push(Change { shape, rowid, old: row.old, new });
         }
@@ -224,13 +224,14 @@ impl Collected {
 
     fn touch_row(&mut self, table: &Arc<Table>, touch: &Touch<'_>) {
         if table.address == Address::Key {
-            let before = (touch.operation != Operation::Insert).then(|| image(table, |column| touch.old(column)));
+            let before =
+                (touch.operation != Operation::Insert).then(|| image(table, |column| touch.value_before(column)));
             let key_of = |read: &dyn Fn(usize) -> Value| -> Box<[Value]> {
                 table.key.iter().map(|&column| read(column)).collect()
             };
             let key_before = before.as_ref().map(|row| key_of(&|column| row[column].clone()));
             let key_after = (touch.operation != Operation::Delete)
-                .then(|| key_of(&|column| touch.new(column).map_or(Value::Null, Value::from)));
+                .then(|| key_of(&|column| touch.value_after(column).map_or(Value::Null, Value::from)));
             let normal = |key: &[Value]| Key::Columns(key.iter().map(KeyPart::from).collect());
             let moved = match (&key_before, &key_after) {
                 (Some(before), Some(after)) => normal(before) != normal(after),
@@ -245,7 +246,9 @@ impl Collected {
         } else {
             let (before, after) = (touch.rowid_before, touch.rowid_after);
             if touch.operation != Operation::Insert {
-                self.add(table, Key::Rowid(before), Box::default(), || Some(image(table, |column| touch.old(column))));
+                self.add(table, Key::Rowid(before), Box::default(), || {
+                    Some(image(table, |column| touch.value_before(column)))
+                });
             }
             if touch.operation == Operation::Insert || touch.operation == Operation::Update && before != after {
                 self.add(table, Key::Rowid(after), Box::default(), || None);

@@ -6,7 +6,7 @@ use super::rows::{Fresh, Key, RowSet, Seen};
 use crate::changes::change::Revision;
 use crate::json;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// What became of a group's result in one step, or in several.
@@ -99,7 +99,7 @@ pub fn difference(old: &RowSet, fresh: &Fresh, is_ordered: bool, to: Revision) -
     }
     let kept = fresh.rows.len() - delta.insert.len();
     if kept < old.rows.len() {
-        let now: std::collections::HashSet<&str> = fresh.rows.iter().map(|row| &*row.key).collect();
+        let now: HashSet<&str> = fresh.rows.iter().map(|row| &*row.key).collect();
         delta.delete = old.rows.keys().filter(|key| !now.contains(&***key)).cloned().collect();
         // The map's order is chance; the frame is not.
         delta.delete.sort_unstable();
@@ -153,7 +153,7 @@ pub fn merge<'a>(deltas: impl Iterator<Item = &'a Delta>, now: &RowSet, is_order
         order: usize,
     }
     let mut fates: HashMap<&'a str, Fate<'a>> = HashMap::new();
-    let mut placed: HashMap<&'a str, ()> = HashMap::new();
+    let mut placed: HashSet<&'a str> = HashSet::new();
     let mut order = 0;
     for delta in deltas {
         let mut note = |key: &'a str, was_there: bool, after: Option<&'a Bytes>| {
@@ -163,7 +163,7 @@ pub fn merge<'a>(deltas: impl Iterator<Item = &'a Delta>, now: &RowSet, is_order
         delta.delete.iter().for_each(|key| note(key, true, None));
         delta.insert.iter().for_each(|(key, values)| note(key, false, Some(values)));
         delta.update.iter().for_each(|(key, values)| note(key, true, Some(values)));
-        placed.extend(delta.place.iter().map(|(key, _)| (&**key, ())));
+        placed.extend(delta.place.iter().map(|(key, _)| &**key));
     }
     let mut fates: Vec<(&str, Fate<'_>)> = fates.into_iter().collect();
     fates.sort_unstable_by_key(|(_, fate)| fate.order);
@@ -179,7 +179,7 @@ pub fn merge<'a>(deltas: impl Iterator<Item = &'a Delta>, now: &RowSet, is_order
     if is_ordered {
         // A row deleted and inserted again was told as neither: its place counts as moved, which `placed` has.
         merged.place =
-            placed.keys().filter_map(|key| now.rows.get(*key).map(|seen| ((*key).into(), seen.place))).collect();
+            placed.iter().filter_map(|key| now.rows.get(*key).map(|seen| ((*key).into(), seen.place))).collect();
         merged.place.sort_unstable_by_key(|(_, place)| *place);
     }
     merged

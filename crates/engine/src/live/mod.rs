@@ -14,11 +14,14 @@
 //! | `stream` | change streams, from the change sets or from the log |
 //! | `lane` | the loop: commands from sessions, which lane serves whom |
 //! | `step` | one snapshot, all groups touched, one frame a socket |
+//! | `first` | first rows, and resuming |
+//! | `watch` | keys |
 //! | `socket` | what a lane knows of one session |
 //! | `session` | one client's subscriptions and its outbox |
 //! | `frame` | the frames as bytes |
 
 pub mod delta;
+mod first;
 pub mod frame;
 mod group;
 pub mod inbox;
@@ -29,3 +32,4 @@ pub mod session;
 mod socket;
 mod step;
 mod stream;
+mod watch;

@@ -155,7 +155,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
         separate(&mut rows, &counts);
         let is_missing = |row: &FreshRow| {
             row.json.is_none()
-                && !known.is_some_and(|known| known.rows.get(&row.key).is_some_and(|seen| seen.hash == row.hash))
+                && known.is_none_or(|known| known.rows.get(&row.key).is_none_or(|seen| seen.hash != row.hash))
         };
         if rows.iter().any(is_missing) {
             return Ok(None);

@@ -2,19 +2,17 @@
 
 use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
-use super::inbox::{Since, Wanted};
+use super::inbox::Wanted;
 use super::lane::Lane;
 use super::query::{self, Identity};
 use super::rows::{self, RowSet};
 use super::session::RequestId;
-use super::socket::{Socket, Watch};
+use super::socket::Socket;
 use super::stream::{Encoder, Stream};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Code, Error, Result};
-use crate::keys;
 use crate::sqlite::schema::Schema;
-use crate::value::{Params, Value};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,9 +23,6 @@ const NEWS_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Log read at one time to catch a change stream up.
 const CATCH_UP_BYTES: usize = 256 << 10;
-
-/// Log read at most to learn that nothing a returning client reads was touched.
-const RESUME_BYTES: usize = 4 << 20;
 
 /// Sockets to be moved, and where to: they hold a query that is too slow for this lane.
 type TooSlow = HashMap<u64, usize>;
@@ -167,7 +162,7 @@ impl Lane {
             return;
         };
         let tables = rows.shapes.iter().map(|shape| shape.table.to_ascii_lowercase());
-        let opaque = rows.opaque.iter().map(|table| table.to_string());
+        let opaque = rows.opaque.iter().map(ToString::to_string);
         for table in tables.chain(opaque).chain([String::new()]) {
             for identity in self.by_table.get(table.as_str()).into_iter().flatten() {
                 if !touched.contains(identity) && self.groups[identity].query.reads.is_touched_by(set) {
@@ -268,45 +263,6 @@ impl Lane {
         Ok(())
     }
 
-    fn serve_keys(&mut self, sets: &[Arc<ChangeSet>]) -> Result<()> {
-        let mut changed: HashMap<String, Vec<(Revision, Option<Vec<u8>>)>> = HashMap::new();
-        let mut all = false;
-        for set in sets {
-            match &set.extent {
-                Extent::Everything { .. } => all = true,
-                Extent::Rows(rows) => rows
-                    .changes
-                    .iter()
-                    .filter(|change| rows.shapes[change.shape].table.eq_ignore_ascii_case(keys::TABLE))
-                    .for_each(|change| note_key(&mut changed, change, set.revision)),
-            }
-        }
-        for number in &self.listening {
-            let Some(socket) = self.sockets.get_mut(number) else { continue };
-            let has_room = socket.keys.is_empty() || socket.session.has_room();
-            for watch in &mut socket.keys {
-                if all || watch.is_behind || watch.told.is_none() {
-                    watch.is_behind = true;
-                    if has_room || watch.told.is_none() {
-                        tell_key_now(&self.sqlite, &socket.session, watch, self.at)?;
-                    }
-                } else if let Some(values) = changed.get(&watch.key) {
-                    if has_room {
-                        for (revision, value) in values {
-                            tell_key(&socket.session, watch, value.as_deref(), *revision);
-                        }
-                    } else {
-                        watch.is_behind = true;
-                    }
-                }
-            }
-            if socket.keys.iter().any(|watch| watch.is_behind) && socket.has_room() {
-                self.due.insert(*number);
-            }
-        }
-        Ok(())
-    }
-
     /// First rows, on the snapshot of this step: no gap between them and the deltas that follow.
     fn serve_waiting(&mut self, due: &HashSet<u64>, too_slow: &mut TooSlow) {
         for session in due.iter().copied() {
@@ -333,165 +289,15 @@ impl Lane {
             }
         }
     }
-
-    fn refuse(&mut self, session: u64, id: &RequestId, error: &Error) {
-        log_internal(error);
-        if let Some(socket) = self.sockets.get(&session) {
-            socket.session.release_id(id);
-            socket.session.push(frame::error(Some(id), error));
-        }
-    }
-
-    fn serve_first(&mut self, session: u64, id: &RequestId, wanted: &Wanted) -> Result<()> {
-        match wanted {
-            Wanted::Query { sql, params, since } => self.first_rows(session, id, sql, params, since.as_ref()),
-            Wanted::Changes { table, since } => {
-                self.first_changes(session, id, table.as_deref(), since.as_ref());
-                Ok(())
-            }
-            Wanted::Key { .. } => Ok(()),
-        }
-    }
-
-    fn first_changes(&mut self, session: u64, id: &RequestId, table: Option<&str>, since: Option<&Since>) {
-        let Some(socket) = self.sockets.get_mut(&session) else { return };
-        let mut stream =
-            Stream { table: table.map(|table| table.to_ascii_lowercase().into()), at: self.at, is_behind: false };
-        match since {
-            // From here on: the first frame says from where.
-            None => socket.session.push(frame::changes(id, self.at, b"", true)),
-            Some(since) if since.history == self.shared.history && since.revision <= self.at => {
-                stream.is_behind = since.revision < self.at;
-                stream.at = since.revision;
-                if !stream.is_behind {
-                    socket.session.push(frame::changes(id, self.at, b"", true));
-                }
-            }
-            Some(_) => socket.session.push(frame::resync(id, Some(self.at))),
-        }
-        let mut is_behind = stream.is_behind;
-        if is_behind {
-            // The first piece at once, so that what was missed comes before anything new.
-            if catch_up(&self.sqlite, &socket.session, id, &mut stream, self.at).is_err() {
-                stream.is_behind = true;
-            }
-            is_behind = stream.is_behind;
-        }
-        socket.streams.insert(id.clone(), stream);
-        self.listening.insert(session);
-        if is_behind {
-            self.due.insert(session);
-        }
-    }
-
-    fn first_rows(
-        &mut self,
-        session: u64,
-        id: &RequestId,
-        sql: &str,
-        params: &Params,
-        since: Option<&Since>,
-    ) -> Result<()> {
-        let identity = query::identity(sql, params);
-        let is_new = !self.groups.contains_key(&identity);
-        let chunks = self.hydrate(&identity, sql, params)?;
-        let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
-        let Some(socket) = self.sockets.get_mut(&session) else { return Ok(()) };
-        if !resumed {
-            bring_to(socket, &self.groups, self.at, &self.shared);
-            if let Some(group) = self.groups.get(&identity) {
-                group.send_rows(&socket.session, id, &chunks, self.at);
-            }
-        }
-        socket.queries.insert(id.clone(), identity.clone());
-        socket.last_frame = Instant::now();
-        if let Some(group) = self.groups.get_mut(&identity) {
-            group.listeners.insert((session, id.clone()));
-            group.left_at = None;
-        }
-        Ok(())
-    }
-
-    /// Makes sure of the group, and gives its rows in chunks.
-    fn hydrate(&mut self, identity: &Identity, sql: &str, params: &Params) -> Result<Arc<Vec<bytes::Bytes>>> {
-        if let Some(ready) = self.groups.get(identity).filter(|group| !group.is_stale).and_then(Group::ready_rows) {
-            return Ok(ready);
-        }
-        let query = match self.groups.get(identity) {
-            Some(group) => Arc::clone(&group.query),
-            None => {
-                Arc::new(query::analyse(&mut self.sqlite, &self.schema, self.schema_epoch, sql, params, &self.limits)?)
-            }
-        };
-        let time = if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max };
-        self.shared.metrics.live_evaluations.add(1);
-        let started = Instant::now();
-        let (sqlite, limits) = (&mut self.sqlite, &self.limits);
-        let fresh = guarded(|| rows::evaluate(sqlite, &query, None, time, limits))?;
-        if let Some(group) = self.groups.get_mut(identity) {
-            group.note_cost(started.elapsed());
-            return Ok(group.keep_rows(&fresh, &self.limits));
-        }
-        let mut group = Group::new(query, RowSet::default(), self.at);
-        group.cost = started.elapsed();
-        let chunks = group.keep_rows(&fresh, &self.limits);
-        group.rows = fresh.into_set();
-        group.left_at = Some(Instant::now());
-        self.add_group(identity.clone(), group);
-        Ok(chunks)
-    }
-
-    /// Tries to continue where a client stopped. True if it was told all it needs.
-    fn resume(&mut self, session: u64, id: &RequestId, identity: &Identity, since: &Since, is_new: bool) -> bool {
-        let Some(group) = self.groups.get(identity) else { return false };
-        let fits = since.history == self.shared.history
-            && since.revision <= self.at
-            && since.tag.as_deref() == Some(&*group.query.tag);
-        if !fits {
-            return false;
-        }
-        let difference = if is_new || !group.reaches_back_to(since.revision) {
-            if self.was_untouched(identity, since.revision) { Difference::None } else { Difference::Unknown }
-        } else {
-            group.since(since.revision)
-        };
-        let Some(socket) = self.sockets.get_mut(&session) else { return false };
-        match difference {
-            Difference::Unknown => false,
-            Difference::None => {
-                bring_to(socket, &self.groups, self.at, &self.shared);
-                socket.session.push(frame::unchanged(id, self.at));
-                true
-            }
-            Difference::Delta(delta) => {
-                bring_up(socket, &self.groups, self.at, &self.shared);
-                let part = DeltaPart { id, since: Some(since.revision), delta: &delta };
-                socket.session.push(frame::delta(socket.told, self.at, &[part]));
-                socket.told = self.at;
-                true
-            }
-        }
-    }
-
-    /// Does the log say that nothing the query reads has changed since?
-    fn was_untouched(&self, identity: &Identity, since: Revision) -> bool {
-        let Some(group) = self.groups.get(identity) else { return false };
-        match log::read_after(&self.sqlite.own, since, RESUME_BYTES) {
-            Ok(Some(sets)) => {
-                let reached = sets.last().map_or(since, |set| set.revision);
-                reached >= self.at && !sets.iter().any(|set| group.query.reads.is_touched_by(set))
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::warn!(%error, "the change log could not be read");
-                false
-            }
-        }
-    }
 }
 
 /// Sends what changed since the socket was last told, if something did.
-fn bring_up(socket: &mut Socket, groups: &HashMap<Identity, Group>, at: Revision, shared: &crate::shared::Shared) {
+pub(super) fn bring_up(
+    socket: &mut Socket,
+    groups: &HashMap<Identity, Group>,
+    at: Revision,
+    shared: &crate::shared::Shared,
+) {
     let touched = std::mem::take(&mut socket.touched);
     let all: Vec<(RequestId, Identity)>;
     let looked_at = if std::mem::take(&mut socket.is_dirty) {
@@ -525,7 +331,12 @@ fn bring_up(socket: &mut Socket, groups: &HashMap<Identity, Group>, at: Revision
 }
 
 /// The same, and says `at` if nothing did: afterwards the socket stands at this revision.
-fn bring_to(socket: &mut Socket, groups: &HashMap<Identity, Group>, at: Revision, shared: &crate::shared::Shared) {
+pub(super) fn bring_to(
+    socket: &mut Socket,
+    groups: &HashMap<Identity, Group>,
+    at: Revision,
+    shared: &crate::shared::Shared,
+) {
     bring_up(socket, groups, at, shared);
     if socket.told < at {
         say_at(socket, at);
@@ -547,7 +358,7 @@ fn ask_again(socket: &mut Socket, id: RequestId, group: &Group) {
 }
 
 /// One reading of the log for a stream that is behind.
-fn catch_up(
+pub(super) fn catch_up(
     sqlite: &crate::sqlite::Sqlite,
     session: &super::session::Session,
     id: &RequestId,
@@ -570,62 +381,12 @@ fn catch_up(
     Ok(())
 }
 
-/// A change of a row of `kv`: the values of its key, in order.
-fn note_key(
-    changed: &mut HashMap<String, Vec<(Revision, Option<Vec<u8>>)>>,
-    change: &crate::changes::change::Change,
-    revision: Revision,
-) {
-    let text = |value: &Value| match value {
-        Value::Text(bytes) => Some(bytes.to_vec()),
-        _ => None,
-    };
-    let key = |row: &Option<Box<[Value]>>| {
-        let bytes = row.as_ref().and_then(|row| text(row.first()?))?;
-        String::from_utf8(bytes).ok()
-    };
-    let (old, new) = (key(&change.old), key(&change.new));
-    // A row that took another key is gone under the old one.
-    if let Some(old) = old.filter(|old| new.as_ref() != Some(old)) {
-        changed.entry(old).or_default().push((revision, None));
-    }
-    if let (Some(new), Some(row)) = (new, &change.new) {
-        let value = row.get(1).and_then(text);
-        let values = changed.entry(new).or_default();
-        // The same key deleted and made again in one transaction is one change.
-        values.retain(|(at, _)| *at != revision);
-        values.push((revision, value));
-    }
-}
-
-fn tell_key(session: &super::session::Session, watch: &mut Watch, value: Option<&[u8]>, revision: Revision) {
-    if watch.told.is_some_and(|(told, had_value)| told >= revision || !had_value && value.is_none()) {
-        return;
-    }
-    session.push(frame::key(watch.id.as_ref(), &watch.key, value, revision));
-    watch.told = Some((revision, value.is_some()));
-}
-
-/// Reads the key in the step's snapshot, for a new watch or one that missed something.
-fn tell_key_now(
-    sqlite: &crate::sqlite::Sqlite,
-    session: &super::session::Session,
-    watch: &mut Watch,
-    at: Revision,
-) -> Result<()> {
-    watch.is_behind = false;
-    let entry = keys::get(&sqlite.own, &watch.key)?;
-    let revision = entry.as_ref().map_or(at, |entry| entry.revision.unwrap_or(at));
-    tell_key(session, watch, entry.as_ref().map(|entry| entry.value.as_bytes()), revision);
-    Ok(())
-}
-
 /// A panic in one query must end that query and nothing else.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("evaluating a live query panicked")))
 }
 
-fn log_internal(error: &Error) {
+pub(super) fn log_internal(error: &Error) {
     if error.code == Code::Internal {
         tracing::error!(%error, source = ?error.source, "a live query failed");
     }

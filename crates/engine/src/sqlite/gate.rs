@@ -107,21 +107,23 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
         })
     };
     match *action {
-        A::Select | A::Read { .. } | A::Recursive => None,
+        A::Select | A::Read { .. } | A::Recursive | A::Analyze { .. } | A::Reindex { .. } => None,
         A::Function { function_name } => ["load_extension", "fts3_tokenizer"]
             .iter()
             .any(|name| function_name.eq_ignore_ascii_case(name))
             .then(|| format!("The function {function_name} is not available.")),
-        A::Insert { table_name } | A::Delete { table_name } | A::Update { table_name, .. } => kept(table_name),
-        A::CreateTable { table_name } | A::DropTable { table_name } | A::AlterTable { table_name, .. } => {
-            kept(table_name)
-        }
-        A::CreateIndex { table_name, .. } | A::DropIndex { table_name, .. } => kept(table_name),
+        A::Insert { table_name }
+        | A::Delete { table_name }
+        | A::Update { table_name, .. }
+        | A::CreateTable { table_name }
+        | A::DropTable { table_name }
+        | A::AlterTable { table_name, .. }
+        | A::CreateIndex { table_name, .. }
+        | A::DropIndex { table_name, .. } => kept(table_name),
         A::CreateTrigger { table_name, trigger_name } | A::DropTrigger { table_name, trigger_name } => {
             kept(table_name).or_else(|| kept(trigger_name))
         }
         A::CreateView { view_name } | A::DropView { view_name } => kept(view_name),
-        A::Analyze { .. } | A::Reindex { .. } => None,
         A::CreateVtable { table_name, module_name } | A::DropVtable { table_name, module_name } => kept(table_name)
             .or_else(|| {
                 (!["fts3", "fts4", "fts5", "rtree", "rtree_i32"].iter().any(|m| module_name.eq_ignore_ascii_case(m)))

@@ -45,7 +45,7 @@ impl Touch<'_> {
     }
 
     /// The value before the change; `None` for an insert or a virtual generated column.
-    pub fn old(&self, column: usize) -> Option<ValueRef<'_>> {
+    pub fn value_before(&self, column: usize) -> Option<ValueRef<'_>> {
         if self.operation == Operation::Insert {
             return None;
         }
@@ -53,7 +53,7 @@ impl Touch<'_> {
     }
 
     /// The value after the change; `None` for a delete or a virtual generated column.
-    pub fn new(&self, column: usize) -> Option<ValueRef<'_>> {
+    pub fn value_after(&self, column: usize) -> Option<ValueRef<'_>> {
         if self.operation == Operation::Delete {
             return None;
         }

@@ -15,17 +15,20 @@ pub enum Kept {
 pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option<Kept>> {
     let mut statement =
         connection.prepare_cached("SELECT fingerprint, revision, code, body FROM _tide_answers WHERE key = ?1")?;
-    let found: Option<(Vec<u8>, i64, Option<String>, Vec<u8>)> = statement
-        .query_row([&idempotency.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
-    let Some((fingerprint, revision, code, body)) = found else { return Ok(None) };
-    if fingerprint != idempotency.fingerprint {
-        return Err(Error::conflict("This Idempotency-Key was already used with another request."));
+    let read = |row: &rusqlite::Row<'_>| {
+        let fingerprint: Vec<u8> = row.get(0)?;
+        let (code, body): (Option<String>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        let kept = match code.as_deref().and_then(Code::from_name) {
+            Some(code) => Kept::Refusal(Error::new(code, String::from_utf8_lossy(&body))),
+            None => Kept::Answer(Answer { body: Bytes::from(body), revision: row.get(1)?, is_repeated: true }),
+        };
+        Ok((fingerprint, kept))
+    };
+    match statement.query_row([&idempotency.key], read).optional()? {
+        Some((fingerprint, kept)) if fingerprint == idempotency.fingerprint => Ok(Some(kept)),
+        Some(_) => Err(Error::conflict("This Idempotency-Key was already used with another request.")),
+        None => Ok(None),
     }
-    Ok(Some(match code.as_deref().and_then(Code::from_name) {
-        Some(code) => Kept::Refusal(Error::new(code, String::from_utf8_lossy(&body))),
-        None => Kept::Answer(Answer { body: Bytes::from(body), revision, is_repeated: true }),
-    }))
 }
 
 pub fn keep(connection: &Connection, idempotency: &Idempotency, answer: &Answer, time_ms: i64) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::request::{Answer, SqlRequest};
+use crate::request::Answer;
 use crate::sqlite::gate::Mode;
 use crate::topics::KeptMessage;
 use crate::{clock, storage::system};
@@ -33,7 +33,9 @@ pub enum Attempt {
         offender: usize,
         error: Error,
     },
-    /// BEGIN or COMMIT failed; nothing was kept.
+    /// No transaction could be begun: somebody else has the file, or it cannot be written.
+    NotBegun(Error),
+    /// The COMMIT failed; nothing was kept.
     Failed(Error),
 }
 
@@ -61,7 +63,8 @@ impl<'w> Group<'w> {
 
     pub fn attempt(mut self, jobs: &mut [Job]) -> Attempt {
         if let Err(error) = self.begin() {
-            return self.failed(error);
+            self.undo();
+            return Attempt::NotBegun(error);
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for (index, job) in jobs.iter_mut().enumerate() {
@@ -179,7 +182,7 @@ impl<'w> Group<'w> {
         let messages = self.messages.len();
         let done = self.run(job).and_then(|body| self.finish(job, body));
         let own = &self.writer.sqlite.own;
-        if matches!(&job.work, Work::Sql(request) if mentions(request, "defer_foreign_keys"))
+        if job.defers_keys
             && let Err(error) = own.execute_batch("PRAGMA defer_foreign_keys = OFF")
         {
             return Fate::TransactionLost(error.into());
@@ -209,7 +212,7 @@ impl<'w> Group<'w> {
         let Writer { sqlite, limits, shared, revision, .. } = &mut *self.writer;
         match &job.work {
             Work::Sql(request) => {
-                if mentions(request, "changes") {
+                if job.asks_changes {
                     // `changes()` still tells of the request before; a statement that changes nothing makes it zero.
                     sqlite.own.prepare_cached("DELETE FROM _tide_meta WHERE name IS NULL")?.execute([])?;
                 }
@@ -307,13 +310,6 @@ impl<'w> Group<'w> {
             tracing::error!(%error, "could not read the schema");
         }
     }
-}
-
-fn mentions(request: &SqlRequest, word: &str) -> bool {
-    request.statements.iter().any(|statement| {
-        let sql = statement.sql.as_bytes();
-        sql.len() >= word.len() && sql.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-    })
 }
 
 impl Writer {

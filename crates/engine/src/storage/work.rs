@@ -34,6 +34,11 @@ pub enum Company {
 #[derive(Debug)]
 pub struct Job {
     pub work: Work,
+    pub company: Company,
+    /// The SQL asks for `changes()`, which must not tell of the request before.
+    pub asks_changes: bool,
+    /// The SQL may set `defer_foreign_keys`, which must not outlive it.
+    pub defers_keys: bool,
     pub idempotency: Option<Idempotency>,
     pub cancel: Cancel,
     pub reply: oneshot::Sender<Result<Answer>>,
@@ -42,13 +47,36 @@ pub struct Job {
 impl Job {
     /// A job of the engine itself, with where its answer will be.
     pub fn own(work: Work) -> (Self, oneshot::Receiver<Result<Answer>>) {
+        Self::new(work, None, Cancel::default())
+    }
+
+    /// Looks at the SQL's text on the caller's thread, so that the writer need not.
+    pub fn new(
+        work: Work,
+        idempotency: Option<Idempotency>,
+        cancel: Cancel,
+    ) -> (Self, oneshot::Receiver<Result<Answer>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, idempotency: None, cancel: Cancel::default(), reply }, answer)
+        let mentions = |word: &str| match &work {
+            Work::Sql(request) => request.statements.iter().any(|statement| mentions(&statement.sql, word)),
+            _ => false,
+        };
+        let (asks_changes, defers_keys) = (mentions("changes"), mentions("defer_foreign_keys"));
+        let company = work.company();
+        (Self { work, company, asks_changes, defers_keys, idempotency, cancel, reply }, answer)
     }
 }
 
+/// Does the text have the word, in whatever case? It may stand in a comment: then something is reset for nothing.
+fn mentions(text: &str, word: &str) -> bool {
+    let first = word.as_bytes()[0];
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let is_here = |at: usize| text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word));
+    (0..text.len()).any(|at| text[at].eq_ignore_ascii_case(&first) && is_here(at))
+}
+
 impl Work {
-    pub fn company(&self) -> Company {
+    fn company(&self) -> Company {
         let Self::Sql(request) = self else { return Company::Any };
         let mut company = Company::Any;
         for statement in &request.statements {

@@ -123,19 +123,20 @@ impl Writer {
                 let _ = first.reply.send(Err(Error::unavailable(reason.clone())));
                 continue;
             }
-            match first.work.company() {
+            match first.company {
                 Company::NoTransaction => self.serve_alone(first),
                 Company::OwnGroup => self.commit(vec![first], true),
                 Company::Any => {
-                    if matches!(first.work, Work::Key(_)) && !keys::is_ready(&self.schema) {
-                        if let Err(error) = self.make_keys_table() {
-                            let _ = first.reply.send(Err(error));
-                            continue;
-                        }
+                    if matches!(first.work, Work::Key(_))
+                        && !keys::is_ready(&self.schema)
+                        && let Err(error) = self.make_keys_table()
+                    {
+                        let _ = first.reply.send(Err(error));
+                        continue;
                     }
                     let mut group = vec![first];
                     while jobs.front().is_some_and(|next| {
-                        next.work.company() == Company::Any
+                        next.company == Company::Any
                             && (!matches!(next.work, Work::Key(_)) || keys::is_ready(&self.schema))
                     }) {
                         group.extend(jobs.pop_front());
@@ -162,6 +163,13 @@ impl Writer {
                 }
                 Attempt::Lost { offender, error } => {
                     let _ = jobs.remove(offender).reply.send(Err(error));
+                }
+                Attempt::NotBegun(error) => {
+                    self.note_failure(&error);
+                    // Waiting once was enough for all of them.
+                    for job in jobs.drain(..) {
+                        let _ = job.reply.send(Err(Error::new(error.code, error.message.clone())));
+                    }
                 }
                 Attempt::Failed(error) if jobs.len() == 1 => {
                     self.note_failure(&error);

@@ -44,7 +44,7 @@ struct Topic {
 /// All topics that have a setting, a listener or were published to.
 pub struct Topics {
     limits: Arc<Limits>,
-    topics: Mutex<HashMap<Box<str>, Topic>>,
+    by_name: Mutex<HashMap<Box<str>, Topic>>,
     /// Cursors are microseconds, made to grow: so those of an earlier run are less than ours.
     clock: AtomicI64,
     started: Cursor,
@@ -53,11 +53,11 @@ pub struct Topics {
 impl Topics {
     pub fn new(limits: Arc<Limits>) -> Self {
         let started = crate::clock::now_us();
-        Self { limits, topics: Mutex::default(), clock: AtomicI64::new(started), started }
+        Self { limits, by_name: Mutex::default(), clock: AtomicI64::new(started), started }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Topic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what the file says: settings, and a clock that is past every kept cursor.

@@ -109,12 +109,12 @@ impl Client {
                 self.read().await;
             }
         });
-        if waited.await.is_err() {
-            panic!(
-                "waited in vain; the last frames:\n{}",
-                self.seen.iter().rev().take(12).cloned().collect::<Vec<_>>().join("\n")
-            );
-        }
+        let is_met = waited.await.is_ok();
+        assert!(
+            is_met,
+            "waited in vain; the last frames:\n{}",
+            self.seen.iter().rev().take(12).cloned().collect::<Vec<_>>().join("\n")
+        );
     }
 
     pub async fn read(&mut self) {
@@ -138,9 +138,7 @@ impl Client {
             "rows" => {
                 let revision = frame["revision"].as_i64().unwrap();
                 let live = self.lives.entry(id).or_default();
-                if live.is_done {
-                    panic!("rows without resync");
-                }
+                assert!(!live.is_done, "rows come after resync only");
                 assert!(self.told >= revision, "the socket is brought to the revision of rows first");
                 live.is_ordered = frame["ordered"].as_bool().unwrap();
                 live.tag = frame["tag"].as_str().unwrap().into();
@@ -217,12 +215,11 @@ pub fn apply_delta(live: &mut Live, query: &Json) {
     let mut placed = Vec::new();
     for place in &places {
         let key = place[0].as_str().unwrap().to_owned();
-        let values = match inserted.remove(&key) {
-            Some(values) => values,
-            None => {
-                let at = position(live, &key).expect("a moved row was there");
-                live.rows.remove(at).1
-            }
+        let values = if let Some(values) = inserted.remove(&key) {
+            values
+        } else {
+            let at = position(live, &key).expect("a moved row was there");
+            live.rows.remove(at).1
         };
         placed.push((key, values, place[1].as_u64().unwrap() as usize));
     }

@@ -9,13 +9,13 @@ import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
 import { Chrome } from "./browser/chrome.mjs";
 import { keys } from "./browser/keys.mjs";
-import { live, restarts } from "./browser/live.mjs";
+import { live, losses, restarts } from "./browser/live.mjs";
 import { looks } from "./browser/looks.mjs";
 import { Server } from "./browser/server.mjs";
 import { signingIn, signingOut } from "./browser/signing.mjs";
 import { sql } from "./browser/sql.mjs";
 import { Tab } from "./browser/tab.mjs";
-import { topics } from "./browser/topics.mjs";
+import { topics, topicsAgain } from "./browser/topics.mjs";
 
 const SECONDS_MAX = 180;
 
@@ -28,7 +28,7 @@ const overall = [
   }],
 ];
 
-const CHECKS = [...signingIn, ...sql, ...live, ...topics, ...restarts, ...keys, ...looks, ...signingOut, ...overall];
+const CHECKS = [...signingIn, ...sql, ...live, ...topics, ...losses, ...restarts, ...topicsAgain, ...keys, ...looks, ...signingOut, ...overall];
 
 async function main(chromium, tidebase) {
   setTimeout(() => give_up(`not done after ${SECONDS_MAX} s`), SECONDS_MAX * 1000).unref();
@@ -36,7 +36,7 @@ async function main(chromium, tidebase) {
   const chrome = new Chrome();
   await Promise.all([server.start(), chrome.start(chromium)]);
   const [tab, other, stranger] = await Promise.all([1, 2, 3].map(() => Tab.open(chrome, server)));
-  const failed = await check({ server, tab, other, stranger, tabs: [tab, other, stranger] });
+  const failed = await check({ server, chrome, tab, other, stranger, tabs: [tab, other, stranger] });
   await chrome.end();
   await server.stop("SIGTERM");
   console.log(`${CHECKS.length - failed} passed, ${failed} failed`);

@@ -202,6 +202,19 @@ test("a topic is watched from the last cursor seen, and no message twice", () =>
   assert.deepEqual(news, ["hello", "again", "missed"]);
 });
 
+test("an interruption before the first message may have hidden some, and is told", () => {
+  const page = start();
+  const topic = page.live.watch("chat");
+  page.live.lost(1006);
+  page.hello(1);
+  assert.deepEqual(page.told.filter(([, news]) => news.missed), []);
+  page.live.lost(1006);
+  page.live.lost(1006);
+  page.hello(1);
+  assert.deepEqual(page.sent.at(-1), { id: topic.id, action: "subscribe", topic: "chat" });
+  assert.deepEqual(page.told.filter(([, news]) => news.missed), [[topic.id, { missed: true }]]);
+});
+
 test("a message too large ends what was not answered, and only that", () => {
   const { page, query } = startLive();
   const other = page.live.keep("SELECT 'far too long'");

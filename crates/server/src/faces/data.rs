@@ -38,7 +38,7 @@ struct Increment {
 
 pub async fn read(State(app): State<Shared>, _: Admin, Path(key): Path<String>) -> Reply {
     let revision = app.engine.revision();
-    let entry = app.engine.key(&key).await?.ok_or_else(|| missing(&key))?;
+    let entry = app.engine.key(&key)?.ok_or_else(|| missing(&key))?;
     let mut body = Vec::with_capacity(entry.value.len() + 64);
     entry.write(&mut body);
     let mut response = answer::json(StatusCode::OK, Bytes::from(body));

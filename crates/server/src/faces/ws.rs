@@ -117,10 +117,8 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(Message::Close(_))) | None => return,
-                    Some(Err(error)) => match too_large(&error) {
-                        true => break close_frame(TOO_LARGE, "the frame is too large"),
-                        false => return,
-                    },
+                    Some(Err(error)) if is_too_large(&error) => break close_frame(TOO_LARGE, "the frame is too large"),
+                    Some(Err(_)) => return,
                 }
             }
             () = tokio::time::sleep_until(next_ping) => {
@@ -148,7 +146,7 @@ async fn overrun(session: &Session, heard: Instant) -> Message {
     }
 }
 
-fn too_large(error: &axum::Error) -> bool {
+fn is_too_large(error: &axum::Error) -> bool {
     error.to_string().contains("Message too long") || error.to_string().contains("too big")
 }
 

@@ -9,7 +9,7 @@ use tidebase_engine::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Bytes of a blob that are shown.
-const BLOB_BYTES_SHOWN: usize = 16;
+const BLOB_BYTES_SHOWN: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -117,7 +117,7 @@ mod tests {
             (Value::Real(f64::NEG_INFINITY), "-Inf"),
             (Value::Blob([].into()), "x''"),
             (Value::Blob([0, 255].into()), "x'00ff'"),
-            (Value::Blob([7; 17].into()), "x'07070707070707070707070707070707…' 17 bytes"),
+            (Value::Blob([7; 17].into()), "x'0707070707070707…' 17 bytes"),
         ] {
             assert_eq!(Cell::new(&value).text, expected);
         }

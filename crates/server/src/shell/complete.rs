@@ -29,6 +29,11 @@ impl Names {
         Self { tables }
     }
 
+    fn of_the_user(&self) -> impl Iterator<Item = &(String, Vec<String>)> {
+        let is_own = |name: &str| starts_with(name, "_tide") || starts_with(name, "sqlite_");
+        self.tables.iter().filter(move |(name, _)| !is_own(name))
+    }
+
     fn columns_of(&self, table: &str) -> &[String] {
         let found = self.tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(table));
         found.map_or(&[], |(_, columns)| columns)
@@ -63,8 +68,12 @@ pub fn complete(text: &str, at: usize, names: &Names) -> (usize, Vec<String>) {
         return (start, Vec::new());
     }
     let mentioned = mentioned(text);
-    let columns = mentioned.iter().flat_map(|(table, _)| names.columns_of(table));
-    let mut found = begins(word, columns);
+    let mut found = if mentioned.is_empty() {
+        // The select list comes before FROM: any table's columns may be meant.
+        begins(word, names.of_the_user().flat_map(|(_, columns)| columns))
+    } else {
+        begins(word, mentioned.iter().flat_map(|(table, _)| names.columns_of(table)))
+    };
     found.extend(begins(word, names.tables.iter().map(|(name, _)| name)));
     found.extend(keywords(word));
     found.dedup();
@@ -198,6 +207,7 @@ mod tests {
     fn what_fits_the_place_is_offered() {
         check("sel|", &["select"]);
         check("SEL|", &["SELECT"]);
+        check("select ti|", &["title", "ties"]);
         check("select * from |", &["todos", "people", "\"order\""]);
         check("select * from TO|", &["todos"]);
         check("select ti| from todos", &["title", "ties"]);

@@ -53,7 +53,7 @@ pub fn pointed(text: &str, at: usize) -> String {
 
 /// Counted from 1, as editors do.
 pub fn line_number(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+    text[..text.floor_char_boundary(at)].matches('\n').count() + 1
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod interactive;
 mod interrupt;
 mod keywords;
 mod local;
-mod output;
+pub mod output;
 mod remote;
 mod script;
 pub mod style;
@@ -90,7 +90,7 @@ fn read_script() -> Result<String> {
         .map_err(|error| Error::invalid(format!("Standard input cannot be read: {error}.")))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = line_number(&String::from_utf8_lossy(error.as_bytes()), at);
         Error::invalid(format!("line {line}: the script is not UTF-8. Nothing was run."))
     })
 }

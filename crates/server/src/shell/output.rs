@@ -230,8 +230,11 @@ pub fn counted(count: u64, noun: &str) -> String {
 }
 
 fn elapsed(since: Instant) -> String {
-    let seconds = since.elapsed().as_secs_f64();
-    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+    match since.elapsed().as_secs_f64() {
+        seconds @ ..0.001 => format!("{:.2} ms", seconds * 1e3),
+        seconds @ 0.001..1.0 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{seconds:.2} s"),
+    }
 }
 
 fn write_failed(error: &std::io::Error) -> Failure {

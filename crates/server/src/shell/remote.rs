@@ -5,6 +5,7 @@ use super::http::{Address, Answer, Client};
 use super::interrupt::Interrupt;
 use super::output::Sink;
 use super::script::changes_rows;
+use hyper::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -23,14 +24,17 @@ struct Envelope<T> {
     result: T,
 }
 
-#[derive(Debug, Deserialize)]
+/// What a statement without a result leaves out is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Raw {
     columns: Vec<String>,
     rows: Vec<Vec<Value>>,
     meta: Meta,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Meta {
     rows_written: u64,
 }
@@ -95,21 +99,23 @@ impl Remote {
             }
         } else {
             match serde_json::from_slice::<Problem>(&answer.body) {
-                Ok(problem) => return Err(refused(answer, problem)),
+                Ok(problem) => return Err(self.refused(answer, problem)),
                 Err(_) => format!("with {} and no reason", answer.status),
             }
         };
         let address = &self.client.address;
         Err(Failure::refused(format!("{address} answered {what}. Is it a Tidebase, and is the address right?")))
     }
-}
 
-fn refused(answer: &Answer, problem: Problem) -> Failure {
-    let mut message = problem.error;
-    if answer.status == hyper::StatusCode::UNAUTHORIZED {
-        message.push_str(" Give it with --token, or in TIDEBASE_ADMIN_TOKEN.");
+    fn refused(&self, answer: &Answer, problem: Problem) -> Failure {
+        let mut message = problem.error;
+        match answer.status {
+            StatusCode::UNAUTHORIZED => message.push_str(" Give it with --token, or in TIDEBASE_ADMIN_TOKEN."),
+            StatusCode::NOT_FOUND => message.push_str(&format!(" Is {} the right address?", self.client.address)),
+            _ => {}
+        }
+        Failure::Refused(Refusal { message, statement: problem.statement.unwrap_or(0), at: None })
     }
-    Failure::Refused(Refusal { message, statement: problem.statement.unwrap_or(0), at: None })
 }
 
 fn tell(sql: &str, result: Raw, sink: &mut dyn Sink) -> Result<(), Failure> {

@@ -8,7 +8,9 @@ export class Frames {
   /** Sentences, one for each breach. */
   faults = [];
   /** How many frames of each type came, over all sockets. */
-  counts = {};
+  counts = { hello: 0, rows: 0, unchanged: 0, delta: 0 };
+  /** How many queries a delta resumed. */
+  resumed = 0;
   #sockets = new Map();
 
   /** Takes one DevTools event of the Network domain. */
@@ -21,6 +23,7 @@ export class Frames {
     const fault = this.#judge(socket, frame);
     if (fault) this.faults.push(`${fault}: ${response.payloadData.slice(0, 500)}`);
     this.counts[frame.type] = (this.counts[frame.type] ?? 0) + 1;
+    if (frame.type === "delta") this.resumed += frame.queries.filter(({ since }) => since !== undefined).length;
   }
 
   #said(socket, { id, action, sql, since, sub }) {

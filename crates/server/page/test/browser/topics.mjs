@@ -28,6 +28,17 @@ export const topics = [
   }],
 ];
 
+export const topicsAgain = [
+  ["topics are watched on after the restarts", async ({ tab, other, server }) => {
+    await view(tab, "topics");
+    await tab.click("#topic-list a", "chat/lobby");
+    await server.publish("chat%2Flobby", "again");
+    for (const one of [tab, other]) {
+      await one.until("the message is there", () => all("#topic-log pre").at(-1)?.textContent === '"again"');
+    }
+  }],
+];
+
 async function publish(tab, text) {
   await tab.fill("#message", text);
   await tab.press("Control+Enter");

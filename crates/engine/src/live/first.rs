@@ -1,0 +1,178 @@
+//! The first word on a subscription: its rows, or what a client that comes back has missed.
+
+use super::frame::{self, DeltaPart};
+use super::group::{Difference, Group};
+use super::inbox::{Since, Wanted};
+use super::lane::Lane;
+use super::query::{self, Identity};
+use super::rows::{self, RowSet};
+use super::session::RequestId;
+use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
+use super::stream::Stream;
+use crate::changes::change::Revision;
+use crate::changes::log;
+use crate::error::{Error, Result};
+use crate::value::Params;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Log read at most to learn that nothing a returning client reads was touched.
+const RESUME_BYTES: usize = 4 << 20;
+
+impl Lane {
+    pub(super) fn refuse(&mut self, session: u64, id: &RequestId, error: &Error) {
+        log_internal(error);
+        if let Some(socket) = self.sockets.get(&session) {
+            socket.session.release_id(id);
+            socket.session.push(frame::error(Some(id), error));
+        }
+    }
+
+    pub(super) fn serve_first(&mut self, session: u64, id: &RequestId, wanted: &Wanted) -> Result<()> {
+        match wanted {
+            Wanted::Query { sql, params, since } => self.first_rows(session, id, sql, params, since.as_ref()),
+            Wanted::Changes { table, since } => {
+                self.first_changes(session, id, table.as_deref(), since.as_ref());
+                Ok(())
+            }
+            Wanted::Key { .. } => Ok(()),
+        }
+    }
+
+    fn first_changes(&mut self, session: u64, id: &RequestId, table: Option<&str>, since: Option<&Since>) {
+        let Some(socket) = self.sockets.get_mut(&session) else { return };
+        let mut stream =
+            Stream { table: table.map(|table| table.to_ascii_lowercase().into()), at: self.at, is_behind: false };
+        match since {
+            // From here on: the first frame says from where.
+            None => socket.session.push(frame::changes(id, self.at, b"", true)),
+            Some(since) if since.history == self.shared.history && since.revision <= self.at => {
+                stream.is_behind = since.revision < self.at;
+                stream.at = since.revision;
+                if !stream.is_behind {
+                    socket.session.push(frame::changes(id, self.at, b"", true));
+                }
+            }
+            Some(_) => socket.session.push(frame::resync(id, Some(self.at))),
+        }
+        let mut is_behind = stream.is_behind;
+        if is_behind {
+            // The first piece at once, so that what was missed comes before anything new.
+            if catch_up(&self.sqlite, &socket.session, id, &mut stream, self.at).is_err() {
+                stream.is_behind = true;
+            }
+            is_behind = stream.is_behind;
+        }
+        socket.streams.insert(id.clone(), stream);
+        self.listening.insert(session);
+        if is_behind {
+            self.due.insert(session);
+        }
+    }
+
+    fn first_rows(
+        &mut self,
+        session: u64,
+        id: &RequestId,
+        sql: &str,
+        params: &Params,
+        since: Option<&Since>,
+    ) -> Result<()> {
+        let identity = query::identity(sql, params);
+        let is_new = !self.groups.contains_key(&identity);
+        let chunks = self.hydrate(&identity, sql, params)?;
+        let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
+        let Some(socket) = self.sockets.get_mut(&session) else { return Ok(()) };
+        if !resumed {
+            bring_to(socket, &self.groups, self.at, &self.shared);
+            if let Some(group) = self.groups.get(&identity) {
+                group.send_rows(&socket.session, id, &chunks, self.at);
+            }
+        }
+        socket.queries.insert(id.clone(), identity.clone());
+        socket.last_frame = Instant::now();
+        if let Some(group) = self.groups.get_mut(&identity) {
+            group.listeners.insert((session, id.clone()));
+            group.left_at = None;
+        }
+        Ok(())
+    }
+
+    /// Makes sure of the group, and gives its rows in chunks.
+    fn hydrate(&mut self, identity: &Identity, sql: &str, params: &Params) -> Result<Arc<Vec<Bytes>>> {
+        if let Some(ready) = self.groups.get(identity).filter(|group| !group.is_stale).and_then(Group::ready_rows) {
+            return Ok(ready);
+        }
+        let query = match self.groups.get(identity) {
+            Some(group) => Arc::clone(&group.query),
+            None => {
+                Arc::new(query::analyse(&mut self.sqlite, &self.schema, self.schema_epoch, sql, params, &self.limits)?)
+            }
+        };
+        let time = if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max };
+        self.shared.metrics.live_evaluations.add(1);
+        let started = Instant::now();
+        let (sqlite, limits) = (&mut self.sqlite, &self.limits);
+        let fresh = guarded(|| rows::evaluate(sqlite, &query, None, time, limits))?;
+        if let Some(group) = self.groups.get_mut(identity) {
+            group.note_cost(started.elapsed());
+            return Ok(group.keep_rows(&fresh, &self.limits));
+        }
+        let mut group = Group::new(query, RowSet::default(), self.at);
+        group.cost = started.elapsed();
+        let chunks = group.keep_rows(&fresh, &self.limits);
+        group.rows = fresh.into_set();
+        group.left_at = Some(Instant::now());
+        self.add_group(identity.clone(), group);
+        Ok(chunks)
+    }
+
+    /// Tries to continue where a client stopped. True if it was told all it needs.
+    fn resume(&mut self, session: u64, id: &RequestId, identity: &Identity, since: &Since, is_new: bool) -> bool {
+        let Some(group) = self.groups.get(identity) else { return false };
+        let fits = since.history == self.shared.history
+            && since.revision <= self.at
+            && since.tag.as_deref() == Some(&*group.query.tag);
+        if !fits {
+            return false;
+        }
+        let difference = if is_new || !group.reaches_back_to(since.revision) {
+            if self.was_untouched(identity, since.revision) { Difference::None } else { Difference::Unknown }
+        } else {
+            group.since(since.revision)
+        };
+        let Some(socket) = self.sockets.get_mut(&session) else { return false };
+        match difference {
+            Difference::Unknown => false,
+            Difference::None => {
+                bring_to(socket, &self.groups, self.at, &self.shared);
+                socket.session.push(frame::unchanged(id, self.at));
+                true
+            }
+            Difference::Delta(delta) => {
+                bring_up(socket, &self.groups, self.at, &self.shared);
+                let part = DeltaPart { id, since: Some(since.revision), delta: &delta };
+                socket.session.push(frame::delta(socket.told, self.at, &[part]));
+                socket.told = self.at;
+                true
+            }
+        }
+    }
+
+    /// Does the log say that nothing the query reads has changed since?
+    fn was_untouched(&self, identity: &Identity, since: Revision) -> bool {
+        let Some(group) = self.groups.get(identity) else { return false };
+        match log::read_after(&self.sqlite.own, since, RESUME_BYTES) {
+            Ok(Some(sets)) => {
+                let reached = sets.last().map_or(since, |set| set.revision);
+                reached >= self.at && !sets.iter().any(|set| group.query.reads.is_touched_by(set))
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(%error, "the change log could not be read");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A WebSocket client that keeps every frame it was sent.
+
+use super::{TOKEN, within};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value as Json, json};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    /// Of `/ws`: its first frame.
+    pub hello: Json,
+    /// Every frame so far, but for `hello`.
+    pub seen: Vec<Json>,
+}
+
+impl Socket {
+    pub async fn open(address: SocketAddr, path: &str) -> Self {
+        let opened = Self::try_open(address, path, Some(TOKEN)).await;
+        opened.unwrap_or_else(|error| panic!("{path} could not be opened: {error}"))
+    }
+
+    pub async fn try_open(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Self, Error> {
+        let mut request = format!("ws://{address}{path}").into_client_request()?;
+        if let Some(token) = token {
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}")).expect("a plain token");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let tcp = TcpStream::connect(address).await.expect("the server listens");
+        let (stream, _) = within("a WebSocket", tokio_tungstenite::client_async(request, tcp)).await?;
+        Ok(Self { stream, hello: Json::Null, seen: Vec::new() })
+    }
+
+    pub async fn send(&mut self, frame: Json) {
+        self.send_text(frame.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.send_message(Message::text(text.into())).await;
+    }
+
+    pub async fn send_message(&mut self, message: Message) {
+        within("room to send", self.stream.send(message)).await.expect("the socket is open");
+    }
+
+    /// Several frames in one go, without waiting for what they do.
+    pub async fn send_all(&mut self, frames: impl IntoIterator<Item = Json>) {
+        for frame in frames {
+            let fed = within("room to send", self.stream.feed(Message::text(frame.to_string()))).await;
+            fed.expect("the socket is open");
+        }
+        within("room to send", self.stream.flush()).await.expect("the socket is open");
+    }
+
+    /// The next frame.
+    pub async fn next(&mut self) -> Json {
+        loop {
+            let seen = || self.seen.iter().rev().take(3).map(ToString::to_string).collect::<Vec<_>>();
+            match within("a frame", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Json = serde_json::from_str(&text).expect("frames are JSON");
+                    self.seen.push(frame.clone());
+                    return frame;
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no frame but {other:?}, after {:?}", seen()),
+            }
+        }
+    }
+
+    /// Reads up to the frame that is wanted.
+    pub async fn until(&mut self, wanted: impl Fn(&Json) -> bool) -> Json {
+        loop {
+            let frame = self.next().await;
+            if wanted(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame for this id.
+    pub async fn answer(&mut self, id: impl Into<Json>) -> Json {
+        let id = id.into();
+        self.until(|frame| frame["id"] == id).await
+    }
+
+    /// Sends a request and gives its answer.
+    pub async fn ask(&mut self, request: Json) -> Json {
+        let id = request["id"].clone();
+        self.send(request).await;
+        self.answer(id).await
+    }
+
+    /// Subscribes to SQL and gives its first rows.
+    pub async fn subscribe(&mut self, id: impl Into<Json>, sql: &str) -> Json {
+        let rows = self.ask(json!({ "id": id.into(), "action": "subscribe", "sql": sql })).await;
+        assert_eq!(rows["type"], "rows", "{rows}");
+        rows
+    }
+
+    /// Reads until the socket has been told that it stands at this revision or later.
+    pub async fn reaches(&mut self, revision: i64) -> Json {
+        self.until(|frame| stands_at(frame).is_some_and(|at| at >= revision)).await
+    }
+
+    /// Asks for something harmless: what was sent before it has been dealt with, what it caused has been seen.
+    pub async fn still_serves(&mut self) {
+        let pong = self.ask(json!({ "id": "still here?", "action": "ping" })).await;
+        assert_eq!(pong["type"], "result", "{pong}");
+    }
+
+    /// Reads to the end and gives the code and the reason it was closed with.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match within("the end of the socket", self.stream.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+                Some(Ok(Message::Text(text))) => self.seen.push(serde_json::from_str(&text).expect("frames are JSON")),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("closed without a code: {other:?}"),
+            }
+        }
+    }
+
+    /// Closes it as a browser does.
+    pub async fn close(mut self) {
+        let _ = self.stream.close(None).await;
+    }
+
+    /// The bytes below the frames.
+    pub fn tcp(&mut self) -> &mut TcpStream {
+        self.stream.get_mut()
+    }
+}
+
+/// The revision at which a frame says that the socket's queries stand.
+pub fn stands_at(frame: &Json) -> Option<i64> {
+    match frame["type"].as_str()? {
+        "delta" => frame["to"].as_i64(),
+        "at" => frame["revision"].as_i64(),
+        _ => None,
+    }
+}
