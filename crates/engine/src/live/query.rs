@@ -300,7 +300,11 @@ fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<De
             }
             None if ["json_each", "json_tree"].contains(&table.as_str()) => {}
             None if table == "sqlite_master" || table == "sqlite_schema" => found.everything = true,
-            None => return Err(Error::unsupported(format!("{table} cannot be live: its changes cannot be seen."))),
+            None if schema.has_module(table) => {
+                return Err(Error::unsupported(format!("{table} cannot be live: its changes cannot be seen.")));
+            }
+            // A common table expression: what it reads is reported under the tables' own names.
+            None => {}
         }
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use super::exclude::quoted;
 use crate::error::Result;
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub enum Relation {
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     relations: HashMap<Box<str>, Relation>,
+    /// Virtual tables that exist without being made: `json_each`, `pragma_table_info` and their like.
+    modules: HashSet<Box<str>>,
 }
 
 impl Schema {
@@ -60,6 +62,11 @@ impl Schema {
         } else {
             self.relations.get(name)
         }
+    }
+
+    /// Is there a table-valued function of this (lower-case) name?
+    pub fn has_module(&self, name: &str) -> bool {
+        name.starts_with("pragma_") || self.modules.contains(name)
     }
 
     pub fn load(connection: &Connection) -> Result<Self> {
@@ -81,7 +88,11 @@ impl Schema {
             };
             relations.insert(name.to_ascii_lowercase().into(), relation);
         }
-        Ok(Self { relations })
+        let mut list = connection.prepare("SELECT name FROM pragma_module_list")?;
+        let modules = list
+            .query_map([], |row| Ok(row.get::<_, String>(0)?.to_ascii_lowercase().into()))?
+            .collect::<Result<_, _>>()?;
+        Ok(Self { relations, modules })
     }
 }
 

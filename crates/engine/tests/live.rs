@@ -1,0 +1,251 @@
+//! Live queries under stress: slow queries, sockets that do not read, clients that come back, restarts.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+
+use client::{Client, Database, Live};
+use serde_json::json;
+use std::time::Duration;
+use tidebase_engine::{Engine, Limits, Options, Params, Since, Wanted};
+
+async fn with_table(limits: Limits) -> Database {
+    let database = Database::with_limits(limits);
+    database.sql("create table t (id integer primary key, v)").await.unwrap();
+    database.sql("insert into t values (1, 'a'), (2, 'b')").await.unwrap();
+    database
+}
+
+/// Takes long, and reads `t`.
+const SLOW: &str = "select count(*), (select max(id) from t) from (with recursive c(i) as (select 1 union all select i + 1 from c where i < 400000) select i from c)";
+
+#[tokio::test]
+async fn a_slow_query_makes_only_its_holder_wait() {
+    let database = with_table(Limits { live_quick_time_max: Duration::from_millis(10), ..Limits::default() }).await;
+    let mut slow = Client::connect(&database).await;
+    let mut quick = Client::connect(&database).await;
+    quick.live(&database, "q", "select id from t").await;
+    slow.live(&database, "q", "select id from t").await;
+    let held = slow.live(&database, "slow", SLOW).await;
+    assert_eq!(held.error, None);
+    assert!(slow.session.lane() > 0 && quick.session.lane() == 0, "the holder was moved");
+    for id in 3..8 {
+        let answer = database.sql(&format!("insert into t values ({id}, 'x')")).await.unwrap();
+        quick.reach(&database, answer.revision).await;
+        slow.reach(&database, answer.revision).await;
+        assert_eq!(quick.lives["q"].rows.len(), id);
+        assert_eq!(slow.lives["q"].rows.len(), id, "all queries of one socket stand at the same revision");
+        assert_eq!(slow.lives["slow"].rows[0].1[1], json!(id));
+    }
+    assert_eq!(quick.session.lane(), 0);
+}
+
+#[tokio::test]
+async fn a_slow_subscription_is_moved_with_what_it_held_and_goes_home_after() {
+    let database = with_table(Limits { live_quick_time_max: Duration::from_millis(10), ..Limits::default() }).await;
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "q", "select id, v from t order by v").await;
+    client.subscribe(&database, "changes", Wanted::Changes { table: Some("t".into()), since: None });
+    client.subscribe(&database, "key", Wanted::Key { key: "k".into() });
+    let slow = client.live(&database, "slow", SLOW).await;
+    assert_eq!(slow.error, None);
+    let answer = database.sql("update t set v = 'z' where id = 1").await.unwrap();
+    client.reach(&database, answer.revision).await;
+    client.wait(|client| client.others.iter().any(|frame| frame["revision"] == answer.revision)).await;
+    assert_eq!(client.lives["q"].rows[1].1, [json!(1), json!("z")]);
+    let request = tidebase_engine::RequestId::parse("\"slow\"").unwrap();
+    let reply = tidebase_engine::RequestId::parse("9").unwrap();
+    database.engine.unsubscribe(&client.session, &request, reply).unwrap();
+    client.wait(|client| client.others.iter().any(|frame| frame["type"] == "result")).await;
+    client.lives.remove("slow");
+    // Housekeeping sends it home; the frames that follow are as exact as before.
+    let mut id = 10;
+    while client.session.lane() != 0 {
+        let answer = database.sql(&format!("insert into t values ({id}, 'n{id}')")).await.unwrap();
+        client.reach(&database, answer.revision).await;
+        id += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let answer = database.sql("delete from t where id > 9").await.unwrap();
+    client.reach(&database, answer.revision).await;
+    assert_eq!(client.lives["q"].rows.len(), 2);
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_read_gets_one_merged_difference() {
+    let database = with_table(Limits::default()).await;
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "plain", "select id, v from t").await;
+    client.live(&database, "sorted", "select id, v from t order by v desc, id limit 50").await;
+    let mut last = 0;
+    for n in 0..200 {
+        let sql = match n % 4 {
+            0 => format!("insert into t values ({}, 'n{n}')", n + 10),
+            1 => format!("update t set v = 'u{n}' where id % 7 = {}", n % 7),
+            2 => format!("delete from t where id = {}", n + 4),
+            _ => "update t set id = id + 1000 where id = (select max(id) from t where id < 1000)".to_owned(),
+        };
+        last = database.sql(&sql).await.unwrap().revision;
+    }
+    let frames = client.seen.len();
+    client.reach(&database, last).await;
+    assert!(client.seen.len() - frames < 10, "{} frames for 200 writes", client.seen.len() - frames);
+    assert_exact(&database, &client.lives["plain"], "select id, v from t", false).await;
+    assert_exact(&database, &client.lives["sorted"], "select id, v from t order by v desc, id limit 50", true).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_missed_too_much_is_resynced() {
+    let database = with_table(Limits { group_history_bytes_max: 2000, ..Limits::default() }).await;
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "q", "select id, v from t order by v").await;
+    let mut last = 0;
+    for n in 10..200 {
+        last =
+            database.sql(&format!("insert into t values ({n}, 'a text of some length {n}')")).await.unwrap().revision;
+    }
+    client.reach(&database, last).await;
+    client.wait(|client| client.lives["q"].is_done).await;
+    assert!(client.seen.iter().any(|frame| frame.contains("\"resync\"")));
+    assert_exact(&database, &client.lives["q"], "select id, v from t order by v", true).await;
+}
+
+async fn assert_exact(database: &Database, live: &Live, sql: &str, is_ordered: bool) {
+    let fresh = database.rows(sql).await;
+    let sort = |mut rows: Vec<String>| {
+        if !is_ordered {
+            rows.sort();
+        }
+        rows
+    };
+    let expected = fresh.as_array().unwrap().iter().map(|row| json!([row["id"], row["v"]]).to_string()).collect();
+    let held = live.rows.iter().map(|(_, values)| json!(values).to_string()).collect();
+    assert_eq!(sort(held), sort(expected));
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_is_told_what_it_missed_and_no_more() {
+    let database = with_table(Limits::default()).await;
+    let sql = "select id, v from t order by v";
+    let mut first = Client::connect(&database).await;
+    let tag = first.live(&database, "q", sql).await.tag.clone();
+    let (history, revision) = (first.history.clone(), first.lives["q"].revision);
+    let since =
+        |revision, tag: &str, history: &str| Some(Since { history: history.into(), revision, tag: Some(tag.into()) });
+    let back = async |since: Option<Since>| {
+        let mut client = Client::connect(&database).await;
+        client
+            .lives
+            .insert("q".into(), Live { is_ordered: true, rows: first.lives["q"].rows.clone(), ..Live::default() });
+        if since.as_ref().is_some_and(|since| since.revision != revision || since.history != history) {
+            client.lives.clear();
+        }
+        client.subscribe(&database, "q", Wanted::Query { sql: sql.into(), params: Params::None, since });
+        client.wait(|client| client.lives.get("q").is_some_and(|live| live.is_done)).await;
+        client
+    };
+    let same = back(since(revision, &tag, &history)).await;
+    assert!(same.seen.last().unwrap().contains("\"unchanged\""), "{:?}", same.seen);
+
+    database.sql("create table other (x)").await.unwrap();
+    // The schema is part of the tag.
+    let mut client = Client::connect(&database).await;
+    client.subscribe(
+        &database,
+        "q",
+        Wanted::Query { sql: sql.into(), params: Params::None, since: since(revision, &tag, &history) },
+    );
+    client.wait(|client| client.lives.get("q").is_some_and(|live| live.is_done)).await;
+    assert!(client.seen.last().unwrap().contains("\"rows\""));
+
+    let mut first = Client::connect(&database).await;
+    let tag = first.live(&database, "q", sql).await.tag.clone();
+    let revision = first.lives["q"].revision;
+    for change in ["insert into t values (3, 'A')", "update t set v = 'c' where id = 1", "delete from t where id = 2"] {
+        database.sql(change).await.unwrap();
+    }
+    let mut client = Client::connect(&database).await;
+    client.lives.insert("q".into(), Live { is_ordered: true, rows: first.lives["q"].rows.clone(), ..Live::default() });
+    client.subscribe(
+        &database,
+        "q",
+        Wanted::Query { sql: sql.into(), params: Params::None, since: since(revision, &tag, &history) },
+    );
+    client.wait(|client| client.lives["q"].is_done).await;
+    let delta = client.seen.iter().find(|frame| frame.contains("\"delta\"")).unwrap();
+    assert!(delta.contains(&format!("\"since\":{revision}")), "{delta}");
+    assert_exact(&database, &client.lives["q"], sql, true).await;
+
+    for wrong in
+        [since(revision, "another", &history), since(revision, &tag, "another"), since(i64::MAX, &tag, &history)]
+    {
+        let mut client = Client::connect(&database).await;
+        client.subscribe(&database, "q", Wanted::Query { sql: sql.into(), params: Params::None, since: wrong });
+        client.wait(|client| client.lives.get("q").is_some_and(|live| live.is_done)).await;
+        assert!(client.seen.last().unwrap().contains("\"rows\""));
+    }
+}
+
+#[tokio::test]
+async fn a_change_stream_goes_on_from_the_log_or_says_that_it_cannot() {
+    let database =
+        with_table(Limits { log_bytes_max: 3000, outside_poll: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut client = Client::connect(&database).await;
+    let from = database.engine.revision();
+    for n in 10..15 {
+        database.sql(&format!("insert into t values ({n}, 'x')")).await.unwrap();
+    }
+    let since = Some(Since { history: client.history.clone(), revision: from, tag: None });
+    client.subscribe(&database, "s", Wanted::Changes { table: Some("T".into()), since });
+    client.wait(|client| client.others.len() >= 5).await;
+    let ids: Vec<i64> =
+        client.take("changes").iter().map(|frame| frame["changes"][0]["new"]["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, [10, 11, 12, 13, 14]);
+    // Past its size the log forgets the oldest: a stream from there must read again.
+    let mut last = 0;
+    for n in 100..400 {
+        last = database.sql(&format!("insert into t values ({n}, 'some longer text {n}')")).await.unwrap().revision;
+    }
+    let forgotten = async {
+        while database.rows("select min(revision) as first from _tide_log").await[0]["first"].as_i64().unwrap()
+            <= from + 1
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), forgotten).await.unwrap();
+    let mut late = Client::connect(&database).await;
+    let since = Some(Since { history: late.history.clone(), revision: from, tag: None });
+    late.subscribe(&database, "s", Wanted::Changes { table: None, since });
+    late.wait(|client| !client.others.is_empty()).await;
+    assert_eq!(late.others[0]["type"], "resync");
+    assert_eq!(late.others[0]["revision"], last);
+}
+
+#[tokio::test]
+async fn a_clean_stop_keeps_the_history_and_a_change_in_between_begins_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kept.db");
+    let open = || Engine::open(Options::new(&path)).unwrap();
+    let engine = open();
+    let history = engine.history().to_owned();
+    engine.query(tidebase_engine::SqlRequest::query("create table t (a)", Params::None)).await.unwrap();
+    engine.close();
+    let engine = open();
+    assert_eq!(engine.history(), history);
+    assert_eq!(engine.revision(), 1);
+    engine.close();
+    rusqlite::Connection::open(&path).unwrap().execute("insert into t values (1)", []).unwrap();
+    let engine = open();
+    assert_ne!(engine.history(), history, "changed while nobody served it");
+    assert_eq!(engine.revision(), 1);
+    engine.close();
+}
+
+#[tokio::test]
+async fn a_second_server_on_one_file_is_refused_by_whatever_name() {
+    let database = Database::new();
+    let link = database.folder.path().join("link.db");
+    std::os::unix::fs::symlink(database.folder.path().join("test.db"), &link).unwrap();
+    let error = Engine::open(Options::new(link)).err().unwrap();
+    assert!(error.message.contains("already serving"), "{error}");
+}
