@@ -50,10 +50,15 @@ impl Idempotency {
     pub const KEY_BYTES_MAX: usize = 255;
 }
 
+/// What stands before a result in its envelope; behind it a brace.
+pub const ENVELOPE: &[u8] = b"{\"result\":";
+
 /// A finished request: the JSON of `result`, and its revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub body: Bytes,
+    /// The body within `{"result":…}`, where it was written that way at once: a large result is not copied again.
+    pub enveloped: Option<Bytes>,
     /// A write's own revision; for a read, one that is surely included.
     pub revision: Revision,
     /// The answer is that of an earlier request with the same idempotency key.

@@ -75,7 +75,7 @@ export class Topics {
       watched.count += 1;
       this.#add(watched, messageItem(message));
     }
-    if (missed) this.#add(watched, missedItem());
+    if (missed && !watched.node.lastChild?.matches(".note")) this.#add(watched, missedItem());
     if (subscription.topic === this.#open) this.#showState(watched);
     this.#showList();
   }

@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tidebase_engine::request::ENVELOPE;
 use tidebase_engine::{Answer, Code, Error};
 
 pub const REVISION: HeaderName = HeaderName::from_static("tidebase-revision");
@@ -96,11 +97,14 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
 
 /// `{"result": <the answer's JSON>}` with its revision.
 pub fn result(answer: &Answer) -> Response<Body> {
-    let mut body = Vec::with_capacity(answer.body.len() + 12);
-    body.extend_from_slice(b"{\"result\":");
-    body.extend_from_slice(&answer.body);
-    body.push(b'}');
-    with_revision(json(StatusCode::OK, Bytes::from(body)), answer)
+    let body = answer.enveloped.clone().unwrap_or_else(|| {
+        let mut body = Vec::with_capacity(answer.body.len() + ENVELOPE.len() + 1);
+        body.extend_from_slice(ENVELOPE);
+        body.extend_from_slice(&answer.body);
+        body.push(b'}');
+        Bytes::from(body)
+    });
+    with_revision(json(StatusCode::OK, body), answer)
 }
 
 /// The answer's JSON without the envelope.

@@ -7,7 +7,7 @@ mod history;
 mod place;
 
 use crate::cli::{DatabaseArgs, ServeArgs};
-use crate::config::{self, Config};
+use crate::config;
 use crate::shell::style::Style;
 use finding::{Finding, conclusion};
 use std::io::stdout;
@@ -31,19 +31,19 @@ pub fn run(args: &DatabaseArgs) -> Result<()> {
 fn examine(args: &DatabaseArgs, environment: config::Environment<'_>, tell: &mut dyn FnMut(Finding)) {
     tell(library(rusqlite::version_number(), rusqlite::version()));
     let wanted = ServeArgs { db: args.db.clone(), ..ServeArgs::default() };
-    let (path, config) = match config::load(&wanted, environment) {
+    let (path, has_token) = match config::load(&wanted, environment) {
         Ok(config) => {
-            tell(settings(&config, environment));
-            (config.db.clone(), Some(config))
+            tell(settings(environment));
+            (config.db, config.admin_token.is_some())
         }
         Err(error) => {
-            let what = format!("{} The server will not start with them.", error.message);
-            tell(Finding::problem("settings", what));
-            (fallback(args, environment), None)
+            let what = without_picture(&error.message);
+            let what = what.trim_end_matches('.');
+            tell(Finding::problem("settings", format!("{what}. The server will not start until this is mended.")));
+            (fallback(args, environment), false)
         }
     };
     place::examine(&path, tell);
-    let has_token = config.is_some_and(|config| config.admin_token.is_some());
     if path.is_file() {
         contents::examine(&path, has_token, tell);
     }
@@ -59,13 +59,19 @@ fn library(number: i32, version: &str) -> Finding {
     )
 }
 
-fn settings(config: &Config, environment: config::Environment<'_>) -> Finding {
-    let file = environment("TIDEBASE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let file = file.or_else(|| Some(PathBuf::from("tidebase.toml")).filter(|path| path.exists()));
-    let changed = config.effective.iter().filter(|row| row.origin != config::Origin::Default).count();
+fn settings(environment: config::Environment<'_>) -> Finding {
+    let named = environment("TIDEBASE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let file = named.or_else(|| Some(PathBuf::from("tidebase.toml")).filter(|path| path.exists()));
     let source =
-        file.map_or_else(|| "no settings file".to_owned(), |file| format!("{} is in order", config::display(&file)));
-    Finding::ok("settings", format!("{source}; {changed} changed from their defaults (`tidebase config` lists all)"))
+        file.map_or_else(|| "no settings file".into(), |file| format!("{} is in order", config::display(&file)));
+    Finding::ok("settings", format!("{source}; `tidebase config` lists what is in effect"))
+}
+
+/// The message without the picture of the line that a settings file's parser draws: a finding is one line.
+fn without_picture(message: &str) -> String {
+    let is_picture =
+        |line: &&str| line.trim_start_matches(|char: char| char.is_ascii_digit() || char == ' ').starts_with('|');
+    message.lines().filter(|line| !is_picture(line)).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Where the database is when the settings cannot be read.
@@ -128,7 +134,7 @@ mod tests {
         let missing = folder.path().join("nowhere.db");
         check(&found(&missing, &[]), "file", Word::Problem, "There is no database");
         assert!(!missing.exists());
-        check(&found(&folder.path().join("no/such/folder/test.db"), &[]), "folder", Word::Problem, "no/such/folder");
+        check(&found(&folder.path().join("no/such/folder/test.db"), &[]), "folder", Word::Note, "no/such/folder");
         check(&found(folder.path(), &[]), "file", Word::Problem, "is a folder");
         let text = folder.path().join("text.db");
         std::fs::write(&text, "hello ".repeat(1000)).unwrap();
@@ -159,13 +165,27 @@ mod tests {
     }
 
     #[test]
+    fn an_unfinished_transaction_is_left_to_those_who_may_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = database(folder.path(), "create table t(a); insert into t values(zeroblob(200000))");
+        let writing = rusqlite::Connection::open(&path).unwrap();
+        // Spills to the file before its end, as a large transaction does; the copy is what a power cut leaves.
+        writing.execute_batch("pragma cache_size = 2; begin; update t set a = randomblob(200000)").unwrap();
+        let cut = folder.path().join("cut.db");
+        std::fs::copy(&path, &cut).unwrap();
+        std::fs::copy(folder.path().join("test.db-journal"), folder.path().join("cut.db-journal")).unwrap();
+        check(&found(&cut, &[]), "contents", Word::Warning, "left unfinished");
+    }
+
+    #[test]
     fn mistakes_in_the_settings_are_told_and_the_rest_is_examined_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = database(folder.path(), "create table t(a)");
         let settings = folder.path().join("settings.toml");
         std::fs::write(&settings, "listen = '127.0.0.1:1'\nlisten_to = 'nobody'\n").unwrap();
         let findings = found(&path, &[("TIDEBASE_CONFIG", settings.to_str().unwrap())]);
-        check(&findings, "settings", Word::Problem, "listen_to");
+        check(&findings, "settings", Word::Problem, "unknown field `listen_to`, expected one of");
+        assert!(!about(&findings, "settings").text.contains('|'));
         check(&findings, "integrity", Word::Ok, "");
         check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "short")]), "settings", Word::Problem, "at least 8");
     }

@@ -21,6 +21,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Budgets below this are meant for statements that take a moment: they are measured in work first, then in time.
+const QUICK: Duration = Duration::from_millis(10);
+const LOOKS_FREE: u32 = 40;
+
 /// Statements kept per connection; the whole cache is dropped when it is full, which a healthy application never sees.
 const CACHED_STATEMENTS_MAX: usize = 256;
 
@@ -89,7 +93,7 @@ impl Sqlite {
         mode: Mode,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        self.budget.start(time, cancel.clone());
+        self.budget.start(time, if time < QUICK { LOOKS_FREE } else { 0 }, cancel.clone());
         let before = self.gate.swap(mode);
         let done = work(self);
         self.gate.swap(before);

@@ -4,6 +4,7 @@
 //! library all the same (`-DSQLITE_ENABLE_PREUPDATE_HOOK` in `.cargo/config.toml`). Never use the session extension on
 //! a connection with this hook: it takes the hook's context for its own and crashes.
 
+use super::statement::borrow;
 use crate::value::ValueRef;
 use rusqlite::{Connection, ffi};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -72,30 +73,6 @@ impl Touch<'_> {
                 return None;
             }
             Some(borrow(value))
-        }
-    }
-}
-
-/// # Safety
-/// `value` must be a live protected `sqlite3_value` that is not changed while the result is used.
-unsafe fn borrow<'a>(value: *mut ffi::sqlite3_value) -> ValueRef<'a> {
-    // SAFETY: as the caller promises; the accessor for the value's own type converts nothing.
-    unsafe {
-        let bytes = |pointer: *const u8, length: c_int| {
-            if pointer.is_null() { &[][..] } else { std::slice::from_raw_parts(pointer, length as usize) }
-        };
-        match ffi::sqlite3_value_type(value) {
-            ffi::SQLITE_INTEGER => ValueRef::Integer(ffi::sqlite3_value_int64(value)),
-            ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_value_double(value)),
-            ffi::SQLITE_TEXT => {
-                let text = ffi::sqlite3_value_text(value);
-                ValueRef::Text(bytes(text, ffi::sqlite3_value_bytes(value)))
-            }
-            ffi::SQLITE_BLOB => {
-                let blob = ffi::sqlite3_value_blob(value).cast();
-                ValueRef::Blob(bytes(blob, ffi::sqlite3_value_bytes(value)))
-            }
-            _ => ValueRef::Null,
         }
     }
 }

@@ -187,22 +187,34 @@ impl Statement {
 
     /// A value of the current row, valid until the next step.
     pub fn column(&self, column: usize) -> ValueRef<'_> {
-        let raw = self.raw.as_ptr();
-        let column = column as c_int;
-        // SAFETY: out of range gives NULL; the pointers live until the next step, which needs `&mut self`. Reading the
-        // type first and then by that type converts nothing, and the length is asked for after the bytes.
-        unsafe {
-            let bytes = |pointer: *const u8| {
-                let length = usize::try_from(ffi::sqlite3_column_bytes(raw, column)).unwrap_or(0);
-                if pointer.is_null() { &[][..] } else { std::slice::from_raw_parts(pointer, length) }
-            };
-            match ffi::sqlite3_column_type(raw, column) {
-                ffi::SQLITE_INTEGER => ValueRef::Integer(ffi::sqlite3_column_int64(raw, column)),
-                ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_column_double(raw, column)),
-                ffi::SQLITE_TEXT => ValueRef::Text(bytes(ffi::sqlite3_column_text(raw, column))),
-                ffi::SQLITE_BLOB => ValueRef::Blob(bytes(ffi::sqlite3_column_blob(raw, column).cast())),
-                _ => ValueRef::Null,
+        // SAFETY: out of range gives NULL; the value lives until the next step, which needs `&mut self`. On a connection
+        // without a mutex of its own every value counts as protected.
+        unsafe { borrow(ffi::sqlite3_column_value(self.raw.as_ptr(), column as c_int)) }
+    }
+}
+
+/// Reads a value by its own type, so that nothing is converted.
+///
+/// # Safety
+/// `value` must be a live protected `sqlite3_value` that is not changed while the result is used.
+pub(super) unsafe fn borrow<'a>(value: *mut ffi::sqlite3_value) -> ValueRef<'a> {
+    // SAFETY: as the caller promises; the accessor for the value's own type converts nothing.
+    unsafe {
+        let bytes = |pointer: *const u8, length: c_int| {
+            if pointer.is_null() { &[][..] } else { std::slice::from_raw_parts(pointer, length as usize) }
+        };
+        match ffi::sqlite3_value_type(value) {
+            ffi::SQLITE_INTEGER => ValueRef::Integer(ffi::sqlite3_value_int64(value)),
+            ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_value_double(value)),
+            ffi::SQLITE_TEXT => {
+                let text = ffi::sqlite3_value_text(value);
+                ValueRef::Text(bytes(text, ffi::sqlite3_value_bytes(value)))
             }
+            ffi::SQLITE_BLOB => {
+                let blob = ffi::sqlite3_value_blob(value).cast();
+                ValueRef::Blob(bytes(blob, ffi::sqlite3_value_bytes(value)))
+            }
+            _ => ValueRef::Null,
         }
     }
 }

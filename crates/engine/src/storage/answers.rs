@@ -20,7 +20,12 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
         let (code, body): (Option<String>, Vec<u8>) = (row.get(2)?, row.get(3)?);
         let kept = match code.as_deref().and_then(Code::from_name) {
             Some(code) => Kept::Refusal(Error::new(code, String::from_utf8_lossy(&body))),
-            None => Kept::Answer(Answer { body: Bytes::from(body), revision: row.get(1)?, is_repeated: true }),
+            None => Kept::Answer(Answer {
+                body: Bytes::from(body),
+                revision: row.get(1)?,
+                enveloped: None,
+                is_repeated: true,
+            }),
         };
         Ok((fingerprint, kept))
     };

@@ -13,7 +13,7 @@ use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::request::Answer;
+use crate::request::{Answer, Format};
 use crate::sqlite::gate::Mode;
 use crate::topics::KeptMessage;
 use crate::{clock, storage::system};
@@ -257,7 +257,7 @@ impl<'w> Group<'w> {
             self.writer.revision = revision;
             self.sets.push(ChangeSet { revision, extent });
         }
-        Ok(Answer { body: Bytes::from(body), revision: self.writer.revision, is_repeated: false })
+        Ok(Answer { body: Bytes::from(body), revision: self.writer.revision, enveloped: None, is_repeated: false })
     }
 
     fn extent(&mut self, revision: Revision) -> Result<Option<Extent>> {
@@ -339,7 +339,16 @@ impl Writer {
             Ok(sqlite.own.execute_batch(if is_vacuum { "VACUUM" } else { sql })?)
         });
         self.capture.pause(false);
-        done.map(|()| Answer { body: Bytes::from_static(b"[]"), revision: self.revision + 1, is_repeated: false })
+        let body: &[u8] = match request.format {
+            Format::Objects => b"[]",
+            Format::Raw => br#"{"columns":[],"rows":[],"meta":{"rows_read":0,"rows_written":0,"last_insert_rowid":0}}"#,
+        };
+        done.map(|()| Answer {
+            body: Bytes::from_static(body),
+            enveloped: None,
+            revision: self.revision + 1,
+            is_repeated: false,
+        })
     }
 }
 

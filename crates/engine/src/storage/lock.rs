@@ -4,6 +4,10 @@ use super::vouch::beside;
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::time::Duration;
+
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// Held as long as the database is open.
 #[derive(Debug)]
@@ -23,7 +27,16 @@ impl ServerLock {
             ))
             .caused_by(error)
         })?;
-        match file.try_lock() {
+        // `tidebase doctor` looks whether the lock is held by taking it for an instant.
+        let mut tried = file.try_lock();
+        for _ in 0..TRIES {
+            if !matches!(tried, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+            tried = file.try_lock();
+        }
+        match tried {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::unavailable(format!(
                 "Another Tidebase is already serving {}. Stop it first, or talk to it with `tidebase sql --url`.",

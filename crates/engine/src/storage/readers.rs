@@ -10,7 +10,7 @@ use super::execute::{self, Place, Ran};
 use crate::changes::change::Revision;
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
-use crate::request::{Answer, SqlRequest};
+use crate::request::{Answer, ENVELOPE, SqlRequest};
 use crate::shared::Shared;
 use crate::sqlite::Sqlite;
 use crate::sqlite::budget::{Cancel, CancelOnDrop};
@@ -157,8 +157,7 @@ impl Readers {
         let mark = self.mark(request);
         if !self.is_slow(mark) {
             let time = self.limits.inline_read_time_max;
-            let cancel = None;
-            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, cancel, Within::OpenSnapshot)) {
+            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, None, Within::OpenSnapshot)) {
                 Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
                 done => return done.map(|body| read(body, revision)),
             }
@@ -221,8 +220,12 @@ fn work(sqlite: &mut Sqlite, tasks: &Mutex<Receiver<Task>>) {
     }
 }
 
-fn read(body: Option<Vec<u8>>, revision: Revision) -> Read {
-    body.map_or(Read::NeedsWriter, |body| Read::Done(Answer { body: Bytes::from(body), revision, is_repeated: false }))
+fn read(enveloped: Option<Vec<u8>>, revision: Revision) -> Read {
+    let Some(mut enveloped) = enveloped else { return Read::NeedsWriter };
+    enveloped.push(b'}');
+    let enveloped = Bytes::from(enveloped);
+    let body = enveloped.slice(ENVELOPE.len()..enveloped.len() - 1);
+    Read::Done(Answer { body, enveloped: Some(enveloped), revision, is_repeated: false })
 }
 
 /// What the connection has open already.
@@ -242,6 +245,7 @@ fn attempt(
     within: Within,
 ) -> Result<Option<Vec<u8>>> {
     let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(ENVELOPE);
     // A single statement is a snapshot by itself; only a row of them needs a transaction around it.
     let has_several = request.is_transaction || request.statements.iter().any(|one| one.sql.contains(';'));
     let needs_transaction = has_several && within == Within::Nothing;

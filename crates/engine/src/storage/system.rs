@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The layout below. Raise it with a step in [`upgrade`].
-const VERSION: i64 = 1;
+pub const VERSION: i64 = 1;
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;

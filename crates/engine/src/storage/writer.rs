@@ -19,7 +19,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a checkpoint past the WAL's bound may wait for readers.
+const CHECKPOINT_WAIT_MAX: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub enum Message {
@@ -289,7 +292,11 @@ impl Writer {
         // Readers that hold an old snapshot only delay a passive checkpoint; past the bound we wait for them.
         let mode = if wal_bytes >= self.limits.wal_bytes_max { "RESTART" } else { "PASSIVE" };
         self.shared.let_go_of_snapshots();
-        match self.checkpoint(mode) {
+        // Waiting for readers holds up every writer: a moment is enough, they let go between two steps.
+        let _ = self.sqlite.own.busy_timeout(CHECKPOINT_WAIT_MAX);
+        let done = self.checkpoint(mode);
+        let _ = self.sqlite.own.busy_timeout(self.limits.lock_wait_max);
+        match done {
             Ok(true) => {
                 self.checkpoint_at = self.limits.wal_checkpoint_bytes;
                 self.wal_frames.store(0, Ordering::Relaxed);

@@ -20,7 +20,7 @@ import { topics, topicsAgain } from "./browser/topics.mjs";
 const SECONDS_MAX = 180;
 
 const overall = [
-  ["no errors or warnings, nothing against the page's policy, no request elsewhere, no token in an address", ({ tabs }) => {
+  ["no errors or warnings, no breach of the policy, no request elsewhere, no token in an address", ({ tabs }) => {
     assert.deepEqual(tabs.flatMap(({ problems }) => problems), []);
   }],
   ["every frame the server sent kept the contract", ({ tabs }) => {

@@ -6,7 +6,7 @@ use crate::config::display;
 use crate::shell::output::counted;
 use indicatif::ProgressBar;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::path::Path;
 use std::time::Duration;
 use tidebase_engine::storage::vouch::beside;
@@ -42,6 +42,15 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 fn unreadable(path: &Path, error: &rusqlite::Error) -> Finding {
     let shown = display(path);
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
+        return Finding::warning(
+            "contents",
+            format!(
+                "A transaction was left unfinished in {shown}. Whoever opens it next to write, such as the server, rolls \
+                 it back; run this again then."
+            ),
+        );
+    }
     let what = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => format!("{shown} is not an SQLite database (or it is encrypted)."),
         Some(ErrorCode::DatabaseCorrupt) => {

@@ -42,10 +42,7 @@ fn file(path: &Path) -> Finding {
 fn writable(path: &Path, folder: &Path) -> Finding {
     let shown = display(folder);
     if !folder.exists() {
-        return Finding::problem(
-            "folder",
-            format!("There is no folder {shown}; the server makes it on its first start."),
-        );
+        return Finding::note("folder", format!("There is no folder {shown}; the server makes it on its first start."));
     }
     let cannot = |what: &Path, error: rustix::io::Errno| {
         let error = std::io::Error::from(error);

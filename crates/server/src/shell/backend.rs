@@ -2,11 +2,19 @@
 
 use super::failure::{Failure, Refusal};
 use super::local::Local;
-use super::output::Sink;
 use super::remote::Remote;
 use super::script::Grouping;
 use std::time::Duration;
 use tidebase_engine::Value;
+
+/// Hears what a back-end gives.
+pub trait Sink {
+    /// A result begins.
+    fn columns(&mut self, names: Vec<String>) -> Result<(), Failure>;
+    fn row(&mut self, row: Vec<Value>) -> Result<(), Failure>;
+    /// The statement is done; for one that changes rows, how many.
+    fn done(&mut self, changed: Option<u64>) -> Result<(), Failure>;
+}
 
 #[derive(Debug)]
 pub enum Backend {

@@ -72,6 +72,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Several lines, each made visible like a cell's.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|char| if matches!(char, '\n' | '\t') { char } else { stand_in(char) }).collect()
+}
+
 fn stand_in(char: char) -> char {
     match char {
         '\n' => '↵',
@@ -134,6 +139,11 @@ mod tests {
         ] {
             assert_eq!(Cell::new(&Value::text(bytes)).text, expected);
         }
+    }
+
+    #[test]
+    fn text_of_several_lines_keeps_them() {
+        assert_eq!(harmless("create\n\ttable\x1b[2J"), "create\n\ttable␛[2J");
     }
 
     #[test]

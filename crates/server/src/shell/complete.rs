@@ -34,6 +34,14 @@ impl Names {
         self.tables.iter().filter(move |(name, _)| !is_own(name))
     }
 
+    /// Tidebase's and SQLite's own tables are offered to those who begin their names.
+    fn tables_for<'a>(&'a self, word: &str) -> impl Iterator<Item = &'a String> + use<'a> {
+        let all = word.starts_with('_') || starts_with(word, "sqlite");
+        let own = self.tables.iter().filter(move |_| all);
+        let users = self.of_the_user().filter(move |_| !all);
+        own.chain(users).map(|(name, _)| name)
+    }
+
     fn columns_of(&self, table: &str) -> &[String] {
         let found = self.tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(table));
         found.map_or(&[], |(_, columns)| columns)
@@ -62,7 +70,7 @@ pub fn complete(text: &str, at: usize, names: &Names) -> (usize, Vec<String>) {
         ["from", "join", "into", "update", "table", "references"].iter().any(|keyword| token.is(keyword))
     });
     if wants_table {
-        return (start, begins(word, names.tables.iter().map(|(name, _)| name)));
+        return (start, begins(word, names.tables_for(word)));
     }
     if word.is_empty() {
         return (start, Vec::new());
@@ -74,7 +82,7 @@ pub fn complete(text: &str, at: usize, names: &Names) -> (usize, Vec<String>) {
     } else {
         begins(word, mentioned.iter().flat_map(|(table, _)| names.columns_of(table)))
     };
-    found.extend(begins(word, names.tables.iter().map(|(name, _)| name)));
+    found.extend(begins(word, names.tables_for(word)));
     found.extend(keywords(word));
     found.dedup();
     (start, found)
@@ -192,6 +200,7 @@ mod tests {
                 ("todos", &["id", "title", "done"][..]),
                 ("people", &["id", "full name", "team"]),
                 ("order", &["total"]),
+                ("_tide_log", &["revision", "time"]),
             ]
             .map(|(table, columns)| (table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect()))
             .to_vec(),
@@ -210,6 +219,7 @@ mod tests {
         check("select ti|", &["title", "ties"]);
         check("select * from |", &["todos", "people", "\"order\""]);
         check("select * from TO|", &["todos"]);
+        check("select * from _|", &["_tide_log"]);
         check("select ti| from todos", &["title", "ties"]);
         check("select \"f|", &[]);
         check("select fu| from people", &["\"full name\"", "full"]);

@@ -41,6 +41,8 @@ pub fn run<W: Write>(mut shell: Shell<W>) -> Result<()> {
                     Ok(Flow::Continue) => {}
                     Ok(Flow::Leave) => break,
                     Err(failed) if failed.is_output_closed() => return Ok(()),
+                    // The terminal has echoed `^C` where the cursor stood.
+                    Err(failed) if failed.is_interrupted() => eprintln!("\n{}", failed.shown(&entry, false)),
                     Err(failed) => eprintln!("{} {}", Style::of(&stderr()).bad("error:"), failed.shown(&entry, false)),
                 }
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tidebase_engine::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
@@ -17,9 +18,15 @@ impl Interrupt {
     pub fn listen(self: &Arc<Self>, also: impl Fn() + Send + 'static) -> Result<()> {
         let cannot = |error: std::io::Error| Error::internal("Ctrl-C cannot be caught").caused_by(error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
+        // Before this returns, not when the thread gets to it: the line editor puts its own handler in the place of the
+        // one it finds, and brings back that one when the line is done.
+        let mut signals = {
+            let _entered = runtime.enter();
+            signal(SignalKind::interrupt()).map_err(cannot)?
+        };
         let this = Arc::clone(self);
         let listen = async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while signals.recv().await.is_some() {
                 this.is_hit.store(true, Ordering::Relaxed);
                 this.told.notify_waiters();
                 also();
@@ -41,5 +48,23 @@ impl Interrupt {
     /// Until the next Ctrl-C.
     pub async fn wait(&self) {
         self.told.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_c_is_caught_from_the_very_moment_it_is_listened_for() {
+        let interrupt = Arc::<Interrupt>::default();
+        let (hit, is_hit) = std::sync::mpsc::channel();
+        interrupt.listen(move || hit.send(()).expect("the test waits for it")).unwrap();
+        // Not caught, it would end the tests.
+        std::process::Command::new("sh").args(["-c", "kill -INT $PPID"]).status().unwrap();
+        is_hit.recv().unwrap();
+        assert!(interrupt.is_hit());
+        interrupt.clear();
+        assert!(!interrupt.is_hit());
     }
 }

@@ -1,7 +1,7 @@
 //! A database file opened by the shell itself, safely beside a server that has it open too.
 
+use super::backend::Sink;
 use super::failure::{Failure, Refusal};
-use super::output::Sink;
 use super::script::changes_rows;
 use crate::config::display;
 use rusqlite::config::DbConfig;
@@ -39,7 +39,10 @@ impl Local {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 Err(Error::invalid(format!("{shown} is not an SQLite database (or it is encrypted).")))
             }
-            Err(error) => Err(Error::unavailable(format!("{shown} cannot be opened: {}.", words(&error)))),
+            Err(error) => Err(Error::unavailable(format!(
+                "{shown} cannot be opened: {}. `tidebase doctor --db {shown}` may tell why.",
+                words(&error)
+            ))),
         }
     }
 

@@ -179,6 +179,10 @@ impl Failed {
         Self { failure, at: start + offset.unwrap_or(0), is_exact: offset.is_some() }
     }
 
+    fn is_interrupted(&self) -> bool {
+        matches!(self.failure, Failure::Interrupted)
+    }
+
     fn is_output_closed(&self) -> bool {
         matches!(self.failure, Failure::OutputClosed)
     }

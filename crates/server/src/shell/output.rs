@@ -3,7 +3,8 @@
 //! Rows are printed as they come. A table looks at the first rows to lay out its columns and then streams too, so that
 //! memory stays bounded however long the result is.
 
-use super::cell::{Cell, visible};
+use super::backend::Sink;
+use super::cell::{Cell, harmless, visible};
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::style::Style;
@@ -17,15 +18,6 @@ use unicode_width::UnicodeWidthStr as _;
 /// Rows looked at to lay out a table, and the bytes of them.
 const SAMPLE_ROWS: usize = 1000;
 const SAMPLE_BYTES: usize = 4 << 20;
-
-/// Hears what a back-end gives.
-pub trait Sink {
-    /// A result begins.
-    fn columns(&mut self, names: Vec<String>) -> Result<(), Failure>;
-    fn row(&mut self, row: Vec<Value>) -> Result<(), Failure>;
-    /// The statement is done; for one that changes rows, how many.
-    fn done(&mut self, changed: Option<u64>) -> Result<(), Failure>;
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -95,9 +87,9 @@ impl<W: Write> Output<W> {
         self.flush()
     }
 
-    /// Prints text as it is.
+    /// Prints lines of text; elsewhere than on a terminal byte for byte.
     pub fn say(&mut self, text: &str) -> Result<(), Failure> {
-        self.out.write_all(text.as_bytes()).map_err(|error| write_failed(&error))?;
+        if (self.width)().is_some() { self.print(&harmless(text)) } else { self.print(text) }?;
         self.flush()
     }
 

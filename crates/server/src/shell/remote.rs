@@ -1,9 +1,9 @@
 //! A running server, by `POST /query/raw`: a step of the shell is one request, and so one transaction.
 
+use super::backend::Sink;
 use super::failure::{Failure, Refusal};
 use super::http::{Address, Answer, Client};
 use super::interrupt::Interrupt;
-use super::output::Sink;
 use super::script::changes_rows;
 use hyper::StatusCode;
 use serde::Deserialize;

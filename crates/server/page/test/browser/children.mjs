@@ -8,12 +8,12 @@ import { join } from "node:path";
 const children = new Set();
 const folders = new Set();
 
-/** Like `spawn`, in a process group of its own, so that its children end with it. */
+/** Like `spawn`, in a process group of its own, so that its children end with it. `ended` resolves to words on how. */
 export function start(program, args, options) {
   const child = spawn(program, args, { ...options, detached: true });
   child.ended = new Promise((resolve) => {
-    child.once("exit", resolve);
-    child.once("error", resolve);
+    child.once("exit", (code, signal) => resolve(signal ? `ended by ${signal}` : `ended with exit code ${code}`));
+    child.once("error", (error) => resolve(`could not be started: ${error.message}`));
   });
   children.add(child);
   child.ended.then(() => {

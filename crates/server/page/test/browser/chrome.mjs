@@ -34,7 +34,7 @@ export class Chrome {
     this.#child = start(program, flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
     this.#child.stderr.on("data", (bytes) => (this.#log = `${this.#log}${bytes}`.slice(-LOG_CHARACTERS_KEPT)));
     this.#child.stdio[3].on("error", () => {});
-    this.#child.ended.then(() => this.#fail());
+    this.#child.ended.then((how) => this.#fail(how));
     this.#listen(this.#child.stdio[4]);
     await this.call("Browser.getVersion", {}, undefined, START_SECONDS_MAX);
   }
@@ -82,9 +82,9 @@ export class Chrome {
     else call.resolve(result);
   }
 
-  #fail() {
+  #fail(how) {
     for (const { method, reject } of this.#calls.values()) {
-      reject(new Error(`Chromium ended before it answered ${method}: ${this.#log}`));
+      reject(new Error(`Chromium ${how}, before it answered ${method}. ${this.#log}`));
     }
     this.#calls.clear();
   }

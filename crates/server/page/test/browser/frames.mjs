@@ -2,6 +2,7 @@
 //
 // Hears the frames as Chromium saw them, so it judges the real server and not the page's reading of it.
 
+const JUDGES = { rows: rowsFault, unchanged: unchangedFault, delta: deltaFault, at: atFault, resync: resyncFault };
 const ENTRY_PARTS = new Set(["id", "since", "delete", "insert", "update", "place"]);
 
 export class Frames {
@@ -33,14 +34,14 @@ export class Frames {
 
   #judge(socket, frame) {
     if (socket.at === null) return this.#hello(socket, frame);
-    const judge = { rows: rowsFault, unchanged: unchangedFault, delta: deltaFault, at: atFault, resync: resyncFault }[frame.type];
-    return judge?.(socket, frame, socket.wishes.get(frame.id));
+    return JUDGES[frame.type]?.(socket, frame, socket.wishes.get(frame.id));
   }
 
   #hello(socket, { type, protocol, history, revision }) {
     socket.at = revision;
     if (type !== "hello") return "the first frame is no hello";
-    if (protocol !== 1 || typeof history !== "string" || !Number.isInteger(revision)) return "this hello is not of protocol 1";
+    const fits = protocol === 1 && typeof history === "string" && Number.isInteger(revision);
+    return fits ? undefined : "this hello is not of protocol 1";
   }
 }
 

@@ -36,7 +36,7 @@ export class Server {
         const [url] = /http:\/\/\S+/.exec(said) ?? [];
         if (url) resolve(url);
       });
-      this.#child.ended.then(() => reject(new Error(`the server ended at once: ${this.#log}`)));
+      this.#child.ended.then((how) => reject(new Error(`The server ${how}. ${this.#log}`)));
     });
     this.#child.stderr.on("data", (bytes) => (this.#log = `${this.#log}${bytes}`.slice(-LOG_CHARACTERS_KEPT)));
     this.url = await within("the server's greeting", greeting, START_SECONDS_MAX);
@@ -65,9 +65,17 @@ export class Server {
     await this.#post(`topics/${topic}`, { data });
   }
 
-  async #post(path, body) {
+  async keepMessages(topic, keep) {
+    await this.#call("PUT", `topics/${topic}`, { keep });
+  }
+
+  #post(path, body) {
+    return this.#call("POST", path, body);
+  }
+
+  async #call(method, path, body) {
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${this.token}` };
-    const answer = await fetch(`${this.url}/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer = await fetch(`${this.url}/${path}`, { method, headers, body: JSON.stringify(body) });
     const text = await answer.text();
     assert.ok(answer.ok, `HTTP ${answer.status}: ${text}`);
     return JSON.parse(text).result;

@@ -53,7 +53,8 @@ export async function watch(tab, topic) {
   await view(tab, "topics");
   await tab.fill("#topic-name", topic);
   await tab.press("Enter");
-  await tab.until(`${topic} is watched`, (topic) => words("#topic-title") === topic && words("#topic-state").includes("Live"), topic);
+  await tab.until(`${topic} is watched`, (topic) =>
+    words("#topic-title") === topic && words("#topic-state").includes("Live"), topic);
 }
 
 function isLive(sql) {

@@ -20,7 +20,7 @@ const KEYS = {
 const IN_PAGE = `
   const seen = (node) => node.checkVisibility() && node.getClientRects().length > 0;
   const all = (selector) => [...document.querySelectorAll(selector)].filter(seen);
-  const find = (selector, words) => all(selector).find((node) => words === undefined || node.textContent.trim().startsWith(words));
+  const find = (selector, words = "") => all(selector).find((node) => node.textContent.trim().startsWith(words));
   const words = (selector) => find(selector)?.innerText.trim();
   const cells = (grid) => [...grid.querySelectorAll("tr[aria-rowindex] td")].reduce((rows, cell) => {
     if (cell.cellIndex === 0) rows.push([]);
@@ -32,7 +32,8 @@ const IN_PAGE = `
 
 /** Tells of a breach of the page's own policy by an address, since the page's console may say nothing. */
 const TELL_BREACHES = `
-  addEventListener("securitypolicyviolation", (event) => console.error("CSP violation:", event.violatedDirective, event.blockedURI));
+  addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+    console.error("CSP violation:", violatedDirective, blockedURI));
 `;
 
 export class Tab {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { view, watch } from "./steps.mjs";
+import { until } from "./wait.mjs";
 
 export const topics = [
   ["a topic watched in two tabs: what one publishes both read", async ({ tab, other }) => {
@@ -29,15 +30,27 @@ export const topics = [
 ];
 
 export const topicsAgain = [
-  ["topics are watched on after the restarts", async ({ tab, other, server }) => {
+  ["messages that a topic keeps arrive after a restart, in order", async ({ tab, other, server }) => {
     await view(tab, "topics");
     await tab.click("#topic-list a", "chat/lobby");
-    await server.publish("chat%2Flobby", "again");
+    await server.keepMessages("chat%2Flobby", 100);
+    await until("both tabs hear the topic again", async () => {
+      await server.publish("chat%2Flobby", 0);
+      return (await last(tab)) === "0" && (await last(other)) === "0";
+    });
+    await server.stop("SIGKILL");
+    await server.start();
+    for (const message of [1, 2, 3]) await server.publish("chat%2Flobby", message);
     for (const one of [tab, other]) {
-      await one.until("the message is there", () => all("#topic-log pre").at(-1)?.textContent === '"again"');
+      await one.until("they are there", () =>
+        all("#topic-log pre").slice(-4).map((node) => node.textContent).join() === "0,1,2,3");
     }
   }],
 ];
+
+function last(tab) {
+  return tab.ask(() => all("#topic-log pre").at(-1)?.textContent);
+}
 
 async function publish(tab, text) {
   await tab.fill("#message", text);
