@@ -201,7 +201,7 @@ mod tests {
         let findings = found(&path, &[("TIDEBASE_ADMIN_TOKEN", "long enough")]);
         check(&findings, "server", Word::Ok, "holds");
         check(&findings, "journal", Word::Ok, "wal");
-        check(&findings, "history", Word::Ok, &format!("version {}", history::SYSTEM_VERSION));
+        check(&findings, "history", Word::Ok, &format!("version {}", tidebase_engine::storage::system::VERSION));
         check(&findings, "change log", Word::Ok, &format!("to {}", engine.revision()));
         check(&findings, "admin token", Word::Ok, "settings");
         engine.query(SqlRequest::query("insert into t values(2)", Params::None)).await.unwrap();

@@ -4,9 +4,7 @@ use super::finding::{Finding, bytes};
 use crate::auth;
 use rusqlite::{Connection, OptionalExtension as _};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The newest layout of the system tables this program knows. A test holds it against the engine's.
-pub const SYSTEM_VERSION: i64 = 1;
+use tidebase_engine::storage::system::VERSION as SYSTEM_VERSION;
 
 pub fn examine(connection: &Connection, has_token: bool, tell: &mut dyn FnMut(Finding)) {
     let is_served: rusqlite::Result<bool> = connection.query_row(

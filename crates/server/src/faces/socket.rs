@@ -18,12 +18,6 @@ struct Request<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     action: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow, flatten)]
-    body: Fields<'a>,
-}
-
-#[derive(Deserialize)]
-struct Fields<'a> {
     #[serde(borrow, default)]
     sql: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -87,7 +81,7 @@ async fn reply(app: &Shared, text: &str) -> Utf8Bytes {
 }
 
 async fn run(app: &Shared, request: Request<'_>) -> Result<String> {
-    let Fields { sql, params, transaction } = request.body;
+    let Request { sql, params, transaction, .. } = request;
     let body = match request.action.as_deref() {
         Some("query") => SqlBody { sql, params, transaction: None },
         Some("transaction") => SqlBody { sql, params, transaction },
