@@ -310,11 +310,11 @@ impl Engine {
     pub async fn catch_up(&self, session: &Session, topic: &str, id: Option<&RequestId>) -> Result<()> {
         while let Some(sent) = self.shared.topics.sent(topic, session.number, id) {
             let name = topic.to_owned();
-            let messages = self
+            let kept = self
                 .readers
                 .elsewhere(move |sqlite| topics::read_after(&sqlite.own, &name, sent, MESSAGES_AT_ONCE))
                 .await?;
-            if self.shared.topics.caught_up(topic, session.number, id, messages.as_deref()) {
+            if self.shared.topics.caught_up(topic, session.number, id, &kept) {
                 break;
             }
         }

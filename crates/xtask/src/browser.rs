@@ -23,6 +23,18 @@ fn install() {
     }
 }
 
+/// The page's parts that need no browser.
+pub fn unit_tests() -> Result<()> {
+    const FOLDER: &str = "crates/server/page/test";
+    let mut files: Vec<String> = std::fs::read_dir(FOLDER)?
+        .filter_map(|entry| Some(entry.ok()?.path().to_str()?.to_owned()))
+        .filter(|path| path.ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    let arguments: Vec<&str> = std::iter::once("--test").chain(files.iter().map(String::as_str)).collect();
+    program("node", &arguments)
+}
+
 pub fn test(skips: &mut Skips) -> Result<()> {
     if find().is_none() {
         install();

@@ -68,7 +68,7 @@ fn test() -> Result<()> {
     program(trials, &["capture", "--commits", "20000"])?;
     program(trials, &["crash", "--rounds", "6", "--server", "target/debug/tidebase"])?;
     if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
-        program("node", &["--test", "crates/server/page/test/"])?;
+        browser::unit_tests()?;
         browser::test(&mut skips)?;
     }
     skips.report()

@@ -220,7 +220,12 @@ pub(super) unsafe fn borrow<'a>(value: *mut ffi::sqlite3_value) -> ValueRef<'a> 
 }
 
 fn wrong_count(wanted: usize, given: usize) -> Error {
-    Error::invalid(format!("The SQL has {wanted} parameters, \"params\" has {given} values."))
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    Error::invalid(format!(
+        "The SQL has {wanted} parameter{}, \"params\" has {given} value{}.",
+        plural(wanted),
+        plural(given)
+    ))
 }
 
 /// # Safety

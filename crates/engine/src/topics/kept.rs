@@ -101,23 +101,24 @@ pub fn read_settings(connection: &Connection) -> Result<(Vec<(String, u64)>, Cur
     Ok((settings, newest))
 }
 
-/// Kept messages after a cursor, oldest first, `limit` at most; `None` if some are gone.
-pub fn read_after(
-    connection: &Connection,
-    topic: &str,
-    after: Cursor,
-    limit: usize,
-) -> Result<Option<Vec<(Cursor, String)>>> {
+/// What a topic has kept since a cursor.
+#[derive(Debug)]
+pub struct Kept {
+    /// Nothing published since is missing.
+    pub is_complete: bool,
+    /// Oldest first.
+    pub messages: Vec<(Cursor, String)>,
+}
+
+/// Kept messages after a cursor, `limit` at most.
+pub fn read_after(connection: &Connection, topic: &str, after: Cursor, limit: usize) -> Result<Kept> {
     let gone: Option<Cursor> = connection
         .prepare_cached("SELECT gone FROM _tide_topics WHERE topic = ?1 AND keep > 0")?
         .query_row([topic], |row| row.get(0))
         .optional()?;
-    if gone.is_none_or(|gone| after < gone) {
-        return Ok(None);
-    }
     let mut statement = connection.prepare_cached(
         "SELECT cursor, data FROM _tide_messages WHERE topic = ?1 AND cursor > ?2 ORDER BY cursor LIMIT ?3",
     )?;
     let messages = statement.query_map((topic, after, limit as i64), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Some(messages.collect::<Result<_, _>>()?))
+    Ok(Kept { is_complete: gone.is_some_and(|gone| after >= gone), messages: messages.collect::<Result<_, _>>()? })
 }

@@ -6,7 +6,7 @@
 
 mod kept;
 
-pub use kept::{KeptMessage, TopicWrite, read_after, read_settings, run};
+pub use kept::{Kept, KeptMessage, TopicWrite, read_after, read_settings, run};
 
 use crate::error::{Error, Result};
 use crate::json;
@@ -171,13 +171,7 @@ impl Topics {
     /// Sends the kept messages a listener has missed; the caller has read those after [`Topics::sent`].
     ///
     /// True when it now gets messages as they come; false if more were published meanwhile: read again.
-    pub fn caught_up(
-        &self,
-        topic: &str,
-        session: u64,
-        id: Option<&RequestId>,
-        messages: Option<&[(Cursor, String)]>,
-    ) -> bool {
+    pub fn caught_up(&self, topic: &str, session: u64, id: Option<&RequestId>, kept: &Kept) -> bool {
         let mut topics = self.lock();
         let Some(state) = topics.get_mut(topic) else { return true };
         let last = state.last;
@@ -185,18 +179,15 @@ impl Topics {
         else {
             return true;
         };
-        match messages {
-            // Some are gone: the client must know, and goes on from here.
-            None => {
-                listener.session.push(resync(listener.id.as_ref(), topic));
-                listener.sent = last;
-            }
-            Some(messages) => {
-                for (cursor, data) in messages {
-                    listener.session.push(message(listener.id.as_ref(), topic, *cursor, data));
-                    listener.sent = *cursor;
-                }
-            }
+        if !kept.is_complete {
+            // Something is gone: the client must know, and from where it goes on. What is left follows.
+            let before = kept.messages.first().map_or(last.max(self.started), |(cursor, _)| cursor - 1);
+            listener.session.push(resync(listener.id.as_ref(), topic, before));
+            listener.sent = listener.sent.max(before);
+        }
+        for (cursor, data) in &kept.messages {
+            listener.session.push(message(listener.id.as_ref(), topic, *cursor, data));
+            listener.sent = *cursor;
         }
         // The table may be ahead of what was delivered, never behind it.
         listener.is_behind = listener.sent < last;
@@ -300,9 +291,11 @@ fn message(id: Option<&RequestId>, topic: &str, cursor: Cursor, data: &str) -> F
     Frame { text: Bytes::from(out), kind: Kind::Message, revision: 0 }
 }
 
-fn resync(id: Option<&RequestId>, topic: &str) -> Frame {
-    let mut out = Vec::with_capacity(topic.len() + 48);
+fn resync(id: Option<&RequestId>, topic: &str, cursor: Cursor) -> Frame {
+    let mut out = Vec::with_capacity(topic.len() + 72);
     head(&mut out, id, "resync", topic);
+    out.extend_from_slice(b",\"cursor\":");
+    json::write_integer(&mut out, cursor);
     out.push(b'}');
     Frame { text: Bytes::from(out), kind: Kind::Resync, revision: 0 }
 }

@@ -28,7 +28,9 @@ const overall = [
   }],
 ];
 
-const CHECKS = [...signingIn, ...sql, ...live, ...topics, ...losses, ...restarts, ...topicsAgain, ...keys, ...looks, ...signingOut, ...overall];
+const CHECKS = [
+  signingIn, sql, live, topics, losses, restarts, topicsAgain, keys, looks, signingOut, overall,
+].flat();
 
 async function main(chromium, tidebase) {
   setTimeout(() => give_up(`not done after ${SECONDS_MAX} s`), SECONDS_MAX * 1000).unref();
