@@ -20,7 +20,7 @@ use std::hash::Hasher as _;
 use std::sync::Arc;
 
 /// What makes two subscriptions the same query.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub u128);
 
 /// A SELECT that can be kept live.

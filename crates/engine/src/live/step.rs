@@ -105,7 +105,8 @@ impl Lane {
 
     /// After a schema change a query may have other columns, or be impossible.
     fn analyse_again(&mut self, revision: Revision) {
-        let identities: Vec<Identity> = self.groups.keys().cloned().collect();
+        let mut identities: Vec<Identity> = self.groups.keys().cloned().collect();
+        identities.sort_unstable();
         for identity in identities {
             let Some(old) = self.groups.get(&identity).map(|group| Arc::clone(&group.query)) else { continue };
             let analysed = query::analyse(
