@@ -208,6 +208,19 @@ pub fn stamp(connection: &Connection, rowids: &[i64], revision: Revision) -> Res
     Ok(())
 }
 
+/// Gives every key this revision: too much was written at once to know which.
+pub fn stamp_all(connection: &Connection, revision: Revision) -> Result<()> {
+    connection.prepare_cached("UPDATE kv SET revision = ?1")?.execute([revision])?;
+    Ok(())
+}
+
+/// Has the table still our columns, whatever the schema known so far says?
+pub fn is_still_there(connection: &Connection) -> Result<bool> {
+    let mut statement = connection
+        .prepare_cached("SELECT group_concat(name) = 'key,value,revision,expires' FROM pragma_table_info('kv')")?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<bool>>(0))?.unwrap_or(false))
+}
+
 /// The same for rows another program wrote.
 pub fn stamp_unstamped(connection: &Connection, revision: Revision) -> Result<()> {
     connection.prepare_cached("UPDATE kv SET revision = ?1 WHERE revision IS NULL")?.execute([revision])?;

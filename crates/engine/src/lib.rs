@@ -122,7 +122,7 @@ impl Engine {
         });
         let mut inboxes = Vec::new();
         let mut lanes = Vec::new();
-        for number in 0..=limits.slow_lanes {
+        for number in 0..=limits.slow_lanes.max(1) {
             let inbox = Arc::new(Inbox::default());
             let sqlite = open(&path, vfs.as_deref(), Purpose::Live, limits.lock_wait_max)?;
             let lane = Lane::new(number, sqlite, Arc::clone(&shared), Arc::clone(&inbox))?;

@@ -21,6 +21,8 @@ pub struct Shared {
     told: watch::Sender<Revision>,
     lanes: Mutex<Vec<Arc<Inbox>>>,
     next_session: AtomicU64,
+    /// Commits of any kind, also those that change no row and so have no revision.
+    commits: AtomicU64,
     /// Has idle readers close their snapshots; set once there are readers.
     let_go: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -36,12 +38,22 @@ impl Shared {
             told: watch::Sender::new(revision),
             lanes: Mutex::default(),
             next_session: AtomicU64::new(1),
+            commits: AtomicU64::new(0),
             let_go: OnceLock::new(),
         })
     }
 
     pub fn revision(&self) -> Revision {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// Grows with every commit; a snapshot older than it must be renewed.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    pub fn note_commit(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn watch_revision(&self) -> watch::Receiver<Revision> {

@@ -53,7 +53,7 @@ pub struct ServeArgs {
     /// The SQLite file; an existing one is opened as it is [env: TIDEBASE_DB] [default: ./data/tidebase.db]
     #[arg(long, value_name = "FILE")]
     pub db: Option<PathBuf>,
-    /// Address and port; `:8080` means every address [env: TIDEBASE_LISTEN, or PORT] [default: 127.0.0.1:8080]
+    /// Address and port; `:8080` means every IPv4 address [env: TIDEBASE_LISTEN, or PORT] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The administrator's token; better given in the environment [env: TIDEBASE_ADMIN_TOKEN] [default: made on the first start]

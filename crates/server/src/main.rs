@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve_command(&args),
         Some(Command::Sql(args)) => shell::run(&args),
         Some(Command::Token { command: TokenCommand::ResetAdmin(args) }) => token::reset_admin(&args),
-        Some(Command::Config(args)) => load(&args).map(|config| println!("{}", config::print(&config, args.json))),
+        Some(Command::Config(args)) => load(&args).map(|config| print_lines(&config::print(&config, args.json))),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Backup(args)) => backup::run(&args),
     };
@@ -40,6 +40,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// To a pipe that may have been closed, as by `head`.
+fn print_lines(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn load(args: &ServeArgs) -> Result<config::Config> {

@@ -5,7 +5,7 @@
 //! Net = (first old, current), pairs of equals dropped. Exact under REPLACE, cascades, triggers and key changes.
 
 use super::change::{Change, Rows, Shape};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sqlite::gate::is_system;
 use crate::sqlite::preupdate::{self, Hook, Operation, Touch};
 use crate::sqlite::schema::{Address, Relation, Schema, Table};
@@ -72,6 +72,8 @@ struct Collected {
     opaque: Vec<Box<str>>,
     bytes: usize,
     overflowed: bool,
+    /// A row of the keys table was touched after there were too many to keep.
+    missed_keys: bool,
     paused: bool,
 }
 
@@ -106,7 +108,7 @@ impl Capture {
         collected.seen.clear();
         collected.rows.clear();
         collected.opaque.clear();
-        (collected.bytes, collected.overflowed) = (0, false);
+        (collected.bytes, collected.overflowed, collected.missed_keys) = (0, false, false);
     }
 
     /// A schema change makes images meaningless; the request will say "everything".
@@ -122,6 +124,11 @@ impl Capture {
             _ => None,
         };
         collected.rows.iter().filter_map(rowid).collect()
+    }
+
+    /// Were rows of the keys table touched that [`Capture::touched_keys`] does not know?
+    pub fn missed_keys(&self) -> bool {
+        self.collected.borrow().missed_keys
     }
 
     /// Reads every touched row back and gives the net difference; forgets what was seen.
@@ -141,6 +148,9 @@ impl Capture {
         let mut shapes: Vec<(*const Table, usize)> = Vec::new();
         for row in touched {
             let new = read_back(connection, &row)?;
+            if new.iter().flatten().any(|value| matches!(value, Value::Real(real) if !real.is_finite())) {
+                return Err(Error::invalid(format!("An infinite number cannot be stored (table {}).", row.table.name)));
+            }
             if is_same(&row.table, row.old.as_deref(), new.as_deref()) {
                 continue;
             }
@@ -203,7 +213,11 @@ fn bindable(value: &Value) -> rusqlite::types::ToSqlOutput<'_> {
 
 impl Collected {
     fn touch(&mut self, touch: &Touch<'_>) {
-        if self.paused || self.overflowed || is_system(touch.table) {
+        if self.paused || is_system(touch.table) {
+            return;
+        }
+        if self.overflowed {
+            self.missed_keys |= touch.table.eq_ignore_ascii_case(crate::keys::TABLE);
             return;
         }
         let schema = Arc::clone(&self.schema);
@@ -266,6 +280,8 @@ impl Collected {
         let full = |bounds: Bounds| self.rows.len() >= bounds.rows || self.bytes > bounds.bytes;
         if self.bounds.is_some_and(full) {
             self.overflowed = true;
+            self.missed_keys = self.rows.iter().any(|row| row.table.name.eq_ignore_ascii_case(crate::keys::TABLE));
+            self.missed_keys |= table.name.eq_ignore_ascii_case(crate::keys::TABLE);
             self.rows.clear();
             self.seen.clear();
             return;

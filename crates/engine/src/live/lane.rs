@@ -299,13 +299,13 @@ impl Lane {
             .sockets
             .iter()
             .filter(|(_, socket)| {
-                !socket.is_dirty && !socket.holds_nothing() && socket.last_frame.elapsed() >= self.limits.at_interval
+                !socket.is_behind() && !socket.holds_nothing() && socket.last_frame.elapsed() >= self.limits.at_interval
             })
             .map(|(session, _)| *session)
             .collect();
         for session in quiet {
             if let Some(socket) = self.sockets.get_mut(&session) {
-                socket.owes = socket.owes.max(self.at);
+                socket.is_quiet = true;
                 socket.last_frame = Instant::now();
                 self.due.insert(session);
             }

@@ -32,6 +32,8 @@ pub struct Socket {
     pub is_dirty: bool,
     /// An answer was given at this revision; the socket must be told that its queries have reached it.
     pub owes: Revision,
+    /// It has heard nothing for a while and is to be told where it stands.
+    pub is_quiet: bool,
     /// Queries changed by the step under way.
     pub touched: Vec<(RequestId, Identity)>,
     /// Subscriptions whose first rows are to be sent in the step under way.
@@ -49,6 +51,7 @@ impl Socket {
             keys: Vec::new(),
             is_dirty: false,
             owes: 0,
+            is_quiet: false,
             touched: Vec::new(),
             waiting: Vec::new(),
         }
@@ -56,6 +59,13 @@ impl Socket {
 
     pub fn holds_nothing(&self) -> bool {
         self.queries.is_empty() && self.streams.is_empty() && self.keys.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Has it not yet been told everything up to where the lane stands?
+    pub fn is_behind(&self) -> bool {
+        self.is_dirty
+            || self.streams.values().any(|stream| stream.is_behind)
+            || self.keys.iter().any(|watch| watch.is_behind)
     }
 
     /// Is there room for a frame? If not the lane is told when there is.

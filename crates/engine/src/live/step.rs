@@ -64,9 +64,10 @@ impl Lane {
         let before = std::mem::replace(&mut self.at, revision);
         // Whoever must be looked at again in the next turn is put back by the following.
         let due = std::mem::take(&mut self.due);
-        self.serve_sockets(&due, &too_slow);
+        // Change streams first: an `at` says that everything up to it has been told.
         self.serve_streams(&due, &sets, before)?;
         self.serve_keys(&sets)?;
+        self.serve_sockets(&due, &too_slow);
         self.serve_waiting(&due, &mut too_slow);
         self.sqlite.own.prepare_cached("COMMIT")?.execute([])?;
         for group in self.groups.values_mut() {
@@ -232,7 +233,8 @@ impl Lane {
                 continue;
             }
             bring_up(socket, &self.groups, self.at, &self.shared);
-            if socket.owes > socket.told {
+            let is_owed = socket.owes > socket.told || socket.is_quiet;
+            if is_owed && !socket.is_behind() {
                 say_at(socket, self.at);
             }
         }
@@ -347,6 +349,7 @@ pub(super) fn bring_to(
 fn say_at(socket: &mut Socket, at: Revision) {
     socket.session.push(frame::at(at));
     socket.told = at;
+    socket.is_quiet = false;
     socket.last_frame = Instant::now();
 }
 

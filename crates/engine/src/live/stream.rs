@@ -78,6 +78,17 @@ fn encode(set: &ChangeSet, table: Option<&str>) -> Told {
         }
         write_change(&mut piece, rows, change);
     }
+    if table.is_none() {
+        // Rows of a virtual table cannot be told; that it changed can.
+        for opaque in rows.opaque.iter().filter(|table| !table.starts_with("sqlite_")) {
+            if !piece.is_empty() {
+                piece.push(b',');
+            }
+            piece.extend_from_slice(b"{\"table\":");
+            json::write_str(&mut piece, opaque);
+            piece.extend_from_slice(b",\"op\":\"UPDATE\",\"key\":{}}");
+        }
+    }
     if !piece.is_empty() {
         pieces.push(Bytes::from(piece));
     }

@@ -3,6 +3,8 @@
 //! SQLite calls it for every table, column, function and action while it compiles a statement, through views, CTEs,
 //! triggers and sub-queries. Whatever is not known here is refused. Our own statements run with the gate open.
 
+use super::tokens::{Token, tokens};
+use crate::error::{Error, Result};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -97,6 +99,18 @@ pub fn is_system(table: &str) -> bool {
     table.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("_tide"))
 }
 
+/// What the authorizer is not told: the new name of a table that is renamed.
+pub fn refuse_new_name(sql: &str) -> Result<()> {
+    let words: Vec<Token<'_>> = tokens(sql).take(16).collect();
+    if !words.first().is_some_and(|first| first.is("alter")) {
+        return Ok(());
+    }
+    let is_reserved = words.windows(3).any(|three| {
+        three[0].is("rename") && three[1].is("to") && is_system(three[2].text.trim_matches(['"', '`', '[', ']', '\'']))
+    });
+    if is_reserved { Err(Error::forbidden("Names that begin with _tide are reserved for Tidebase.")) } else { Ok(()) }
+}
+
 fn refusal(action: &AuthAction<'_>) -> Option<String> {
     use AuthAction as A;
     let kept = |table: &str| {
@@ -117,9 +131,10 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
         | A::Update { table_name, .. }
         | A::CreateTable { table_name }
         | A::DropTable { table_name }
-        | A::AlterTable { table_name, .. }
-        | A::CreateIndex { table_name, .. }
-        | A::DropIndex { table_name, .. } => kept(table_name),
+        | A::AlterTable { table_name, .. } => kept(table_name),
+        A::CreateIndex { table_name, index_name } | A::DropIndex { table_name, index_name } => {
+            kept(table_name).or_else(|| kept(index_name))
+        }
         A::CreateTrigger { table_name, trigger_name } | A::DropTrigger { table_name, trigger_name } => {
             kept(table_name).or_else(|| kept(trigger_name))
         }

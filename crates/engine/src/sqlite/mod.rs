@@ -56,6 +56,9 @@ impl Sqlite {
         {
             return Ok(Some(statement));
         }
+        if mode != Mode::Open {
+            gate::refuse_new_name(sql)?;
+        }
         let before = self.gate.swap(mode);
         // SAFETY: statements live in `cache` or in a caller of this module, who must `keep` or drop them while the
         // connection is open; both are fields or locals shorter-lived than `own`.

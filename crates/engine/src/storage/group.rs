@@ -262,20 +262,32 @@ impl<'w> Group<'w> {
 
     fn extent(&mut self, revision: Revision) -> Result<Option<Extent>> {
         if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
+            self.stamp_keys(revision)?;
             self.writer.schema_epoch += 1;
             self.writer.capture.clear();
             self.writer.load_schema()?;
             return Ok(Some(Extent::Everything { schema: true }));
         }
-        if keys::is_ready(&self.writer.schema) {
-            let touched = self.writer.capture.touched_keys(keys::TABLE);
-            keys::stamp(&self.writer.sqlite.own, &touched, revision)?;
-        }
+        self.stamp_keys(revision)?;
         Ok(match self.writer.capture.net(&self.writer.sqlite.own)? {
             Net::TooMuch => Some(Extent::Everything { schema: false }),
             Net::Rows(rows) if rows.is_empty() => None,
             Net::Rows(rows) => Some(Extent::Rows(rows)),
         })
+    }
+
+    /// Every key that was written has the revision of this request, by whatever statement it was written.
+    fn stamp_keys(&mut self, revision: Revision) -> Result<()> {
+        let own = &self.writer.sqlite.own;
+        // The request itself may have dropped the table, or changed it.
+        if !keys::is_ready(&self.writer.schema) || self.changes_schema && !keys::is_still_there(own)? {
+            return Ok(());
+        }
+        if self.writer.capture.missed_keys() {
+            return keys::stamp_all(own, revision);
+        }
+        keys::stamp(own, &self.writer.capture.touched_keys(keys::TABLE), revision)?;
+        if self.changes_schema { keys::stamp_unstamped(own, revision) } else { Ok(()) }
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -288,6 +300,7 @@ impl<'w> Group<'w> {
             }
         }
         own.prepare_cached("COMMIT")?.execute([])?;
+        self.writer.shared.note_commit();
         Ok(())
     }
 

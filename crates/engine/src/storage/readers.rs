@@ -3,7 +3,7 @@
 //! A point read costs a few microseconds, less than handing it to another thread. What does not finish within the
 //! inline budget is stopped and begun anew on a reader thread, and that statement's next runs go there directly.
 //!
-//! Inline connections keep their read transaction open and renew it only when there is a new revision: SQLite's lock
+//! Inline connections keep their read transaction open and renew it only when there was a commit: SQLite's lock
 //! for each single read would cost more than a point read itself. The writer has idle ones let go before it checkpoints.
 
 use super::execute::{self, Place, Ran};
@@ -36,19 +36,19 @@ pub enum Read {
     NeedsWriter,
 }
 
-/// A connection for inline reads, with the revision its open snapshot surely includes.
+/// A connection for inline reads, with how many commits its open snapshot surely includes.
 struct Inline {
     sqlite: Sqlite,
-    snapshot: Option<Revision>,
+    snapshot: Option<u64>,
 }
 
 impl Inline {
-    /// Makes sure that the open snapshot includes `revision`.
-    fn renew(&mut self, revision: Revision) -> Result<()> {
-        if self.snapshot != Some(revision) {
+    /// Makes sure that the open snapshot includes that many commits.
+    fn renew(&mut self, commits: u64) -> Result<()> {
+        if self.snapshot != Some(commits) {
             self.let_go()?;
             self.sqlite.own.prepare_cached("BEGIN")?.execute([])?;
-            self.snapshot = Some(revision);
+            self.snapshot = Some(commits);
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Readers {
             Some(inline) => inline,
             None => Inline { sqlite: self.open()?, snapshot: None },
         };
-        inline.renew(self.shared.revision())?;
+        inline.renew(self.shared.commits())?;
         let done = work(&mut inline.sqlite);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(inline);
         done

@@ -227,12 +227,19 @@ impl Writer {
         if self.broken.is_some() {
             return;
         }
+        // Chores do not wait for another program's lock: a request behind them would wait twice.
+        let _ = self.sqlite.own.busy_timeout(Duration::ZERO);
+        self.chores();
+        let _ = self.sqlite.own.busy_timeout(self.limits.lock_wait_max);
+    }
+
+    fn chores(&mut self) {
         if let Err(error) = self.look_outside().and_then(|()| self.expire()) {
-            tracing::warn!(%error, "could not look for outside writes and expired keys");
+            tracing::debug!(%error, "could not look for outside writes and expired keys; the next time will");
         }
         self.time_ms = self.time_ms.max(clock::now_ms());
         if let Err(error) = self.prune() {
-            tracing::warn!(%error, "could not prune the change log");
+            tracing::debug!(%error, "could not prune the change log; the next time will");
         }
     }
 

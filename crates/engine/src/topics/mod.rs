@@ -147,6 +147,8 @@ impl Topics {
             return Err(Error::too_many("There are too many topics."));
         }
         let started = self.started;
+        // A cursor of the future is of another file or of a clock that was put back: it says nothing.
+        let after = after.map(|after| if after > self.clock.load(Ordering::Relaxed) { 0 } else { after });
         let state = topics.entry(topic.into()).or_default();
         if state.listeners.iter().any(|listener| listener.session.number == session.number && listener.id == id) {
             return Err(Error::conflict("This socket already listens to this topic under this id."));

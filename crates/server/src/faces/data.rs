@@ -1,7 +1,7 @@
 //! Keys and values: `/data` and `/data/{key}`.
 
 use super::body::{idempotency, whole};
-use super::requests::parse;
+use super::requests::{parse, present};
 use super::{Admin, Shared, query_string};
 use crate::answer::{self, REVISION, Reply};
 use axum::body::Bytes;
@@ -21,7 +21,7 @@ const TTL_MAX_S: f64 = 315_360_000.0;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Set<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
     #[serde(default)]
     ttl: Option<f64>,

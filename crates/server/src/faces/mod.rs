@@ -15,6 +15,7 @@
 //! A face parses, names the principal, calls one engine verb and writes the answer. None imports another.
 
 mod body;
+mod connection;
 mod data;
 mod page;
 mod query_string;

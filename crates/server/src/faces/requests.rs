@@ -62,9 +62,17 @@ pub fn params(raw: Option<&RawValue>, message: &str) -> Result<Params> {
     }
 }
 
+/// For a field whose value may be `null`: there all the same.
+pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// # Errors
 /// `invalid` with where the JSON is broken.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::invalid("The body must be a JSON object."));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Error::invalid(format!("The body is not the JSON that is expected: {error}.")))
 }

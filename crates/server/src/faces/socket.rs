@@ -2,8 +2,9 @@
 //!
 //! Requests are answered one after another. A mistake gets an error frame and never closes the socket.
 
+use super::connection::{Pulse, RESTARTING, SocketPlace, close_frame, tuned};
 use super::requests::SqlBody;
-use super::{Shared, SocketAdmin, stopped, ws};
+use super::{Shared, SocketAdmin, stopped};
 use crate::answer::{self, told};
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -31,8 +32,8 @@ pub async fn open(
     _: SocketAdmin,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, crate::answer::Failure> {
-    let place = ws::SocketPlace::take(&app)?;
-    Ok(ws::tuned(upgrade, &app).on_upgrade(move |socket| async move {
+    let place = SocketPlace::take(&app)?;
+    Ok(tuned(upgrade, &app).on_upgrade(move |socket| async move {
         serve(&app, socket).await;
         drop(place);
     }))
@@ -40,11 +41,21 @@ pub async fn open(
 
 async fn serve(app: &Shared, mut socket: WebSocket) {
     let mut stopping = app.stopping.clone();
+    let mut pulse = Pulse::new();
     loop {
         let message = tokio::select! {
-            message = socket.recv() => message,
+            message = socket.recv() => {
+                pulse.heard();
+                message
+            }
+            () = pulse.beat() => {
+                if pulse.is_dead() || socket.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             () = stopped(&mut stopping) => {
-                let _ = socket.send(ws::close_frame(ws::RESTARTING, "restarting; retry in 1 s")).await;
+                let _ = socket.send(close_frame(RESTARTING, "restarting; retry in 1 s")).await;
                 return;
             }
         };

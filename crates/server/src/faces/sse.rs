@@ -3,7 +3,7 @@
 //! One of `sql` (with `params`), `table`, `key` and `topic`. Each event is a frame of `/ws`; its `id` carries history,
 //! revision and tag, and a client that sends it back as `Last-Event-ID` goes on from there.
 
-use super::ws::SocketPlace;
+use super::connection::SocketPlace;
 use super::{Shared, SocketAdmin, query_string, stopped};
 use crate::answer::Failure;
 use axum::body::{Body, Bytes};
@@ -37,13 +37,18 @@ pub async fn open(
         None => None,
     };
     let what = wanted(uri.query(), last.as_deref())?;
+    // A client that comes back brings the tag; it goes on being told.
+    let tag = match &what {
+        What::Lane(Wanted::Query { since: Some(since), .. }) => since.tag.clone().unwrap_or_default(),
+        _ => String::new(),
+    };
     let place = SocketPlace::take(&app)?;
     let session = app.engine.open_session();
     let stream = Stream {
         history: app.engine.history().to_owned(),
         app: Arc::clone(&app),
         session: Arc::clone(&session),
-        tag: String::new(),
+        tag,
         ready: VecDeque::new(),
         is_over: false,
         _place: place,
@@ -162,6 +167,8 @@ impl Stream {
                     }
                 }
             }
+            // A piece of a transaction is no place to go on from.
+            Kind::Changes if !frame.text.ends_with(b"\"last\":true}") => {}
             Kind::Delta | Kind::Unchanged | Kind::At | Kind::Changes => self.write_id(frame, out),
             Kind::Message => {
                 #[derive(Deserialize)]

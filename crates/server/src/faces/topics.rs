@@ -1,7 +1,7 @@
 //! Topics over HTTP: publish, and set how many messages a topic keeps.
 
 use super::body::whole;
-use super::requests::parse;
+use super::requests::{parse, present};
 use super::{Admin, Shared};
 use crate::answer::{self, Reply};
 use axum::body::Bytes;
@@ -15,7 +15,7 @@ use tidebase_engine::{Error, Result};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Publish<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
 }
 

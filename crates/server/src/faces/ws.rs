@@ -7,68 +7,26 @@
 mod request;
 mod worker;
 
+use super::connection::{FAREWELL, Pulse, RESTARTING, SocketPlace, close_frame, tuned};
 use super::{Shared, SocketAdmin, stopped};
 use crate::answer::Failure;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tidebase_engine::live::frame::{self, Frame};
 use tidebase_engine::live::session::{Batch, Ended};
 use tidebase_engine::{Error, Session};
 use tokio::time::Instant;
 
-/// Close codes of the contract.
-pub const RESTARTING: u16 = 1012;
+/// Close codes of the contract; restarting is in [`super::connection`].
 const TOO_SLOW: u16 = 4408;
 const TOO_LARGE: u16 = 4413;
-
-const PING_EVERY: Duration = Duration::from_secs(20);
-const DEAD_AFTER: Duration = Duration::from_secs(45);
-/// Time the last frames of a closing socket may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// One of the sockets the server may have open.
-pub struct SocketPlace(Shared);
-
-impl SocketPlace {
-    pub fn take(app: &Shared) -> Result<Self, Failure> {
-        let open = app.sockets.fetch_add(1, Ordering::AcqRel);
-        let place = Self(Arc::clone(app));
-        if open >= app.limits.sockets_max {
-            return Err(Error::too_many(format!(
-                "The server has {} sockets open, all it may.",
-                app.limits.sockets_max
-            ))
-            .into());
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for SocketPlace {
-    fn drop(&mut self) {
-        self.0.sockets.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Small buffers: by default every idle socket would hold 128 KiB.
-pub fn tuned(upgrade: WebSocketUpgrade, app: &Shared) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(2048)
-        .write_buffer_size(16 << 10)
-        .max_message_size(app.limits.frame_bytes_max)
-        .max_frame_size(app.limits.frame_bytes_max)
-}
-
-pub fn close_frame(code: u16, reason: &'static str) -> Message {
-    Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
-}
 
 pub async fn open(State(app): State<Shared>, _: SocketAdmin, upgrade: WebSocketUpgrade) -> Result<Response, Failure> {
     let place = SocketPlace::take(&app)?;
@@ -87,20 +45,21 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
     let (mut sink, mut incoming) = socket.split();
     let mut stopping = app.stopping.clone();
     let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session));
-    let mut heard = Instant::now();
-    let mut next_ping = heard + PING_EVERY;
+    let mut pulse = Pulse::new();
     let farewell = loop {
         tokio::select! {
             batch = session.next_batch() => match batch {
                 Ok(batch) => {
                     // While a client does not read we wait here; its frames are merged in the engine meanwhile.
+                    let fed = AtomicUsize::new(0);
                     let written = tokio::select! {
-                        written = write(&mut sink, &batch) => written,
-                        ended = overrun(session, heard) => { break ended; }
+                        written = write(&mut sink, &batch, &fed) => written,
+                        ended = overrun(session, &fed) => { break ended; }
                     };
                     if !written {
                         return;
                     }
+                    pulse.heard();
                     for (topic, id) in session.written(&batch) {
                         worker.catch_up(topic, id);
                     }
@@ -109,24 +68,24 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                 Err(Ended::Restarting) => break close_frame(RESTARTING, "restarting; retry in 1 s"),
             },
             message = incoming.next() => {
-                heard = Instant::now();
+                pulse.heard();
                 match message {
                     Some(Ok(Message::Text(text))) => worker.act(text).await,
                     Some(Ok(Message::Binary(_))) => {
                         session.push(frame::error(None, &Error::invalid("Frames are text.")));
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Close(_))) | None => return,
+                    Some(Ok(Message::Close(_))) => {
+                        // The answer to it is queued by the library; a flush sends it.
+                        let _ = tokio::time::timeout(FAREWELL, sink.close()).await;
+                        return;
+                    }
                     Some(Err(error)) if is_too_large(&error) => break close_frame(TOO_LARGE, "the frame is too large"),
-                    Some(Err(_)) => return,
+                    Some(Err(_)) | None => return,
                 }
             }
-            () = tokio::time::sleep_until(next_ping) => {
-                if heard.elapsed() >= DEAD_AFTER {
-                    return;
-                }
-                next_ping = Instant::now() + PING_EVERY;
-                if sink.send(Message::Ping(Bytes::new())).await.is_err() {
+            () = pulse.beat() => {
+                if pulse.is_dead() || sink.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }
             }
@@ -136,11 +95,16 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
     let _ = tokio::time::timeout(FAREWELL, sink.send(farewell)).await;
 }
 
-/// While a write is stuck: has so much piled up, or so long passed, that the socket is given up?
-async fn overrun(session: &Session, heard: Instant) -> Message {
+/// While a write goes on: has so much piled up, or has nothing gone out for so long, that the socket is given up?
+async fn overrun(session: &Session, fed: &AtomicUsize) -> Message {
+    let mut last = (0, Instant::now());
     loop {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        if session.is_ended() || heard.elapsed() >= DEAD_AFTER {
+        let fed = fed.load(Ordering::Relaxed);
+        if fed != last.0 {
+            last = (fed, Instant::now());
+        }
+        if session.is_ended() || last.1.elapsed() >= Pulse::STUCK_AFTER {
             return close_frame(TOO_SLOW, "too slow: the socket does not read");
         }
     }
@@ -151,12 +115,13 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 /// All frames in one go: fed, then flushed once.
-async fn write(sink: &mut SplitSink<WebSocket, Message>, batch: &Batch) -> bool {
+async fn write(sink: &mut SplitSink<WebSocket, Message>, batch: &Batch, fed: &AtomicUsize) -> bool {
     for Frame { text, .. } in &batch.frames {
         let Ok(text) = Utf8Bytes::try_from(text.clone()) else { return false };
         if sink.feed(Message::Text(text)).await.is_err() {
             return false;
         }
+        fed.fetch_add(1, Ordering::Relaxed);
     }
     sink.flush().await.is_ok()
 }

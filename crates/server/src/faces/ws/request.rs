@@ -55,9 +55,9 @@ struct Frame<'a> {
     topic: Option<String>,
     #[serde(default)]
     after: Option<i64>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "requests::present")]
     presence: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "requests::present")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     sub: Option<&'a RawValue>,

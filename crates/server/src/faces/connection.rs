@@ -1,0 +1,89 @@
+//! What all long connections share: their number is bounded, their buffers are small, a silent one is found out.
+
+use super::Shared;
+use crate::answer::Failure;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tidebase_engine::Error;
+use tokio::time::Instant;
+
+/// Close code: the server stops, come back.
+pub const RESTARTING: u16 = 1012;
+
+const PING_EVERY: Duration = Duration::from_secs(20);
+const DEAD_AFTER: Duration = Duration::from_secs(45);
+
+/// Time the last frames of a closing socket may take.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// When a socket was last heard, and when it is to be pinged.
+#[derive(Debug)]
+pub struct Pulse {
+    heard: Instant,
+    next_ping: Instant,
+}
+
+impl Pulse {
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Self { heard: now, next_ping: now + PING_EVERY }
+    }
+
+    pub fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Waits for the next ping or for the end of patience.
+    pub async fn beat(&mut self) {
+        tokio::time::sleep_until(self.next_ping.min(self.heard + DEAD_AFTER)).await;
+        if Instant::now() >= self.next_ping {
+            self.next_ping = Instant::now() + PING_EVERY;
+        }
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.heard.elapsed() >= DEAD_AFTER
+    }
+
+    /// For how long a write may make no progress at all.
+    pub const STUCK_AFTER: Duration = DEAD_AFTER;
+}
+
+/// One of the sockets the server may have open.
+pub struct SocketPlace(Shared);
+
+impl SocketPlace {
+    pub fn take(app: &Shared) -> Result<Self, Failure> {
+        let open = app.sockets.fetch_add(1, Ordering::AcqRel);
+        let place = Self(Arc::clone(app));
+        if open >= app.limits.sockets_max {
+            return Err(Error::too_many(format!(
+                "The server has {} sockets open, all it may.",
+                app.limits.sockets_max
+            ))
+            .into());
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for SocketPlace {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Small buffers: by default every idle socket would hold 128 KiB.
+pub fn tuned(upgrade: WebSocketUpgrade, app: &Shared) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(2048)
+        .write_buffer_size(16 << 10)
+        .max_message_size(app.limits.frame_bytes_max)
+        .max_frame_size(app.limits.frame_bytes_max)
+}
+
+pub fn close_frame(code: u16, reason: &'static str) -> Message {
+    Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
+}
