@@ -73,7 +73,12 @@ impl Client {
     async fn reach_if_listening(&mut self, database: &Database, revision: i64) {
         database.engine.answered(&self.session, revision);
         // A write may end the last query that listened: then nobody is told more.
-        self.wait(|client| client.told >= revision || client.lives.values().all(|live| live.error.is_some())).await;
+        let is_whole = |live: &client::Live| live.is_done || live.error.is_some();
+        self.wait(|client| {
+            let is_told = client.told >= revision || client.lives.values().all(|live| live.error.is_some());
+            is_told && client.lives.values().all(is_whole)
+        })
+        .await;
     }
 }
 

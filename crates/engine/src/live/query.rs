@@ -286,7 +286,6 @@ fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<De
                 };
                 found.tables.insert(table.as_str().into(), columns);
             }
-            Some(Relation::View) => {}
             Some(Relation::Virtual(module)) if ["fts5", "rtree", "rtree_i32"].contains(&&**module) => {
                 found.tables.insert(table.as_str().into(), Columns::All);
                 // An external-content index shows its content table's columns.
@@ -303,8 +302,8 @@ fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<De
             None if schema.has_module(table) => {
                 return Err(Error::unsupported(format!("{table} cannot be live: its changes cannot be seen.")));
             }
-            // A common table expression: what it reads is reported under the tables' own names.
-            None => {}
+            // A view or a common table expression: what it reads is reported under the tables' own names.
+            Some(Relation::View) | None => {}
         }
     }
     Ok(found)

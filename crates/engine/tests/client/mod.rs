@@ -100,7 +100,9 @@ impl Client {
     /// Waits until this client has been told of the revision.
     pub async fn reach(&mut self, database: &Database, revision: i64) {
         database.engine.answered(&self.session, revision);
-        self.wait(|client| client.told >= revision).await;
+        // A result that is told anew after a resync comes in pieces.
+        let is_whole = |live: &Live| live.is_done || live.error.is_some();
+        self.wait(|client| client.told >= revision && client.lives.values().all(is_whole)).await;
     }
 
     pub async fn wait(&mut self, condition: impl Fn(&Self) -> bool) {
