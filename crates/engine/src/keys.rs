@@ -142,7 +142,12 @@ fn put(connection: &Connection, key: &str, value: &str, expires: Option<i64>, re
             "INSERT INTO kv (key, value, revision, expires) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision, expires = excluded.expires",
         )?
-        .execute((key, value, revision, expires))?;
+        .execute((key, value, revision, expires))
+        .map_err(|error| match error.sqlite_error_code() {
+            // SQLite's JSON has a bound of its own on nesting.
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Error::invalid("The value is not JSON that can be stored; is it nested too deeply?"),
+            _ => Error::from(error),
+        })?;
     let mut out = Vec::with_capacity(value.len() + key.len() + 48);
     Entry { key: key.into(), value: value.into(), revision: Some(revision) }.write(&mut out);
     Ok(out)

@@ -229,15 +229,15 @@ impl Engine {
         self.submit(Work::Key(write), idempotency)
     }
 
-    /// Publishes JSON to a topic; durably if the topic keeps messages.
-    pub async fn publish(&self, topic: &str, data: &str) -> Result<Cursor> {
+    /// Publishes JSON to a topic; durably if the topic keeps messages. An idempotency key counts only then.
+    pub async fn publish(&self, topic: &str, data: &str, idempotency: Option<Idempotency>) -> Result<Cursor> {
         self.shared.topics.check(topic, data)?;
         self.shared.metrics.messages_published.add(1);
         if self.shared.topics.keeps(topic) == 0 {
             return Ok(self.shared.topics.publish(topic, data));
         }
         let write = TopicWrite::Publish { topic: topic.into(), data: data.into() };
-        let answer = self.submit(Work::Topic(write), None)?.wait().await?;
+        let answer = self.submit(Work::Topic(write), idempotency)?.wait().await?;
         let published: Published = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::internal("a publish answered oddly").caused_by(error))?;
         Ok(published.cursor)

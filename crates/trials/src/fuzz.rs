@@ -1,8 +1,10 @@
 //! The live oracle's command: worlds in parallel until enough is committed, the time is up or something is wrong.
 
-use crate::judge::Stats;
-use crate::run::{self, Failure};
-use crate::world::World;
+use crate::live::judge::Stats;
+use crate::live::run::{self, Failure};
+use crate::shrink;
+use crate::world::script;
+use crate::world::{Part, World};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -29,15 +31,24 @@ pub struct Arguments {
     /// Worlds at a time; by default one a core.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Leave these out.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    without: Vec<Part>,
     /// Report a failure as it is, without making it smaller.
     #[arg(long)]
     no_shrink: bool,
 }
 
+/// From a seed, a number and how many commits it shall have.
+pub type MakeWorld = fn(u64, u64, usize) -> World;
+
 /// How long a frame may take before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn fuzz(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+/// How long a failure may be made smaller.
+const SHRINKING: Duration = Duration::from_secs(120);
+
+pub fn fuzz(arguments: &Arguments, make: MakeWorld) -> anyhow::Result<ExitCode> {
     let home = ram_disk();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = if arguments.world.is_some() { 1 } else { arguments.jobs.unwrap_or(cores).max(1) };
@@ -56,7 +67,8 @@ pub fn fuzz(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             scope.spawn(|| {
                 while !is_done.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let world = World::random(arguments.seed, number, arguments.world_commits);
+                    let mut world = make(arguments.seed, number, arguments.world_commits);
+                    arguments.without.iter().for_each(|part| part.leave_out(&mut world));
                     let mut stats = Stats::default();
                     let ran = run::run(&world, home.as_deref(), PATIENCE, &mut stats);
                     let mut total = total.lock().expect("nobody panics with it");
@@ -79,17 +91,31 @@ pub fn fuzz(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     println!("\nFAILED: seed {}, world {number}, event {}: {}", arguments.seed, failure.event, failure.what);
     println!(
-        "again: tidebase-trials fuzz --seed {} --world {number} --world-commits {}",
+        "again: the same command with --seed {} --world {number} --world-commits {}",
         arguments.seed, arguments.world_commits
     );
-    println!(
-        "{:?}\nexpected {:#?}\ngot {:#?}",
-        failure.query.map(|q| &world.queries[q]),
-        failure.expected,
-        failure.got
-    );
-    println!("{:?}", world.events.get(failure.event));
+    let (world, failure) = if arguments.no_shrink {
+        let mut world = world;
+        world.events.truncate(failure.event + 1);
+        (world, failure)
+    } else {
+        println!("\nmaking it smaller …");
+        shrink::shrink(world, failure, home.as_deref(), SHRINKING)
+    };
+    explain(&world, &failure);
     Ok(ExitCode::FAILURE)
+}
+
+fn explain(world: &World, failure: &Failure) {
+    println!("\n{}", script::script(world));
+    println!("{}", failure.what);
+    if let Some(query) = failure.query {
+        println!("query q{query}: {}", world.queries[query].sql());
+    }
+    for (name, rows) in [("expected", &failure.expected), ("got", &failure.got)] {
+        println!("{name}, {} rows:", rows.len());
+        rows.iter().for_each(|row| println!("    {row}"));
+    }
 }
 
 fn report(stats: &Stats, time: Duration, worlds: u64) {

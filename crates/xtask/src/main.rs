@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use run::{Skips, cargo, program};
 
 const HELP: &str = "\
-cargo xtask test                       every test: Rust, page, browser, a minute of the oracles
+cargo xtask test                       every test: Rust, page, browser
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -62,11 +62,6 @@ fn test() -> Result<()> {
     let mut skips = Skips::default();
     cargo(&["build", "--workspace"])?;
     cargo(&["test", "--workspace"])?;
-    println!("\n== oracles: a minute each in CI's share; longer with `cargo xtask fuzz`, `capture`, `crash`");
-    let trials = "target/debug/tidebase-trials";
-    program(trials, &["fuzz", "--commits", "20000", "--seconds", "60"])?;
-    program(trials, &["capture", "--commits", "20000"])?;
-    program(trials, &["crash", "--rounds", "6", "--server", "target/debug/tidebase"])?;
     if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
         browser::unit_tests()?;
         browser::test(&mut skips)?;

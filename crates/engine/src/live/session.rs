@@ -123,7 +123,9 @@ impl Session {
         if outbox.ended.is_some() {
             return;
         }
-        if outbox.bytes + frame.text.len() > self.shared.limits.outbox_bytes_max {
+        // One large answer to a client that reads is not its fault: it may be larger than what may pile up.
+        let is_alone = outbox.bytes == 0;
+        if !is_alone && outbox.bytes + frame.text.len() > self.shared.limits.outbox_bytes_max {
             outbox.ended = Some(Ended::TooSlow);
             outbox.frames.clear();
             self.shared.metrics.sessions_too_slow.add(1);
@@ -193,6 +195,11 @@ impl Session {
     /// May a lane send another frame?
     pub fn has_room(&self) -> bool {
         self.live_in_flight.load(Ordering::Acquire) < self.shared.limits.live_frames_in_flight_max
+    }
+
+    /// May first rows be queued? A whole result must fit besides what waits already.
+    pub fn has_space(&self) -> bool {
+        self.outbox().bytes <= self.shared.limits.outbox_bytes_max / 2
     }
 
     /// Asks to be told when there is room. False if there is some by now, and nobody will tell.

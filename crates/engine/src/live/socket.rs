@@ -61,6 +61,11 @@ impl Socket {
         self.queries.is_empty() && self.streams.is_empty() && self.keys.is_empty() && self.waiting.is_empty()
     }
 
+    /// The same for first rows; they come in many frames, so it is bytes that count.
+    pub fn has_space(&self) -> bool {
+        self.session.has_space() || !self.session.ask_for_room()
+    }
+
     /// Has it not yet been told everything up to where the lane stands?
     pub fn is_behind(&self) -> bool {
         self.is_dirty

@@ -275,6 +275,11 @@ impl Lane {
             let Some(socket) = self.sockets.get_mut(&session) else { continue };
             let mut waiting = std::collections::VecDeque::from(std::mem::take(&mut socket.waiting));
             while let Some((id, wanted)) = waiting.pop_front() {
+                let has_space = self.sockets.get(&session).is_none_or(super::socket::Socket::has_space);
+                if !has_space {
+                    waiting.push_front((id, wanted));
+                    break;
+                }
                 match self.serve_first(session, &id, &wanted) {
                     Ok(()) => {}
                     Err(error) if error.code == Code::Timeout && self.number == 0 => {

@@ -66,7 +66,9 @@ impl Gate {
             if mode == Mode::Live as u8 {
                 self.note(&context);
             }
-            match refusal(&context.action) {
+            let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
+            let refused = if is_temporary { Some(TEMPORARY.into()) } else { refusal(&context.action) };
+            match refused {
                 None => Authorization::Allow,
                 Some(reason) => {
                     *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
@@ -93,6 +95,8 @@ impl Gate {
         }
     }
 }
+
+const TEMPORARY: &str = "Temporary objects are not available: connections are shared between requests.";
 
 /// Names that belong to the engine: SQL may read them, never change them.
 pub fn is_system(table: &str) -> bool {
@@ -158,9 +162,7 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
         | A::DropTempTable { .. }
         | A::DropTempIndex { .. }
         | A::DropTempTrigger { .. }
-        | A::DropTempView { .. } => {
-            Some("Temporary objects are not available: connections are shared between requests.".into())
-        }
+        | A::DropTempView { .. } => Some(TEMPORARY.into()),
         _ => Some("That statement is not available.".into()),
     }
 }

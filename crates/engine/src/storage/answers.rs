@@ -19,7 +19,12 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
         let fingerprint: Vec<u8> = row.get(0)?;
         let (code, body): (Option<String>, Vec<u8>) = (row.get(2)?, row.get(3)?);
         let kept = match code.as_deref().and_then(Code::from_name) {
-            Some(code) => Kept::Refusal(Error::new(code, String::from_utf8_lossy(&body))),
+            Some(code) => {
+                let mut error = Error::new(code, String::from_utf8_lossy(&body));
+                // A refusal has no revision; its place holds the statement, counted from 1.
+                error.statement = usize::try_from(row.get::<_, i64>(1)? - 1).ok();
+                Kept::Refusal(error)
+            }
             None => Kept::Answer(Answer {
                 body: Bytes::from(body),
                 revision: row.get(1)?,
@@ -43,7 +48,8 @@ pub fn keep(connection: &Connection, idempotency: &Idempotency, answer: &Answer,
 pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &Error, time_ms: i64) -> Result<()> {
     match error.code {
         Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
-            insert(connection, idempotency, time_ms, 0, Some(error.code.name()), error.message.as_bytes())
+            let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
+            insert(connection, idempotency, time_ms, statement, Some(error.code.name()), error.message.as_bytes())
         }
         _ => Ok(()),
     }

@@ -33,9 +33,9 @@ pub fn split(sql: &str) -> Result<Vec<&str>> {
     let mut parts: Vec<&str> = tokens::statements(sql).into_iter().map(|range| &sql[range]).collect();
     if parts.len() > 1 && parts.first().is_some_and(|part| tokens::class(part) == Class::Begin) {
         parts.remove(0);
-    }
-    if parts.len() > 1 && parts.last().is_some_and(|part| tokens::class(part) == Class::Commit) {
-        parts.pop();
+        if parts.last().is_some_and(|part| tokens::class(part) == Class::Commit) {
+            parts.pop();
+        }
     }
     if parts.is_empty() { Err(Error::invalid(EMPTY_SQL)) } else { Ok(parts) }
 }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// `<database>-tide`, beside SQLite's own `-wal` and `-shm`.
 fn voucher(database: &Path) -> PathBuf {
@@ -41,12 +41,18 @@ pub fn redeem(database: &Path) -> bool {
     removed && !has_wal && look(database).is_some_and(|now| now == left)
 }
 
+/// A file's time of change moves in ticks of the kernel's clock: two writes within one tick have the same time.
+const TICK: Duration = Duration::from_millis(25);
+
 /// After the last connection was closed and the WAL folded in.
+///
+/// Waits until a later write could not have the same time of change, a tick at most, and looks again.
 pub fn write(database: &Path) {
     let has_wal = fs::metadata(beside(database, "-wal")).is_ok_and(|wal| wal.len() > 0);
-    if let (false, Some(look)) = (has_wal, look(database))
-        && let Err(error) = fs::write(voucher(database), look)
-    {
+    let before = look(database);
+    std::thread::sleep(TICK);
+    let (false, Some(look)) = (has_wal, look(database).filter(|now| Some(now) == before.as_ref())) else { return };
+    if let Err(error) = fs::write(voucher(database), look) {
         tracing::warn!(%error, "could not note how the database was left; clients will read their results anew");
     }
 }

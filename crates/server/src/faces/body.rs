@@ -3,7 +3,8 @@
 use super::Shared;
 use crate::answer::IDEMPOTENCY_KEY;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::Path;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use tidebase_engine::{Error, Idempotency, Result};
@@ -17,6 +18,11 @@ pub fn whole(app: &Shared, body: Result<Bytes, BytesRejection>) -> Result<Bytes>
             Error::invalid(format!("The body could not be read: {}.", rejection.body_text()))
         }
     })
+}
+
+/// The name in the path.
+pub fn named(path: Result<Path<String>, PathRejection>) -> Result<String> {
+    path.map(|Path(name)| name).map_err(|_| Error::invalid("The name in the address is not UTF-8."))
 }
 
 /// The client's name for this write, if it gave one; `what` is the path, so that a key serves one request only.

@@ -1,11 +1,11 @@
 //! Keys and values: `/data` and `/data/{key}`.
 
-use super::body::{idempotency, whole};
+use super::body::{idempotency, named, whole};
 use super::requests::{parse, present};
 use super::{Admin, Shared, query_string};
 use crate::answer::{self, REVISION, Reply};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
@@ -36,7 +36,8 @@ struct Increment {
     by: Option<serde_json::Number>,
 }
 
-pub async fn read(State(app): State<Shared>, _: Admin, Path(key): Path<String>) -> Reply {
+pub async fn read(State(app): State<Shared>, _: Admin, path: Result<Path<String>, PathRejection>) -> Reply {
+    let key = named(path)?;
     let revision = app.engine.revision();
     let entry = app.engine.key(&key)?.ok_or_else(|| missing(&key))?;
     let mut body = Vec::with_capacity(entry.value.len() + 64);
@@ -51,10 +52,11 @@ pub async fn write(
     State(app): State<Shared>,
     _: Admin,
     method: Method,
-    Path(path): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
+    let path = named(path)?;
     let body = whole(&app, body)?;
     let idempotency = idempotency(&headers, &format!("data/{path}"), &body)?;
     let write = match path.strip_suffix("/increment") {
@@ -83,10 +85,11 @@ fn set(key: String, body: &[u8]) -> Result<KeyWrite> {
 pub async fn remove(
     State(app): State<Shared>,
     _: Admin,
-    Path(key): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Reply {
+    let key = named(path)?;
     let if_revision = query_string::get(uri.query(), "if_revision")?
         .map(|text| text.parse().map_err(|_| Error::invalid("if_revision is a revision number.")))
         .transpose()?;

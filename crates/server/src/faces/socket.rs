@@ -7,6 +7,7 @@ use super::requests::SqlBody;
 use super::{Shared, SocketAdmin, stopped};
 use crate::answer::{self, told};
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use serde::Deserialize;
@@ -30,8 +31,9 @@ struct Request<'a> {
 pub async fn open(
     State(app): State<Shared>,
     _: SocketAdmin,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, crate::answer::Failure> {
+    let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
     let place = SocketPlace::take(&app)?;
     Ok(tuned(upgrade, &app).on_upgrade(move |socket| async move {
         serve(&app, socket).await;

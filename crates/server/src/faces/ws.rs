@@ -12,6 +12,7 @@ use super::{Shared, SocketAdmin, stopped};
 use crate::answer::Failure;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::SplitSink;
@@ -28,7 +29,12 @@ use tokio::time::Instant;
 const TOO_SLOW: u16 = 4408;
 const TOO_LARGE: u16 = 4413;
 
-pub async fn open(State(app): State<Shared>, _: SocketAdmin, upgrade: WebSocketUpgrade) -> Result<Response, Failure> {
+pub async fn open(
+    State(app): State<Shared>,
+    _: SocketAdmin,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Failure> {
+    let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
     let place = SocketPlace::take(&app)?;
     Ok(tuned(upgrade, &app).on_upgrade(async move |socket| {
         let delivery = app.delivery.clone();

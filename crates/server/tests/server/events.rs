@@ -27,12 +27,15 @@ impl Events {
         let mut stream = TcpStream::connect(address).await.expect("the server listens");
         stream.write_all(format!("{}\r\n", request.head()).as_bytes()).await.expect("the socket is open");
         let mut events = Self { stream, head: String::new(), raw: Vec::new(), text: String::new() };
-        let end = loop {
-            if let Some(end) = events.raw.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end;
+        let answered = async {
+            loop {
+                if let Some(end) = events.raw.windows(4).position(|four| four == b"\r\n\r\n") {
+                    return end;
+                }
+                assert!(events.read().await, "no answer to {}", request.head());
             }
-            assert!(events.read().await, "no answer to {}", request.head());
         };
+        let end = within("the stream's head", answered).await;
         events.head = String::from_utf8_lossy(&events.raw[..end]).to_ascii_lowercase();
         events.raw.drain(..end + 4);
         events
@@ -40,11 +43,15 @@ impl Events {
 
     /// False at the end of the stream.
     async fn read(&mut self) -> bool {
-        within("an event", self.stream.read_buf(&mut self.raw)).await.is_ok_and(|read| read > 0)
+        self.stream.read_buf(&mut self.raw).await.is_ok_and(|read| read > 0)
     }
 
     /// The next event; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
+        within("an event", self.read_event()).await
+    }
+
+    async fn read_event(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
@@ -55,7 +62,7 @@ impl Events {
                 self.text.push_str(std::str::from_utf8(&rest[..size]).expect("chunks end between characters"));
                 let used = self.raw.len() - rest.len() + size + 2;
                 self.raw.drain(..used);
-            } else if !self.read().await {
+            } else if self.raw.starts_with(b"0\r\n") || !self.read().await {
                 return None;
             }
         }
@@ -63,12 +70,15 @@ impl Events {
 
     /// The next event of this kind.
     pub async fn until(&mut self, kind: &str) -> Event {
-        loop {
-            let event = self.next().await.unwrap_or_else(|| panic!("the stream ended before {kind}"));
-            if event.kind == kind {
-                return event;
+        let read = async {
+            loop {
+                let event = self.read_event().await.unwrap_or_else(|| panic!("the stream ended before {kind}"));
+                if event.kind == kind {
+                    return event;
+                }
             }
-        }
+        };
+        within(kind, read).await
     }
 }
 

@@ -38,6 +38,10 @@ impl Home {
     pub fn new() -> Arc<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let db = folder.path().join("test.db");
+        Self::at(folder, db)
+    }
+
+    pub fn at(folder: tempfile::TempDir, db: PathBuf) -> Arc<Self> {
         Arc::new(Self { folder, db })
     }
 
@@ -106,10 +110,6 @@ impl Process {
         collect(child.stdout.take().expect("piped"), Arc::clone(&sender), |output| &mut output.out);
         collect(child.stderr.take().expect("piped"), sender, |output| &mut output.err);
         Self { child, output }
-    }
-
-    pub fn output(&self) -> Output {
-        self.output.borrow().clone()
     }
 
     /// Waits until the output is as wanted, or the process has ended.
@@ -231,7 +231,8 @@ impl Server {
     /// Resident memory now, in bytes.
     #[cfg(target_os = "linux")]
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("the process lives");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("the process lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }

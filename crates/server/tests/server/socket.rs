@@ -1,6 +1,6 @@
 //! A WebSocket client that keeps every frame it was sent.
 
-use super::{TOKEN, within};
+use super::{PATIENCE, TOKEN, within};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use std::net::SocketAddr;
@@ -57,35 +57,56 @@ impl Socket {
     }
 
     /// The next frame.
-    pub async fn next(&mut self) -> Json {
-        loop {
-            let seen = || self.seen.iter().rev().take(3).map(ToString::to_string).collect::<Vec<_>>();
-            match within("a frame", self.stream.next()).await {
-                Some(Ok(Message::Text(text))) => {
-                    let frame: Json = serde_json::from_str(&text).expect("frames are JSON");
-                    self.seen.push(frame.clone());
-                    return frame;
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("no frame but {other:?}, after {:?}", seen()),
-            }
-        }
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Json> {
+        self.until(|_| true)
     }
 
     /// Reads up to the frame that is wanted.
-    pub async fn until(&mut self, wanted: impl Fn(&Json) -> bool) -> Json {
-        loop {
-            let frame = self.next().await;
-            if wanted(&frame) {
-                return frame;
-            }
+    #[track_caller]
+    pub fn until(&mut self, wanted: impl Fn(&Json) -> bool) -> impl Future<Output = Json> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let read = async {
+                loop {
+                    match self.stream.next().await {
+                        Some(Ok(Message::Text(text))) => {
+                            let frame: Json = serde_json::from_str(&text).expect("frames are JSON");
+                            self.seen.push(frame.clone());
+                            if wanted(&frame) {
+                                return Ok(frame);
+                            }
+                        }
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        other => return Err(format!("the socket ended with {other:?}")),
+                    }
+                }
+            };
+            // Bounded as a whole: the server's pings must not prolong it.
+            let read = tokio::time::timeout(PATIENCE, read).await;
+            let read = read.unwrap_or_else(|_| Err(format!("no such frame in {PATIENCE:?}")));
+            read.unwrap_or_else(|error| panic!("{caller}: {error}, after {}", self.last_frames()))
         }
     }
 
+    /// The first such frame, be it among those already seen.
+    pub async fn until_seen(&mut self, wanted: impl Fn(&Json) -> bool) -> Json {
+        match self.seen.iter().find(|frame| wanted(frame)) {
+            Some(seen) => seen.clone(),
+            None => self.until(wanted).await,
+        }
+    }
+
+    fn last_frames(&self) -> String {
+        let start = |frame: &Json| frame.to_string().chars().take(300).collect::<String>();
+        self.seen.iter().rev().take(5).rev().map(start).collect::<Vec<_>>().join("\n")
+    }
+
     /// The next frame for this id.
-    pub async fn answer(&mut self, id: impl Into<Json>) -> Json {
+    #[track_caller]
+    pub fn answer(&mut self, id: impl Into<Json>) -> impl Future<Output = Json> {
         let id = id.into();
-        self.until(|frame| frame["id"] == id).await
+        self.until(move |frame| frame["id"] == id)
     }
 
     /// Sends a request and gives its answer.
@@ -103,8 +124,9 @@ impl Socket {
     }
 
     /// Reads until the socket has been told that it stands at this revision or later.
-    pub async fn reaches(&mut self, revision: i64) -> Json {
-        self.until(|frame| stands_at(frame).is_some_and(|at| at >= revision)).await
+    #[track_caller]
+    pub fn reaches(&mut self, revision: i64) -> impl Future<Output = Json> {
+        self.until(move |frame| stands_at(frame).is_some_and(|at| at >= revision))
     }
 
     /// Asks for something harmless: what was sent before it has been dealt with, what it caused has been seen.
@@ -115,14 +137,16 @@ impl Socket {
 
     /// Reads to the end and gives the code and the reason it was closed with.
     pub async fn closed(&mut self) -> (u16, String) {
-        loop {
-            match within("the end of the socket", self.stream.next()).await {
-                Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
-                Some(Ok(Message::Text(text))) => self.seen.push(serde_json::from_str(&text).expect("frames are JSON")),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("closed without a code: {other:?}"),
+        let end = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+                    Some(Ok(_)) => {}
+                    other => panic!("closed without a code: {other:?}"),
+                }
             }
-        }
+        };
+        within("the end of the socket", end).await
     }
 
     /// Closes it as a browser does.

@@ -1,83 +1,51 @@
-//! The ledger: what every writer asked for, what of it was acknowledged, and what anyone was told.
-//!
-//! A writer's requests take effect in their order, so after a crash its state must be the outcome of all requests that
-//! were acknowledged and of none, some or all of those that were under way, in their order: anything else is a loss, a
-//! write that was done twice, or a transaction that is there in part.
+//! The ledger: what every writer asked for, what of it was acknowledged, what anyone was told, and at which revision.
 
+use super::account::{Account, Promise, Survivor};
 use super::operation::{Outcome, Planned};
 use super::state::{Found, State, WRITERS};
-use super::{Violation, violation};
+use super::violation;
 use crate::random::Random;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::collections::HashMap;
 use tokio::sync::watch;
 
-/// What somebody outside knows, and what therefore must not be lost.
+/// What must not be lost from now on.
 #[derive(Clone, Debug, Default)]
 pub struct Promises {
     /// The tables and the topic are there.
     pub is_ready: bool,
-    /// Of each writer, requests acknowledged.
-    pub acked: Vec<usize>,
-    /// Of each writer, the highest head somebody was told, and the last message.
-    pub heads: Vec<i64>,
-    pub messages: Vec<Option<i64>>,
+    pub writers: [Promise; WRITERS],
     /// The highest revision that was acknowledged or told.
     pub revision: i64,
 }
 
+#[derive(Default)]
 pub struct Ledger {
-    accounts: Vec<Account>,
+    accounts: [Account; WRITERS],
     promises: Promises,
     /// Whose write a revision belongs to: writer and head.
     revisions: HashMap<i64, (usize, i64)>,
-    /// Revisions of this life are greater.
+    /// New revisions are greater, for any writer and for each.
     floor: i64,
+    last_revisions: [i64; WRITERS],
     acks: watch::Sender<usize>,
 }
 
-#[derive(Default)]
-struct Account {
-    /// The state before `requests`.
-    base: State,
-    requests: Vec<Planned>,
-    /// The state after all of them.
-    ahead: State,
-    next_seq: i64,
-    next_id: i64,
-    /// To those of them that were answered.
-    answers: Vec<Outcome>,
-    /// The last request before them that can be sent again, with its answer if there was one.
-    repeatable: Option<(Planned, Option<Outcome>)>,
-    last_revision: i64,
-}
-
-/// What a crash left of one writer's requests.
-pub struct Survivor {
-    pub state: State,
-    /// Requests that had not been acknowledged and are there.
-    pub extra: usize,
-    /// Is there already: sent again it must change nothing, and be answered as it was.
-    pub repeat: Option<(Planned, Option<Outcome>)>,
-    /// Is not there: sent again it must be done, once.
-    pub retry: Option<Planned>,
-}
-
 impl Ledger {
-    pub fn new() -> Self {
-        let promises = Promises {
-            acked: vec![0; WRITERS],
-            heads: vec![0; WRITERS],
-            messages: vec![None; WRITERS],
-            ..Promises::default()
-        };
-        Self {
-            accounts: (0..WRITERS).map(|_| Account::default()).collect(),
-            promises,
-            revisions: HashMap::new(),
-            floor: 0,
-            acks: watch::Sender::new(0),
+    /// Goes on from a database as it is.
+    pub fn of(found: &Found) -> Self {
+        let mut ledger = Self::default();
+        for (account, state) in ledger.accounts.iter_mut().zip(&found.states) {
+            account.settle(state.clone(), None);
         }
+        ledger.promises.revision = found.revision;
+        ledger
+    }
+
+    /// What a database holds once all requests are done.
+    pub fn expected(&self) -> Found {
+        let states = self.accounts.iter().map(|account| account.ahead().clone()).collect();
+        Found { states, revision: self.promises.revision }
     }
 
     pub fn promises(&self) -> Promises {
@@ -93,101 +61,76 @@ impl Ledger {
         self.promises.is_ready = true;
     }
 
-    /// From now on every new revision must be greater than any that somebody knows.
-    pub fn restarted(&mut self) {
-        self.floor = self.promises.revision;
-    }
-
     /// The writer's next request; it counts as under way.
     pub fn plan(&mut self, writer: usize, random: &mut Random) -> Planned {
-        let account = &mut self.accounts[writer];
-        account.next_seq += 1;
-        let planned = Planned::draw(random, writer, account.next_seq, &mut account.next_id, &account.ahead);
-        planned.apply(&mut account.ahead);
-        account.requests.push(planned.clone());
-        planned
+        self.accounts[writer].plan(writer, random)
     }
 
     /// The oldest request of the writer that was under way has been answered.
     pub fn acked(&mut self, writer: usize, outcome: Outcome) -> Result<()> {
-        let number = self.promises.acked[writer];
-        let planned = self.accounts[writer].requests[number].clone();
-        self.judge(&planned, outcome, false)?;
-        self.promises.acked[writer] += 1;
-        self.accounts[writer].answers.push(outcome);
+        let planned = self.accounts[writer].answered(outcome).context("an answer to nothing")?;
+        if outcome.is_repeated {
+            return Err(violation!("{planned:?} was answered as a repetition"));
+        }
+        self.judge(&planned, outcome)?;
+        self.promises.writers[writer].acked += 1;
         self.acks.send_modify(|acks| *acks += 1);
         Ok(())
     }
 
-    /// A request was sent again after a crash, or for the first time as far as the server knows.
-    pub fn answered_again(&mut self, planned: &Planned, outcome: Outcome) -> Result<()> {
-        self.judge(planned, outcome, true)
-    }
-
-    fn judge(&mut self, planned: &Planned, outcome: Outcome, may_repeat: bool) -> Result<()> {
+    /// The answer to a new request or to one that was sent again after a crash.
+    fn judge(&mut self, planned: &Planned, outcome: Outcome) -> Result<()> {
         planned.expects(outcome)?;
-        if outcome.is_repeated && !may_repeat {
-            return Err(violation!("{planned:?} was answered as a repetition"));
-        }
         let Some(revision) = outcome.revision.filter(|_| planned.operation.changes_rows()) else { return Ok(()) };
-        let account = &mut self.accounts[planned.writer];
-        let past = self.floor.max(account.last_revision);
+        let past = self.floor.max(self.last_revisions[planned.writer]);
         if revision <= past && !outcome.is_repeated {
             return Err(violation!("{planned:?} was answered at revision {revision}, after {past} was known"));
         }
-        account.last_revision = account.last_revision.max(revision);
-        self.note_revision(revision, planned.writer, planned.head)?;
-        self.promises.revision = self.promises.revision.max(revision);
-        Ok(())
+        self.last_revisions[planned.writer] = revision.max(past);
+        self.told_change(revision, planned.writer, planned.head)
     }
 
-    fn note_revision(&mut self, revision: i64, writer: usize, head: i64) -> Result<()> {
+    /// Somebody knows the change that brought the writer to `head`.
+    pub fn told_change(&mut self, revision: i64, writer: usize, head: i64) -> Result<()> {
         match self.revisions.insert(revision, (writer, head)) {
             Some(other) if other != (writer, head) => {
-                Err(violation!("revision {revision} was used twice: for {other:?} and {:?} (writer, head)", (writer, head)))
+                let both = (other, (writer, head));
+                Err(violation!("revision {revision} was used twice (writer and head: {both:?})"))
             }
-            _ => Ok(()),
+            _ => self.told_heads(revision, [(writer, head)]),
         }
     }
 
-    /// Somebody was told the change that brought the writer to `head`.
-    pub fn told_change(&mut self, revision: i64, writer: usize, head: i64) -> Result<()> {
-        self.note_revision(revision, writer, head)?;
-        self.told_heads(revision, [(writer, head)])
-    }
-
-    /// Somebody was told where the writers stand.
+    /// Somebody knows where the writers stand.
     pub fn told_heads(&mut self, revision: i64, heads: impl IntoIterator<Item = (usize, i64)>) -> Result<()> {
         self.promises.revision = self.promises.revision.max(revision);
         for (writer, head) in heads {
-            let ahead = self.accounts[writer].ahead.head;
+            let ahead = self.accounts[writer].ahead().head;
             if head > ahead {
-                return Err(violation!("head {head} of writer {writer} was told at {revision}, only {ahead} was asked for"));
+                let asked = format!("only {ahead} was asked for");
+                return Err(violation!("head {head} of writer {writer} was told at {revision}, {asked}"));
             }
-            self.promises.heads[writer] = self.promises.heads[writer].max(head);
+            let promise = &mut self.promises.writers[writer];
+            promise.head = promise.head.max(head);
         }
         Ok(())
     }
 
     pub fn told_message(&mut self, writer: usize, seq: i64) {
-        let told = &mut self.promises.messages[writer];
-        *told = (*told).max(Some(seq));
+        let promise = &mut self.promises.writers[writer];
+        promise.message = promise.message.max(Some(seq));
     }
 
     /// The writers' states when their heads were these, which were told at `revision`: no other snapshot is that one.
     pub fn states_at(&self, revision: i64, heads: &[i64]) -> Result<Vec<State>> {
         for (&known, &(writer, head)) in &self.revisions {
-            if (known <= revision) != (head <= heads[writer]) {
-                let told = heads[writer];
-                return Err(violation!("at {revision} writer {writer} was told to be at {told}, but {head} came at {known}"));
+            let told = heads[writer];
+            if (known <= revision) != (head <= told) {
+                let told = format!("at {revision} writer {writer} was told to be at {told}");
+                return Err(violation!("{told}, but {head} came at {known}"));
             }
         }
-        let state_at = |(account, &head): (&Account, &i64)| {
-            let mut state = account.base.clone();
-            account.requests.iter().take_while(|request| request.head <= head).for_each(|request| request.apply(&mut state));
-            if state.head == head { Ok(state) } else { Err(violation!("nothing leads to the head {head} that was told")) }
-        };
-        self.accounts.iter().zip(heads).map(state_at).collect()
+        self.accounts.iter().zip(heads).map(|(account, &head)| account.state_at(head)).collect()
     }
 
     /// What of the requests is in a database, if that is what `promises` allow.
@@ -196,62 +139,75 @@ impl Ledger {
             let (found, promised) = (found.revision, promises.revision);
             return Err(violation!("the log ends at revision {found}, but {promised} was acknowledged or told"));
         }
-        (0..WRITERS).map(|writer| self.survivor(writer, &found.states[writer], promises)).collect()
-    }
-
-    fn survivor(&self, writer: usize, found: &State, promises: &Promises) -> Result<Survivor> {
-        let account = &self.accounts[writer];
-        let acked = promises.acked[writer];
-        let mut state = account.base.clone();
-        account.requests[..acked].iter().for_each(|request| request.apply(&mut state));
-        let known = state.clone();
-        let mut applied = acked;
-        while state != *found {
-            let Some(next) = account.requests.get(applied) else {
-                return Err(lost(writer, account, acked, &known, found));
-            };
-            next.apply(&mut state);
-            applied += 1;
-        }
-        let (told, said) = (promises.heads[writer], promises.messages[writer]);
-        if found.head < told || said.is_some_and(|seq| !found.messages.contains(&seq)) {
-            let (head, last) = (found.head, found.messages.last());
-            return Err(violation!(
-                "told and lost: writer {writer} was told to be at {told} with message {said:?}, and is at {head} with {last:?}"
-            ));
-        }
-        let last_keyed = account.requests[..applied].iter().rposition(|request| request.is_keyed);
-        let repeat = match last_keyed {
-            Some(number) => {
-                Some((account.requests[number].clone(), account.answers.get(number).copied()))
-            }
-            None => account.repeatable.clone(),
+        let account = |(writer, account): (usize, &Account)| {
+            let survivor = account.survivor(&found.states[writer], promises.writers[writer]);
+            survivor.with_context(|| format!("of writer {writer}"))
         };
-        let retry = account.requests.get(applied).filter(|request| request.is_keyed).cloned();
-        Ok(Survivor { state, extra: applied - acked, repeat, retry })
+        self.accounts.iter().enumerate().map(account).collect()
     }
 
-    /// The database goes on from here: what did not survive was never asked for.
-    pub fn settle(&mut self, survivors: Vec<Survivor>) {
-        for (account, survivor) in self.accounts.iter_mut().zip(survivors) {
-            account.ahead = survivor.state.clone();
-            account.base = survivor.state;
-            account.requests.clear();
-            account.answers.clear();
-            account.repeatable = survivor.repeat;
+    /// The database goes on from here, under a server to which some requests were sent again.
+    pub fn settle(&mut self, survivors: Vec<Survivor>, again: &[(Planned, Outcome)]) -> Result<()> {
+        for (writer, survivor) in survivors.into_iter().enumerate() {
+            self.accounts[writer].settle(survivor.state, survivor.repeats.into_iter().next());
+            self.promises.writers[writer].acked = 0;
         }
-        self.promises.acked = vec![0; WRITERS];
+        self.restarted();
+        again.iter().try_for_each(|(planned, outcome)| self.judge(planned, *outcome))
+    }
+
+    /// From now on every new revision must be greater than any that somebody knows.
+    pub fn restarted(&mut self) {
+        self.floor = self.promises.revision;
     }
 }
 
-/// Says what is missing, or too much.
-fn lost(writer: usize, account: &Account, acked: usize, known: &State, found: &State) -> anyhow::Error {
-    let last = acked.checked_sub(1).map(|last| (&account.requests[last], account.answers.get(last)));
-    let under_way = &account.requests[acked..account.requests.len().min(acked + 3)];
-    violation!(
-        "acknowledged and lost, or there in part: writer {writer} has {}.\nIts last acknowledged request of {acked} is \
-         {last:?};\nafter it there were {} under way: {under_way:?}",
-        known.difference(found),
-        account.requests.len() - acked,
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(revision: i64) -> Outcome {
+        Outcome { is_refused: false, revision: Some(revision), is_repeated: false }
+    }
+
+    /// A ledger with a request of writer 0 under way that changes rows.
+    fn ledger() -> Ledger {
+        (0..100)
+            .find_map(|seed| {
+                let mut ledger = Ledger::default();
+                ledger.plan(0, &mut Random::new(seed, 0)).operation.changes_rows().then_some(ledger)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_revision_belongs_to_one_write() {
+        let mut ledger = ledger();
+        ledger.acked(0, done(7)).unwrap();
+        assert!(ledger.told_change(7, 0, 1).is_ok());
+        assert!(ledger.told_change(7, 1, 1).is_err());
+    }
+
+    #[test]
+    fn after_a_restart_revisions_go_on() {
+        let mut ledger = ledger();
+        ledger.told_heads(7, []).unwrap();
+        ledger.restarted();
+        assert!(ledger.acked(0, done(7)).is_err());
+    }
+
+    #[test]
+    fn nobody_is_told_what_nobody_asked_for() {
+        assert!(ledger().told_heads(1, [(0, 1)]).is_ok());
+        assert!(ledger().told_heads(1, [(0, 2)]).is_err());
+    }
+
+    #[test]
+    fn a_database_that_ends_before_a_known_revision_is_a_violation() {
+        let mut ledger = ledger();
+        ledger.told_heads(7, []).unwrap();
+        let found = |revision| Found { states: vec![State::default(); WRITERS], revision };
+        assert!(ledger.survivors(&found(6), &ledger.promises()).is_err());
+        assert!(ledger.survivors(&found(7), &ledger.promises()).is_ok());
+    }
 }

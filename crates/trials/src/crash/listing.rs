@@ -133,7 +133,7 @@ fn place(place: &Value) -> Result<(&str, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Violation;
+    use super::super::violation::Violation;
     use super::*;
     use serde_json::json;
 
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn a_delta_is_applied_as_the_contract_says() {
         let mut listing = listing();
-        let delta = json!({"delete": ["b"], "insert": [["d", 4]], "update": [["a", 10]], "place": [["c", 0], ["d", 2]]});
+        let delta =
+            json!({"delete": ["b"], "insert": [["d", 4]], "update": [["a", 10]], "place": [["c", 0], ["d", 2]]});
         listing.take_delta(&delta).unwrap();
         assert_eq!(listing.shown(), ["[3]", "[10]", "[4]"]);
     }

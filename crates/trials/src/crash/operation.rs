@@ -5,26 +5,43 @@ use super::violation;
 use crate::random::Random;
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::Arc;
 
 /// Past it a writer removes more than it adds, so that pages are freed and used again.
 const ENTRIES_MAX: usize = 36;
 const KEYS: usize = 3;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Operation {
     /// New entries. Several come in a transaction that counts as well.
-    Insert { first: i64, bodies: Vec<Arc<str>> },
-    Rewrite { id: i64, body: Arc<str> },
-    Remove { ids: Vec<i64> },
+    Insert {
+        first: i64,
+        bodies: Vec<Arc<str>>,
+    },
+    Rewrite {
+        id: i64,
+        body: Arc<str>,
+    },
+    Remove {
+        ids: Vec<i64>,
+    },
     /// Adds to the counter and to the total of all: done twice, it shows.
     Count,
-    SetKey { key: usize },
-    RemoveKey { key: usize },
+    SetKey {
+        key: usize,
+    },
+    RemoveKey {
+        key: usize,
+    },
     /// A message to a topic that keeps it.
     Say,
     /// A new entry, and then one whose id is taken: must be refused as a whole.
-    Refused { new: i64, taken: i64, ends_transaction: bool },
+    Refused {
+        new: i64,
+        taken: i64,
+        ends_transaction: bool,
+    },
 }
 
 /// One request of one writer.
@@ -125,7 +142,9 @@ impl Planned {
             [own, ("UPDATE totals SET value = value + 1".to_owned(), vec![])]
         };
         match &self.operation {
-            Operation::Insert { first, bodies } if bodies.len() == 1 => alone(self.entry("INSERT", *first, 0, &bodies[0])),
+            Operation::Insert { first, bodies } if bodies.len() == 1 => {
+                alone(self.entry("INSERT", *first, 0, &bodies[0]))
+            }
             Operation::Insert { first, bodies } => {
                 let entries = (0..).zip(bodies).map(|(part, body)| self.entry("INSERT", first + part, part, body));
                 transaction(entries.chain(count()).collect())
@@ -149,7 +168,9 @@ impl Planned {
             Operation::Refused { new, taken, ends_transaction } => {
                 let insert = if *ends_transaction { "INSERT OR ROLLBACK" } else { "INSERT" };
                 let new = self.entry("INSERT", *new, 0, "refused");
-                transaction([new].into_iter().chain(count()).chain([self.entry(insert, *taken, 1, "refused")]).collect())
+                transaction(
+                    [new].into_iter().chain(count()).chain([self.entry(insert, *taken, 1, "refused")]).collect(),
+                )
             }
         }
     }
@@ -157,6 +178,28 @@ impl Planned {
     fn entry(&self, insert: &str, id: i64, part: i64, body: &str) -> (String, Vec<Value>) {
         let sql = format!("{insert} INTO entries (id, writer, seq, part, body) VALUES (?, ?, ?, ?, ?)");
         (sql, vec![json!(id), json!(self.writer), json!(self.seq), json!(part), json!(body)])
+    }
+}
+
+impl fmt::Debug for Operation {
+    /// Bodies by their length: they say nothing that the numbers do not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Insert { first, bodies } => {
+                let lengths: Vec<usize> = bodies.iter().map(|body| body.len()).collect();
+                write!(f, "Insert from {first}, bytes {lengths:?}")
+            }
+            Self::Rewrite { id, body } => write!(f, "Rewrite {id}, bytes {}", body.len()),
+            Self::Remove { ids } => write!(f, "Remove {ids:?}"),
+            Self::Count => write!(f, "Count"),
+            Self::SetKey { key } => write!(f, "SetKey {key}"),
+            Self::RemoveKey { key } => write!(f, "RemoveKey {key}"),
+            Self::Say => write!(f, "Say"),
+            Self::Refused { new, taken, ends_transaction } => {
+                let how = if *ends_transaction { " or rollback" } else { "" };
+                write!(f, "Refused: insert {new}, then{how} {taken}, which is there")
+            }
+        }
     }
 }
 

@@ -6,15 +6,23 @@
 use super::violation;
 use crate::power_loss::PLAIN_VFS;
 use anyhow::{Context as _, Result};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 pub const WRITERS: usize = 6;
 
-/// The topic whose messages are kept.
+/// The topic whose messages are kept: all of them.
 pub const TOPIC: &str = "log";
+pub const MESSAGES_KEPT: u64 = 100_000;
+
+/// A message before those that count, so that there is a cursor to begin at.
+pub const FIRST_MESSAGE: &str = "\"begin\"";
+
+/// A key that makes the table `kv`, and belongs to nobody.
+pub const FIRST_KEY: (&str, &str) = ("begin", r#"{"writer":-1}"#);
 
 /// What the ledger needs, besides the table `kv`: statement by statement, since each is a request.
 ///
@@ -45,6 +53,16 @@ pub fn first_rows() -> String {
     format!("INSERT INTO heads VALUES {}; INSERT INTO totals VALUES (1, 0)", heads.join(", "))
 }
 
+/// Where the writers stand, as a read.
+pub const HEADS: &str = "SELECT writer, head FROM heads";
+
+/// The result of [`HEADS`], row by row.
+pub fn heads(result: &Value) -> Result<Vec<(usize, i64)>> {
+    let head = |row: &Value| Some((row["writer"].as_u64()? as usize, row["head"].as_i64()?));
+    let heads = result.as_array().and_then(|rows| rows.iter().map(head).collect());
+    heads.with_context(|| format!("an odd result: {result}"))
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub seq: i64,
@@ -72,7 +90,8 @@ impl State {
             let (head, counter) = (found.head, found.counter);
             return format!("head {head} and counter {counter} instead of {} and {}", self.head, self.counter);
         }
-        let id = self.entries.keys().chain(found.entries.keys()).find(|id| self.entries.get(id) != found.entries.get(id));
+        let id =
+            self.entries.keys().chain(found.entries.keys()).find(|id| self.entries.get(id) != found.entries.get(id));
         if let Some(id) = id {
             return format!("entry {id} is {:?} instead of {:?}", found.entries.get(id), self.entries.get(id));
         }
@@ -113,7 +132,8 @@ impl Found {
         let mut connection = Connection::open_with_flags_and_vfs(database, flags, PLAIN_VFS)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         let snapshot = connection.transaction()?;
-        let verdict: String = snapshot.query_row("PRAGMA integrity_check", [], |row| row.get(0)).context("integrity_check")?;
+        let verdict: String =
+            snapshot.query_row("PRAGMA integrity_check", [], |row| row.get(0)).context("integrity_check")?;
         if verdict != "ok" {
             return Err(violation!("the database is corrupt: {}", verdict.lines().next().unwrap_or_default()));
         }
@@ -128,17 +148,24 @@ impl Found {
         let total: i64 = snapshot.query_row("SELECT value FROM totals", [], |row| row.get(0))?;
         let sum: i64 = states.iter().map(|state| state.counter).sum();
         if total != sum {
-            return Err(violation!("a transaction is there in part: the total is {total}, the counters add up to {sum}"));
+            return Err(violation!(
+                "a transaction is there in part: the total is {total}, the counters add up to {sum}"
+            ));
         }
         Ok(Some(Self { states, revision }))
     }
+}
+
+fn writer(row: &Row<'_>, column: usize) -> Result<usize> {
+    let writer = usize::from(row.get::<_, u16>(column)?);
+    if writer < WRITERS { Ok(writer) } else { Err(violation!("there is something of a writer {writer}")) }
 }
 
 fn read_tables(snapshot: &Connection, states: &mut [State]) -> Result<()> {
     let mut statement = snapshot.prepare("SELECT writer, head, counter FROM heads")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let state = &mut states[row.get::<_, usize>(0)?];
+        let state = &mut states[writer(row, 0)?];
         (state.head, state.counter) = (row.get(1)?, row.get(2)?);
     }
     let mut statement = snapshot.prepare("SELECT id, writer, seq, part, version, body FROM entries")?;
@@ -152,7 +179,7 @@ fn read_tables(snapshot: &Connection, states: &mut [State]) -> Result<()> {
             length: body.len() as i64,
             digest: digest(body),
         };
-        states[row.get::<_, usize>(1)?].entries.insert(row.get(0)?, entry);
+        states[writer(row, 1)?].entries.insert(row.get(0)?, entry);
     }
     Ok(())
 }
@@ -163,13 +190,14 @@ fn read_keys_and_messages(snapshot: &Connection, states: &mut [State]) -> Result
     let mut statement = snapshot.prepare(keys)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        states[row.get::<_, usize>(0)?].keys.insert(row.get(1)?, row.get(2)?);
+        states[writer(row, 0)?].keys.insert(row.get::<_, u16>(1)?.into(), row.get(2)?);
     }
-    let messages = "SELECT json_extract(data, '$.writer'), json_extract(data, '$.seq') FROM _tide_messages WHERE topic = ?1";
+    let messages = "SELECT json_extract(data, '$.writer'), json_extract(data, '$.seq') FROM _tide_messages
+                      WHERE topic = ?1 AND json_extract(data, '$.seq') IS NOT NULL";
     let mut statement = snapshot.prepare(messages)?;
     let mut rows = statement.query([TOPIC])?;
     while let Some(row) = rows.next()? {
-        let (writer, seq) = (row.get::<_, usize>(0)?, row.get(1)?);
+        let (writer, seq) = (writer(row, 0)?, row.get(1)?);
         if !states[writer].messages.insert(seq) {
             return Err(violation!("message {seq} of writer {writer} is kept twice"));
         }

@@ -85,7 +85,9 @@ impl Stream {
         if let Some(image) = &mut self.image {
             let before = std::mem::replace(&mut image.heads[writer], head);
             if head != before + 1 {
-                return Err(violation!("the stream went from head {before} of writer {writer} to {head} at {revision}"));
+                return Err(violation!(
+                    "the stream went from head {before} of writer {writer} to {head} at {revision}"
+                ));
             }
         }
         Ok(())

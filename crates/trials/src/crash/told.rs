@@ -39,6 +39,7 @@ pub struct Told {
     revision: i64,
     listings: Vec<Listing>,
     stream: Stream,
+    first_cursor: i64,
     /// Of the last message.
     cursor: i64,
     messages: BTreeSet<(usize, i64)>,
@@ -57,6 +58,16 @@ pub struct Counts {
     pub resumed: usize,
 }
 
+impl Counts {
+    pub fn add(&mut self, other: Self) {
+        self.deltas += other.deltas;
+        self.changes += other.changes;
+        self.messages += other.messages;
+        self.rows += other.rows;
+        self.resumed += other.resumed;
+    }
+}
+
 impl Told {
     /// Somebody who knows nothing, and wants all messages after `cursor`.
     pub fn new(cursor: i64) -> Self {
@@ -65,11 +76,17 @@ impl Told {
             revision: 0,
             listings: vec![Listing::default(); QUERIES.len()],
             stream: Stream::default(),
+            first_cursor: cursor,
             cursor,
             messages: BTreeSet::new(),
             is_new: true,
             counts: Counts::default(),
         }
+    }
+
+    /// Somebody who knows nothing, and wants the same messages from the first on.
+    pub fn newcomer(&self) -> Self {
+        Self::new(self.first_cursor)
     }
 
     /// What to ask for on a new connection, so that it goes on from what was told before.
@@ -193,15 +210,35 @@ impl Told {
         Some(heads)
     }
 
+    /// Has the first word of every subscription come?
+    pub fn is_complete(&self) -> bool {
+        self.listings.iter().all(Listing::is_ready) && self.stream.is_ready
+    }
+
     /// Has it been told all there is in a database that nobody writes to?
     pub fn knows(&self, found: &Found) -> bool {
         let heads = found.states.iter().map(|state| state.head);
         let messages: usize = found.states.iter().map(|state| state.messages.len()).sum();
-        self.listings.iter().all(Listing::is_ready)
+        self.is_complete()
             && self.heads().is_some_and(|told| told.into_iter().eq(heads))
-            && self.stream.is_ready
             && self.stream.at >= found.revision
             && self.messages.len() >= messages
+    }
+
+    /// Why [`Told::knows`] says no.
+    pub fn lacks(&self, found: &Found) -> String {
+        let waiting: Vec<usize> = (0..QUERIES.len()).filter(|&id| !self.listings[id].is_ready()).collect();
+        let heads: Vec<i64> = found.states.iter().map(|state| state.head).collect();
+        format!(
+            "it waits for the queries {waiting:?}; its heads are {:?} at {} instead of {heads:?} at {}; its stream is at {} \
+             (ready: {}); it has {} messages",
+            self.heads(),
+            self.revision,
+            found.revision,
+            self.stream.at,
+            self.stream.is_ready,
+            self.messages.len()
+        )
     }
 
     /// To be called when nobody writes and this is how things stand: where the stream could not tell, it is read.
@@ -248,9 +285,8 @@ fn expected(states: &[State]) -> [Vec<String>; QUERIES.len()] {
         states.iter().flat_map(|state| &state.entries).map(|(id, entry)| (-entry.seq, *id)).collect();
     newest.sort_unstable();
     let newest = newest.iter().take(12).map(|(seq, id)| json!([id, -seq]).to_string()).collect();
-    let keys = of_all(&|writer, state| {
-        state.keys.iter().map(|(key, seq)| json!([key_name(writer, *key), seq])).collect()
-    });
+    let keys =
+        of_all(&|writer, state| state.keys.iter().map(|(key, seq)| json!([key_name(writer, *key), seq])).collect());
     let total = vec![json!([states.iter().map(|state| state.counter).sum::<i64>()]).to_string()];
     [heads, entries, sums, newest, keys, total]
 }

@@ -33,6 +33,8 @@ pub struct Disk {
     entries: BTreeMap<PathBuf, Vec<Option<FileId>>>,
     last_id: FileId,
     scheduled: Vec<Scheduled>,
+    /// Folders on a disk that says it has synced and has not.
+    liars: Vec<PathBuf>,
 }
 
 struct Tracked {
@@ -73,7 +75,7 @@ pub struct Cut {
 
 impl Disk {
     pub const fn new() -> Self {
-        Self { files: BTreeMap::new(), entries: BTreeMap::new(), last_id: 0, scheduled: Vec::new() }
+        Self { files: BTreeMap::new(), entries: BTreeMap::new(), last_id: 0, scheduled: Vec::new(), liars: Vec::new() }
     }
 
     /// Notes that SQLite has opened `path`. `before` is what was there just before, `contents` reads all of it; it is
@@ -151,6 +153,10 @@ impl Disk {
     /// A sync has succeeded, of the file and perhaps of its directory.
     pub fn synced(&mut self, id: FileId, covered: u64, directory_too: bool) {
         let Some(file) = self.files.get_mut(&id) else { return };
+        if self.liars.iter().any(|liar| file.path.starts_with(liar)) {
+            let path = file.path.clone();
+            return self.operation(&path);
+        }
         file.settle(covered.saturating_sub(file.settled) as usize);
         let path = file.path.clone();
         if let Some(entry) = self.entries.get_mut(&path)
@@ -169,11 +175,16 @@ impl Disk {
         if let Some(entry) = self.entries.get_mut(path) {
             entry.push(None);
         }
-        if directory_synced {
+        if directory_synced && !self.liars.iter().any(|liar| path.starts_with(liar)) {
             self.directory_synced(path);
         }
         self.drop_unreachable();
         self.operation(path);
+    }
+
+    /// From now on no sync of a file under `under` makes anything durable, whatever it says.
+    pub fn lie(&mut self, under: PathBuf) {
+        self.liars.push(under);
     }
 
     /// The directory `path` lies in names for good what it names now.
@@ -197,6 +208,7 @@ impl Disk {
         self.entries.retain(|path, _| !path.starts_with(under));
         self.files.retain(|_, file| !file.path.starts_with(under));
         self.scheduled.retain(|scheduled| !scheduled.under.starts_with(under));
+        self.liars.retain(|liar| !liar.starts_with(under));
     }
 
     /// Calls `witness` right after the given number of further operations on files under `under`.

@@ -5,11 +5,11 @@
 //! with `PRAGMA synchronous=OFF` survives any number of `kill -9`. Here only `fsync` counts.
 //!
 //! ```text
-//! let power = power_loss::install_as_default(); // or install(), and open connections with the VFS NAME
-//! …                                             // the server works in `live` and acknowledges commits
-//! let acked = ledger.len();                     // first the acknowledgements, then the cut
-//! power.cut(seed, &live, &found)?;              // at any instant, from any thread, as often as wanted
-//! …                                             // open `found` with PLAIN_VFS: sound, and all `acked` are there?
+//! let power = power_loss::install(); // and open connections with the VFS NAME
+//! …                                  // the server works in `live` and acknowledges commits
+//! let acked = ledger.len();          // first the acknowledgements, then the cut
+//! power.cut(seed, &live, &found)?;   // at any instant, from any thread, as often as wanted
+//! …                                  // open `found` with PLAIN_VFS: sound, and all `acked` are there?
 //! ```
 //!
 //! The live files go on undisturbed; a cut is a branch of history, not an end. Open its image with [`PLAIN_VFS`] to
@@ -25,7 +25,7 @@
 //!
 //! This is harsher than a kernel and its file system: they also keep some order between files. It is milder in three
 //! places: bytes next to an overwrite are never harmed (SQLite is told so, as on any unix), a sync that returned is
-//! never a lie, and a failed sync is passed on without losing pages to it.
+//! never a lie (unless [`PowerLoss::lie`] asks for it), and a failed sync is passed on without losing pages to it.
 //!
 //! # Not here
 //! The -shm, which nobody looks for after a crash. Files SQLite does not write. What is done to its files behind its
@@ -57,12 +57,7 @@ pub struct PowerLoss {
 
 /// Registers the VFS [`NAME`], once per process however often called.
 pub fn install() -> PowerLoss {
-    PowerLoss { disk: vfs::register(NAME, false) }
-}
-
-/// As [`install`], and connections opened from now on without naming a VFS get this one.
-pub fn install_as_default() -> PowerLoss {
-    PowerLoss { disk: vfs::register(NAME, true) }
+    PowerLoss { disk: vfs::register(NAME) }
 }
 
 impl PowerLoss {
@@ -94,6 +89,14 @@ impl PowerLoss {
         let from = from.canonicalize()?;
         let under = from.clone();
         self.disk().schedule(operations, under, Box::new(move |disk| witness(&Moment { disk, from: &from })));
+        Ok(())
+    }
+
+    /// From now on the disk says of files below `from` that it has synced them, and has not: the fault to be found, for
+    /// a trial that must show that it would.
+    pub fn lie(self, from: &Path) -> io::Result<()> {
+        let from = from.canonicalize()?;
+        self.disk().lie(from);
         Ok(())
     }
 

@@ -27,18 +27,17 @@ fn disk() -> MutexGuard<'static, Disk> {
     DISK.lock().expect("a panic under this lock crosses into C and ends the process")
 }
 
-/// Registers the VFS; a second time, only its being the default can change, and only to yes.
-pub fn register(name: &'static CStr, default: bool) -> Lock {
+/// Registers the VFS, unless it is.
+pub fn register(name: &'static CStr) -> Lock {
     let _one_at_a_time = disk();
     // SAFETY: the unix VFS exists on every platform this compiles for and lives as long as the process. The copy keeps
     // those of its methods that make no use of the VFS they are called on (all but xOpen, which is replaced), and is
-    // leaked, since SQLite keeps the pointer. Registering what is registered moves it to the front, if asked to.
+    // leaked, since SQLite keeps the pointer.
     unsafe {
-        let mut ours = ffi::sqlite3_vfs_find(name.as_ptr());
-        if ours.is_null() {
+        if ffi::sqlite3_vfs_find(name.as_ptr()).is_null() {
             let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
             assert!(!unix.is_null(), "SQLite was built without its unix VFS");
-            ours = Box::into_raw(Box::new(sqlite3_vfs {
+            let ours = Box::into_raw(Box::new(sqlite3_vfs {
                 szOsFile: (*unix).szOsFile + size_of::<Wrapped>() as c_int,
                 pNext: ptr::null_mut(),
                 zName: name.as_ptr(),
@@ -47,10 +46,8 @@ pub fn register(name: &'static CStr, default: bool) -> Lock {
                 xDelete: Some(delete),
                 ..*unix
             }));
-        } else if !default {
-            return &DISK;
+            assert_eq!(ffi::sqlite3_vfs_register(ours, 0), ffi::SQLITE_OK, "the VFS registers");
         }
-        assert_eq!(ffi::sqlite3_vfs_register(ours, c_int::from(default)), ffi::SQLITE_OK, "the VFS registers");
     }
     &DISK
 }

@@ -74,9 +74,20 @@ struct SinceBody {
 /// A frame that cannot be understood: with its id, if that much could be read.
 pub type Misread = (Option<RequestId>, Error);
 
+/// The id of a frame of which nothing else can be understood.
+fn only_id(text: &str) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+    }
+    RequestId::parse(serde_json::from_str::<Id<'_>>(text).ok()?.id.get()).ok()
+}
+
 pub fn read(text: &str) -> Result<Request, Misread> {
-    let frame: Frame<'_> = serde_json::from_str(text)
-        .map_err(|error| (None, Error::invalid(format!("The frame is not the JSON that is expected: {error}."))))?;
+    let frame: Frame<'_> = serde_json::from_str(text).map_err(|error| {
+        (only_id(text), Error::invalid(format!("The frame is not the JSON that is expected: {error}.")))
+    })?;
     let id = frame.id.map(|id| RequestId::parse(id.get())).transpose().map_err(|error| (None, error))?;
     match understand(&frame, id.is_some()) {
         Ok(ask) => Ok(Request { id, ask }),

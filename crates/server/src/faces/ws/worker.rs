@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidebase_engine::live::frame;
 use tidebase_engine::{Error, RequestId, Result, Session};
@@ -21,8 +21,17 @@ use tokio::task::JoinHandle;
 /// Requests of one socket that may wait; past it the socket is not read until some are done.
 const WAITING_MAX: usize = 256;
 
+/// Whether a request has been cancelled, while it waits or while it runs.
+#[derive(Debug, Default)]
+struct Ticket {
+    is_cancelled: AtomicBool,
+    notify: Notify,
+}
+
 /// The requests under way that can be cancelled, by id.
-type Running = Arc<Mutex<HashMap<RequestId, Arc<Notify>>>>;
+type Running = Arc<Mutex<HashMap<RequestId, Arc<Ticket>>>>;
+
+type Queued = (Request, Arc<Ticket>);
 
 pub struct Worker {
     app: Shared,
@@ -30,7 +39,7 @@ pub struct Worker {
     running: Running,
     /// Requests handed to the task and not yet finished.
     waiting: Arc<AtomicUsize>,
-    task: Option<(mpsc::Sender<Request>, JoinHandle<()>)>,
+    task: Option<(mpsc::Sender<Queued>, JoinHandle<()>)>,
 }
 
 impl Drop for Worker {
@@ -79,7 +88,8 @@ impl Worker {
     fn unsubscribe(&self, id: &RequestId, sub: &RequestId) {
         let cancelled = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(sub);
         if let Some(cancel) = cancelled {
-            cancel.notify_one();
+            cancel.is_cancelled.store(true, Ordering::Release);
+            cancel.notify.notify_one();
             self.session.push(frame::result(id, b"true", None));
         } else {
             report(&self.session, Some(id), self.app.engine.unsubscribe(&self.session, sub, id.clone()));
@@ -97,12 +107,13 @@ impl Worker {
             };
             (sender, tokio::spawn(task.run(requests)))
         });
+        let ticket = Arc::<Ticket>::default();
         if let Some(id) = &request.id {
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::default());
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&ticket));
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         // A full queue stops the reading of this socket, and with it its client.
-        let _ = sender.send(request).await;
+        let _ = sender.send((request, ticket)).await;
     }
 
     /// Reads what a listener has missed, apart from the requests.
@@ -126,19 +137,23 @@ struct Task {
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Task {
-    async fn run(self, mut requests: mpsc::Receiver<Request>) {
+    async fn run(self, mut requests: mpsc::Receiver<Queued>) {
         let mut writes: FuturesOrdered<Answering> = FuturesOrdered::new();
         loop {
             let request = tokio::select! {
                 Some(()) = writes.next(), if !writes.is_empty() => continue,
                 request = requests.recv() => request,
             };
-            let Some(Request { id, ask }) = request else { return };
+            let Some((Request { id, ask }, ticket)) = request else { return };
+            if ticket.is_cancelled.load(Ordering::Acquire) {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+                continue;
+            }
             if let Ask::Query(sql) = ask {
                 let is_write = !tidebase_engine::reads(&sql);
                 if is_write {
                     match (self.app.engine.write(sql), id) {
-                        (Ok(pending), Some(id)) => writes.push_back(Box::pin(self.answer(id, pending.wait()))),
+                        (Ok(pending), Some(id)) => writes.push_back(Box::pin(self.answer(id, ticket, pending.wait()))),
                         (Err(error), id) => self.finish(id.as_ref(), Err(error)),
                         (Ok(_), None) => self.finish(None, Ok(())),
                     }
@@ -147,11 +162,15 @@ impl Task {
                 while writes.next().await.is_some() {}
                 if let Some(id) = id {
                     let app = Arc::clone(&self.app);
-                    self.answer(id, async move { app.engine.query(sql).await }).await;
+                    self.answer(id, ticket, async move { app.engine.query(sql).await }).await;
                 }
                 continue;
             }
             while writes.next().await.is_some() {}
+            if ticket.is_cancelled.load(Ordering::Acquire) {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+                continue;
+            }
             self.other(id, ask).await;
         }
     }
@@ -160,20 +179,20 @@ impl Task {
     fn answer(
         &self,
         id: RequestId,
+        ticket: Arc<Ticket>,
         work: impl Future<Output = Result<tidebase_engine::Answer>> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (app, session) = (Arc::clone(&self.app), Arc::clone(&self.session));
         let (running, waiting) = (Arc::clone(&self.running), Arc::clone(&self.waiting));
         async move {
-            let cancelled = running.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-            let done = match cancelled {
-                None => None,
-                Some(cancelled) => tokio::select! {
-                    done = work => Some(done),
-                    () = cancelled.notified() => None,
-                },
+            let done = tokio::select! {
+                done = work => Some(done),
+                () = ticket.notify.notified() => None,
             };
-            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            // Cancelled, the id may be another request's by now.
+            if done.is_some() {
+                running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
             waiting.fetch_sub(1, Ordering::AcqRel);
             match done {
                 // Cancelled: the result of the cancelling was the last word.
@@ -198,7 +217,7 @@ impl Task {
             Ask::Listen { topic, after, presence } => {
                 engine.subscribe_topic(&self.session, id.clone(), &topic, after, presence).await
             }
-            Ask::Publish { topic, data } => match engine.publish(&topic, &data).await {
+            Ask::Publish { topic, data } => match engine.publish(&topic, &data, None).await {
                 Ok(cursor) => {
                     if let Some(id) = &id {
                         self.session.push(frame::result(id, format!("{{\"cursor\":{cursor}}}").as_bytes(), None));

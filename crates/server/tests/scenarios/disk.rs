@@ -1,0 +1,102 @@
+//! A full disk: said clearly, reads go on, nothing acknowledged is lost, and writes work again when there is space.
+
+use crate::server::http::Request;
+use crate::server::{Home, Server};
+use serde_json::{Value as Json, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// A small disk of its own; `None` where this may not be made.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir(at).ok()?;
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// Inserts until it is refused; gives what was acknowledged and the refusal.
+async fn fill(server: &Server) -> (Vec<i64>, Json) {
+    let mut acknowledged = Vec::new();
+    for id in 0..2000 {
+        let insert = json!({ "sql": "INSERT INTO t VALUES (?, hex(randomblob(10000)))", "params": [id] });
+        let answer = server.query(insert).await;
+        if answer.status != 200 {
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            assert!(answer.header("retry-after").is_some());
+            return (acknowledged, answer.json());
+        }
+        acknowledged.push(id);
+    }
+    panic!("the disk is never full");
+}
+
+async fn ids(server: &Server) -> Vec<i64> {
+    let rows = server.sql("SELECT id FROM t ORDER BY id").await;
+    rows.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
+        return eprintln!("a disk of its own cannot be mounted here");
+    };
+    let ballast = disk.0.join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let home = Home::at(folder, disk.0.join("full.db"));
+    let server = home.start().await;
+
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").await;
+    let mut live = server.live().await;
+    live.subscribe("q", "SELECT count(*) FROM t").await;
+    let (acknowledged, refusal) = fill(&server).await;
+    assert!(acknowledged.len() > 10);
+    assert_eq!(refusal["code"], "unavailable");
+    assert!(refusal["error"].as_str().unwrap().contains("disk is full"), "{refusal}");
+    assert_eq!(ids(&server).await, acknowledged, "reads go on");
+    let again = server.query(json!({ "sql": "INSERT INTO t VALUES (NULL, hex(randomblob(50000)))" })).await;
+    again.is_refused(503, "unavailable", "disk is full");
+    assert_eq!(server.send(Request::get("/health")).await.status, 200);
+
+    std::fs::remove_file(&ballast).unwrap();
+    let revision = server.write("INSERT INTO t VALUES (5000, 'there is space')").await;
+    live.reaches(revision).await;
+    let (status, _) = server.stop().await;
+    assert!(status.success());
+    let file = home.outside();
+    let kept: i64 = file.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept as usize, acknowledged.len() + 1);
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_said_and_everything_acknowledged_is_there_after_a_restart() {
+    let home: Arc<Home> = Home::new();
+    let limited = home.command();
+    let mut shell = Command::new("sh");
+    // 512-byte blocks; without the trap the system would end the process instead of refusing the write.
+    shell
+        .arg("-c")
+        .arg("ulimit -f 4000; trap '' XFSZ; exec \"$0\" \"$@\"")
+        .arg(limited.get_program())
+        .args(limited.get_args());
+    shell.env_clear().env("TIDEBASE_ADMIN_TOKEN", crate::server::TOKEN).current_dir(home.folder.path());
+    let server = Server::run(&home, shell).await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").await;
+    let (acknowledged, refusal) = fill(&server).await;
+    assert!(acknowledged.len() > 10);
+    assert_eq!(refusal["code"], "unavailable", "{refusal}");
+    assert_eq!(ids(&server).await, acknowledged, "reads go on");
+    let server = server.crash_and_restart().await;
+    assert_eq!(ids(&server).await, acknowledged);
+    server.sql("INSERT INTO t VALUES (5000, 'it may grow')").await;
+}

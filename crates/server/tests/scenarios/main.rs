@@ -1,0 +1,28 @@
+//! Scenarios against the real binary: what a user of each face does, and what it must notice.
+//!
+//! One test binary, so that all of them run side by side; one module for each theme.
+#![allow(clippy::unwrap_used)] // all of it is test
+
+#[path = "../server/mod.rs"]
+mod server;
+
+mod access;
+mod bad_requests;
+mod bounds;
+mod change_streams;
+mod disk;
+mod events;
+mod keys;
+mod live;
+mod refused_sql;
+mod requests;
+mod resume;
+mod retries;
+mod revisions;
+mod socket;
+mod sql;
+mod start;
+mod stop;
+mod topics;
+mod unread;
+mod waiting;
