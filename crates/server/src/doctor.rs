@@ -190,30 +190,6 @@ mod tests {
         check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "short")]), "settings", Word::Problem, "at least 8");
     }
 
-    #[tokio::test]
-    async fn a_served_database_is_examined_without_disturbing_the_server() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        let engine = Engine::open(Options::new(&path)).unwrap();
-        for sql in ["create table t(a integer primary key)", "insert into t values(1)"] {
-            engine.query(SqlRequest::query(sql, Params::None)).await.unwrap();
-        }
-        let findings = found(&path, &[("TIDEBASE_ADMIN_TOKEN", "long enough")]);
-        check(&findings, "server", Word::Ok, "holds");
-        check(&findings, "journal", Word::Ok, "wal");
-        check(&findings, "history", Word::Ok, &format!("version {}", tidebase_engine::storage::system::VERSION));
-        check(&findings, "change log", Word::Ok, &format!("to {}", engine.revision()));
-        check(&findings, "admin token", Word::Ok, "settings");
-        engine.query(SqlRequest::query("insert into t values(2)", Params::None)).await.unwrap();
-        engine.close();
-        let findings = found(&path, &[]);
-        check(&findings, "server", Word::Ok, "none");
-        check(&findings, "admin token", Word::Note, "made");
-        // A look at it is not a change: the history goes on.
-        let history = engine.history().to_owned();
-        assert_eq!(Engine::open(Options::new(&path)).unwrap().history(), history);
-    }
-
     #[test]
     fn a_library_that_corrupts_is_a_problem() {
         assert_eq!(library(3_051_002, "3.51.2").word, Word::Problem);
