@@ -85,7 +85,6 @@ mod tests {
     use super::finding::Word;
     use super::*;
     use std::path::Path;
-    use tidebase_engine::{Engine, Options, Params, SqlRequest};
 
     fn found(path: &Path, variables: &[(&str, &str)]) -> Vec<Finding> {
         let mut findings = Vec::new();

@@ -46,8 +46,10 @@ impl Run<'_> {
         self.requests += 1;
         let reply = format!("\"r{}\"", self.requests);
         let client = &mut self.clients[held.session];
-        let Some(Subscription::Live(live)) = client.subscriptions.get(&id) else { return Ok(()) };
-        let may_have_ended = self.away[held.session] || self.unnoticed.is_some() || live.state != State::Ready;
+        if !client.subscriptions.contains_key(&id) {
+            return Ok(());
+        }
+        let may_have_ended = self.away[held.session] || self.unnoticed.is_some() || !client.is_ready(&id);
         match self.engine.unsubscribe(&client.session, &request_id(&id)?, request_id(&reply)?) {
             Ok(()) => client.leave(&id, &reply),
             Err(error) if error.code == Code::NotFound && may_have_ended => {}
