@@ -29,9 +29,12 @@ impl World {
     pub fn random(seed: u64, number: u64, commits: usize) -> Self {
         let mut random = Random::new(seed, number);
         let schema = Schema::random(&mut random);
-        let queries: Vec<Query> = (0..random.between(8, 24)).map(|_| Query::random(&mut random, &schema)).collect();
-        let sessions = random.between(2, 4);
         let limits = limits(&mut random);
+        let mut queries: Vec<Query> = (0..random.between(8, 24)).map(|_| Query::random(&mut random, &schema)).collect();
+        if limits.live_quick_time_max.is_zero() {
+            queries.extend((0..2).map(|_| Query::slow(&mut random, &schema)));
+        }
+        let sessions = random.between(2, 4);
         let mut history =
             History { random, schema: &schema, queries: queries.len(), sessions, events: vec![], later: vec![] };
         history.begin();

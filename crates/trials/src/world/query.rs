@@ -35,8 +35,17 @@ pub struct Shape {
 
 impl Query {
     pub fn random(random: &mut Random, schema: &Schema) -> Self {
+        Self::of_shape(random, schema, shapes::random)
+    }
+
+    /// One with more work than the others.
+    pub fn slow(random: &mut Random, schema: &Schema) -> Self {
+        Self::of_shape(random, schema, shapes::slow)
+    }
+
+    fn of_shape(random: &mut Random, schema: &Schema, shape: fn(&mut Build<'_>) -> Shape) -> Self {
         let mut build = Build::new(random, schema);
-        let shape = shapes::random(&mut build);
+        let shape = shape(&mut build);
         let order = build.random.percent(45).then(|| order(&mut build, &shape));
         let mut query = Self {
             order,

@@ -373,7 +373,7 @@ fn json(build: &mut Build<'_>) -> Shape {
 }
 
 /// Enough work to be too slow for the quick lane where its limit is close.
-fn slow(build: &mut Build<'_>) -> Shape {
+pub fn slow(build: &mut Build<'_>) -> Shape {
     build.traps.add(Trap::Recursion);
     let scope = [build.source()];
     let (first, second) = (build.column(&scope).sql, build.column(&scope).sql);
