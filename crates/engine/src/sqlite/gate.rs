@@ -67,7 +67,11 @@ impl Gate {
                 self.note(&context);
             }
             let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
-            let refused = if is_temporary { Some(TEMPORARY.into()) } else { refusal(&context.action) };
+            let refused = if is_temporary && !is_own_schema(&context.action) {
+                Some(TEMPORARY.into())
+            } else {
+                refusal(&context.action)
+            };
             match refused {
                 None => Authorization::Allow,
                 Some(reason) => {
@@ -97,6 +101,17 @@ impl Gate {
 }
 
 const TEMPORARY: &str = "Temporary objects are not available: connections are shared between requests.";
+
+/// ALTER TABLE … RENAME looks for temporary objects that name what it renames; SQLite itself keeps callers from
+/// writing to a schema table.
+fn is_own_schema(action: &AuthAction<'_>) -> bool {
+    match action {
+        AuthAction::Read { table_name, .. } | AuthAction::Update { table_name, .. } => {
+            ["sqlite_temp_master", "sqlite_temp_schema", "sqlite_master", "sqlite_schema"].contains(table_name)
+        }
+        _ => false,
+    }
+}
 
 /// Names that belong to the engine: SQL may read them, never change them.
 pub fn is_system(table: &str) -> bool {
