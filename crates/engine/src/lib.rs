@@ -77,7 +77,7 @@ pub struct Engine {
     path: PathBuf,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
-    writer: Mutex<Option<(SyncSender<Message>, JoinHandle<()>)>>,
+    writer: Mutex<Option<(SyncSender<Message>, JoinHandle<Option<vouch::Stand>>)>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<ServerLock>>,
 }
@@ -106,10 +106,11 @@ impl Engine {
         let writer = thread("writer", move || match Writer::new(writing, parts.0, parts.1, parts.2) {
             Ok(writer) => {
                 let _ = ready.send(Ok(()));
-                writer.run(&jobs);
+                writer.run(&jobs)
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
+                None
             }
         })?;
         is_ready.recv().map_err(|_| Error::internal("the writer did not start"))??;
@@ -370,9 +371,10 @@ impl Engine {
         self.readers.close();
         if let Some((queue, thread)) = writer {
             let _ = queue.send(Message::Stop);
-            let _ = thread.join();
-            // Only now does nobody have the file open any more.
-            vouch::write(&self.path);
+            if let Ok(Some(stand)) = thread.join() {
+                // Only now does nobody have the file open any more.
+                vouch::write(&self.path, &stand);
+            }
         }
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -405,7 +407,7 @@ fn closed() -> Error {
     Error::unavailable("The database is being closed.")
 }
 
-fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+fn thread<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
     std::thread::Builder::new()
         .name(name.into())
         .spawn(run)

@@ -78,6 +78,20 @@ async fn a_deferred_foreign_key_fails_its_own_request_only() {
 }
 
 #[tokio::test]
+async fn a_commit_refused_for_rows_that_lacked_their_parents_before_is_a_conflict() {
+    let database = prepared().await;
+    let parent = "create table o (id primary key, up references o deferrable initially deferred)";
+    database.sql(parent).await.unwrap();
+    // Another program, which does not care for foreign keys.
+    let other = database.outside();
+    other.execute_batch("pragma foreign_keys = off; insert into o values (1, 10), (2, 10)").unwrap();
+    // SQLite counts one open key for 7, and takes back two for 10.
+    let answers = together(&database, &["insert into o values (10, 7)", "insert into p values (5)"]).await;
+    assert_eq!(answers[0].as_ref().unwrap_err().code, Code::Conflict);
+    assert!(answers[1].is_ok(), "{:?}", answers[1]);
+}
+
+#[tokio::test]
 async fn each_request_of_a_group_has_its_own_revision() {
     let database = prepared().await;
     let mut client = Client::connect(&database).await;

@@ -85,7 +85,7 @@ impl Lane {
         let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
         let Some(socket) = self.sockets.get_mut(&session) else { return Ok(()) };
         if !resumed {
-            bring_to(socket, &self.groups, self.at, &self.shared);
+            bring_to(socket, &mut self.groups, self.at, &self.shared);
             if let Some(group) = self.groups.get(&identity) {
                 group.send_rows(&socket.session, id, &chunks, self.at);
             }
@@ -146,12 +146,12 @@ impl Lane {
         match difference {
             Difference::Unknown => false,
             Difference::None => {
-                bring_to(socket, &self.groups, self.at, &self.shared);
+                bring_to(socket, &mut self.groups, self.at, &self.shared);
                 socket.session.push(frame::unchanged(id, self.at));
                 true
             }
             Difference::Delta(delta) => {
-                bring_up(socket, &self.groups, self.at, &self.shared);
+                bring_up(socket, &mut self.groups, self.at, &self.shared);
                 let part = DeltaPart { id, since: Some(since.revision), delta: &delta };
                 socket.session.push(frame::delta(socket.told, self.at, &[part]));
                 socket.told = self.at;

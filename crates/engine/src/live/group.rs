@@ -83,6 +83,14 @@ impl Group {
         *self = Self { listeners, left_at, ..Self::new(query, rows, revision) };
     }
 
+    /// One who listened no longer does. Without listeners the group lingers for those who come back.
+    pub fn leave(&mut self, session: u64, id: &RequestId) {
+        self.listeners.remove(&(session, id.clone()));
+        if self.listeners.is_empty() {
+            self.left_at = Some(Instant::now());
+        }
+    }
+
     /// Forgets the oldest deltas past the cap. Called when all sockets have been served.
     pub fn trim(&mut self, limits: &Limits) {
         while self.history_bytes > limits.group_history_bytes_max {

@@ -167,13 +167,10 @@ impl Lane {
 
     fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
         if let Some(group) = self.groups.get_mut(identity) {
-            group.listeners.remove(&(session, id.clone()));
-            if group.listeners.is_empty() {
-                group.left_at = Some(Instant::now());
-                if group.is_stale {
-                    // Too slow for this lane: nobody shall try it again for nobody.
-                    self.drop_group(identity);
-                }
+            group.leave(session, id);
+            if group.listeners.is_empty() && group.is_stale {
+                // Too slow for this lane: nobody shall try it again for nobody.
+                self.drop_group(identity);
             }
         }
     }

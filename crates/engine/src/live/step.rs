@@ -232,7 +232,7 @@ impl Lane {
                 socket.touched.clear();
                 continue;
             }
-            bring_up(socket, &self.groups, self.at, &self.shared);
+            bring_up(socket, &mut self.groups, self.at, &self.shared);
             let is_owed = socket.owes > socket.told || socket.is_quiet;
             if is_owed && !socket.is_behind() {
                 say_at(socket, self.at);
@@ -302,7 +302,7 @@ impl Lane {
 /// Sends what changed since the socket was last told, if something did.
 pub(super) fn bring_up(
     socket: &mut Socket,
-    groups: &HashMap<Identity, Group>,
+    groups: &mut HashMap<Identity, Group>,
     at: Revision,
     shared: &crate::shared::Shared,
 ) {
@@ -316,7 +316,7 @@ pub(super) fn bring_up(
     };
     let mut deltas = Vec::new();
     for (id, identity) in looked_at {
-        let Some(group) = groups.get(identity) else { continue };
+        let Some(group) = groups.get_mut(identity) else { continue };
         match group.since(socket.told) {
             Difference::None => {}
             Difference::Delta(delta) => deltas.push((id, delta)),
@@ -324,6 +324,8 @@ pub(super) fn bring_up(
                 shared.metrics.live_resyncs.add(1);
                 let id = id.clone();
                 socket.queries.remove(&id);
+                // Until it has its rows it holds nothing: should the query end before, it must be told once.
+                group.leave(socket.session.number, &id);
                 ask_again(socket, id, group);
             }
         }
@@ -341,7 +343,7 @@ pub(super) fn bring_up(
 /// The same, and says `at` if nothing did: afterwards the socket stands at this revision.
 pub(super) fn bring_to(
     socket: &mut Socket,
-    groups: &HashMap<Identity, Group>,
+    groups: &mut HashMap<Identity, Group>,
     at: Revision,
     shared: &crate::shared::Shared,
 ) {

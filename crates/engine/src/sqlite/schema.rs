@@ -139,16 +139,31 @@ impl Table {
         let list = columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ");
         let condition = match &address {
             Address::Rowid(rowid) => format!("{} = ?1", quoted_rowid(rowid)),
-            Address::Key => (1..)
-                .zip(&key)
-                .map(|(number, &index)| format!("{} = ?{number}", quoted(&columns[index].name)))
-                .collect::<Vec<_>>()
-                .join(" AND "),
+            Address::Key => key_condition(connection, name, &key, &columns)?,
             Address::None => "0".into(),
         };
         let read_back = format!("SELECT {list} FROM main.{} WHERE {condition}", quoted(name)).into();
         Ok(Self { name: name.into(), columns, key, address, read_back })
     }
+}
+
+/// Finds the very row: with the collations of the key, so that its index serves, and byte for byte, since a column may
+/// have a collation of its own under which other rows are equal.
+fn key_condition(connection: &Connection, table: &str, key: &[usize], columns: &[Column]) -> Result<String> {
+    let mut collations = connection.prepare_cached(
+        "SELECT x.coll FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x
+         WHERE l.origin = 'pk' AND x.name = ?2 AND x.key",
+    )?;
+    let mut conditions = Vec::new();
+    for (number, &index) in (1..).zip(key) {
+        let column = &columns[index].name;
+        let collation: String = collations.query_row([table, column], |row| row.get(0))?;
+        conditions.push(format!("{} = ?{number} COLLATE {}", quoted(column), quoted(&collation)));
+        if !collation.eq_ignore_ascii_case("binary") {
+            conditions.push(format!("{} = ?{number} COLLATE BINARY", quoted(column)));
+        }
+    }
+    Ok(conditions.join(" AND "))
 }
 
 /// Quoted, `rowid` would be a column's name or, worse, a string.

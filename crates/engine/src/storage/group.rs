@@ -299,7 +299,7 @@ impl<'w> Group<'w> {
                 system::set(own, "schema_epoch", &self.writer.schema_epoch)?;
             }
         }
-        own.prepare_cached("COMMIT")?.execute([])?;
+        own.prepare_cached("COMMIT")?.execute([]).map_err(refused_by_commit)?;
         self.writer.shared.note_commit();
         Ok(())
     }
@@ -323,6 +323,16 @@ impl<'w> Group<'w> {
             tracing::error!(%error, "could not read the schema");
         }
     }
+}
+
+/// In a file that had rows without their parents before, SQLite's count of open deferred keys can fall below zero. It
+/// then says that none is open, and refuses the COMMIT.
+fn refused_by_commit(error: rusqlite::Error) -> Error {
+    let code = error.sqlite_error().map(|failure| failure.extended_code);
+    if code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+        return Error::conflict("FOREIGN KEY constraint failed").caused_by(error);
+    }
+    error.into()
 }
 
 impl Writer {

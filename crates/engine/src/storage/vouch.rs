@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `<database>-tide`, beside SQLite's own `-wal` and `-shm`.
 fn voucher(database: &Path) -> PathBuf {
@@ -44,14 +44,35 @@ pub fn redeem(database: &Path) -> bool {
 /// A file's time of change moves in ticks of the kernel's clock: two writes within one tick have the same time.
 const TICK: Duration = Duration::from_millis(25);
 
-/// After the last connection was closed and the WAL folded in.
-///
-/// Waits until a later write could not have the same time of change, a tick at most, and looks again.
-pub fn write(database: &Path) {
+/// How the file stood when all of it was known: what is written to it later shows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stand {
+    bytes: u64,
+    changed: SystemTime,
+}
+
+impl Stand {
+    /// Waits, a tick at most, until a later write could not have the same time of change. `None` if that never comes.
+    ///
+    /// Asks for the file's attributes only, so the database may be open.
+    pub fn of(database: &Path) -> Option<Self> {
+        let before = Self::now(database)?;
+        std::thread::sleep(TICK);
+        Self::now(database).filter(|now| *now == before)
+    }
+
+    fn now(database: &Path) -> Option<Self> {
+        let metadata = fs::metadata(database).ok()?;
+        Some(Self { bytes: metadata.len(), changed: metadata.modified().ok()? })
+    }
+}
+
+/// After the last connection was closed: is it still the file that was known?
+pub fn write(database: &Path, known: &Stand) {
     let has_wal = fs::metadata(beside(database, "-wal")).is_ok_and(|wal| wal.len() > 0);
-    let before = look(database);
-    std::thread::sleep(TICK);
-    let (false, Some(look)) = (has_wal, look(database).filter(|now| Some(now) == before.as_ref())) else { return };
+    let looked = look(database);
+    let is_known = Stand::now(database).as_ref() == Some(known);
+    let (false, true, Some(look)) = (has_wal, is_known, looked) else { return };
     if let Err(error) = fs::write(voucher(database), look) {
         tracing::warn!(%error, "could not note how the database was left; clients will read their results anew");
     }

@@ -5,6 +5,7 @@
 //! never costs another: the others are run again. How a group is run is in [`super::group`].
 
 use super::group::{Attempt, Group};
+use super::vouch;
 use super::work::{Company, Job, Work};
 use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
@@ -16,6 +17,7 @@ use crate::sqlite::Sqlite;
 use crate::sqlite::schema::Schema;
 use crate::{clock, keys};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -84,8 +86,9 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Runs until told to stop, then folds the WAL into the file and closes it.
-    pub fn run(mut self, queue: &Receiver<Message>) {
+    /// Runs until told to stop, then folds the WAL into the file and closes it. Gives how the file then stood, if it is
+    /// certain that nothing but what was told is in it.
+    pub fn run(mut self, queue: &Receiver<Message>) -> Option<vouch::Stand> {
         loop {
             match queue.recv_timeout(self.limits.outside_poll.saturating_sub(self.last_tick.elapsed())) {
                 Ok(Message::Job(job)) => {
@@ -104,7 +107,7 @@ impl Writer {
             }
             self.checkpoint_if_due();
         }
-        self.close();
+        self.close()
     }
 
     fn drain(&self, first: Job, queue: &Receiver<Message>) -> (VecDeque<Job>, bool) {
@@ -325,15 +328,19 @@ impl Writer {
         Ok(busy == 0 && frames == done)
     }
 
-    fn close(self) {
+    fn close(self) -> Option<vouch::Stand> {
         if let Err(error) = self.checkpoint("TRUNCATE") {
             tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will");
         }
+        // First how it stands, then whether another program wrote: what it writes from here on shows in the file.
+        let stand = self.sqlite.own.path().and_then(|path| vouch::Stand::of(Path::new(path)));
+        let is_told = self.broken.is_none() && self.pragma("data_version").is_ok_and(|now| now == self.data_version);
         // As the last one out, let SQLite remove its WAL: one plain file is left.
         let config = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         if let Err(error) = self.sqlite.own.set_db_config(config, false) {
             tracing::debug!(%error, "the WAL file stays");
         }
+        stand.filter(|_| is_told)
     }
 
     /// Everything another program may have changed while we were away is unknown to clients of this history.

@@ -143,9 +143,18 @@ impl Client {
     /// # Errors
     /// What broke the contract.
     pub async fn read_until(&mut self, time: Duration, is_done: impl Fn(&mut Self) -> bool) -> Result<(), String> {
+        // For all of them together: a session that has nothing to tell still says where it stands now and then.
+        let deadline = tokio::time::Instant::now() + time;
         while !is_done(self) {
-            match tokio::time::timeout(time, self.session.next_batch()).await {
-                Err(_) => return Err(format!("no frame came for {time:?}; told {}", self.told)),
+            match tokio::time::timeout_at(deadline, self.session.next_batch()).await {
+                Err(_) => {
+                    let frames: Vec<&str> = self.lately.iter().map(String::as_str).collect();
+                    let told = self.told;
+                    return Err(format!(
+                        "what was to come did not come in {time:?}; told {told}, the last frames:\n{}",
+                        frames.join("\n")
+                    ));
+                }
                 Ok(Err(ended)) => return Err(format!("the session was ended: {ended:?}")),
                 Ok(Ok(batch)) => {
                     for frame in &batch.frames {
