@@ -1,5 +1,6 @@
 //! The first word on a subscription: its rows, or what a client that comes back has missed.
 
+use super::delta;
 use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::{Since, Wanted};
@@ -95,6 +96,9 @@ impl Lane {
         if let Some(group) = self.groups.get_mut(&identity) {
             group.listeners.insert((session, id.clone()));
             group.left_at = None;
+            if resumed {
+                group.joined_at = Some(self.at);
+            }
         }
         Ok(())
     }
@@ -115,9 +119,19 @@ impl Lane {
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let fresh = guarded(|| rows::evaluate(sqlite, &query, None, time, limits))?;
-        if let Some(group) = self.groups.get_mut(identity) {
+        if let Some(mut group) = self.drop_group(identity) {
             group.note_cost(started.elapsed());
-            return Ok(group.keep_rows(&fresh, &self.limits));
+            // At the same revision it can differ by what another program wrote and nobody has noticed yet.
+            let differs = !delta::difference(&group.rows, &fresh, group.query.is_ordered, self.at).is_empty();
+            if differs {
+                self.begin_anew(identity, &mut group, query, self.at);
+            }
+            let chunks = group.keep_rows(&fresh, &self.limits);
+            if differs {
+                group.rows = fresh.into_set();
+            }
+            self.add_group(identity.clone(), group);
+            return Ok(chunks);
         }
         let mut group = Group::new(query, RowSet::default(), self.at);
         group.cost = started.elapsed();
@@ -137,7 +151,7 @@ impl Lane {
         if !fits {
             return false;
         }
-        let difference = if is_new || !group.reaches_back_to(since.revision) {
+        let difference = if is_new || !group.reaches_back_to(since.revision) || since.revision < self.unknown_at {
             if self.was_untouched(identity, since.revision) { Difference::None } else { Difference::Unknown }
         } else {
             group.since(since.revision)

@@ -28,6 +28,9 @@ pub struct Group {
     history_from: Revision,
     /// The revision of the last delta, or of the first evaluation.
     pub changed_at: Revision,
+    /// When somebody last joined with rows of their own, which are those of the group only if no other program's write
+    /// was in the file unnoticed.
+    pub joined_at: Option<Revision>,
     /// The state may be older than the lane: it must be evaluated whatever was touched.
     pub is_stale: bool,
     pub left_at: Option<Instant>,
@@ -54,6 +57,7 @@ impl Group {
             history_bytes: 0,
             history_from: revision,
             changed_at: revision,
+            joined_at: None,
             is_stale: false,
             left_at: None,
             ready_rows: None,
@@ -76,11 +80,11 @@ impl Group {
         true
     }
 
-    /// Begins anew with another shape of result: nothing before it can be told as a difference.
-    pub fn restart(&mut self, query: SharedQuery, rows: RowSet, revision: Revision) {
-        let listeners = std::mem::take(&mut self.listeners);
-        let left_at = self.left_at;
-        *self = Self { listeners, left_at, ..Self::new(query, rows, revision) };
+    /// Begins anew, empty: nothing before can be told as a difference. Gives those who listened.
+    pub fn restart(&mut self, query: SharedQuery, revision: Revision) -> HashSet<(u64, RequestId)> {
+        let before = std::mem::replace(self, Self::new(query, RowSet::default(), revision));
+        self.left_at = Some(Instant::now());
+        before.listeners
     }
 
     /// One who listened no longer does. Without listeners the group lingers for those who come back.

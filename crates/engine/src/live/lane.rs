@@ -34,6 +34,9 @@ pub struct Lane {
     pub(super) schema_epoch: i64,
     /// The revision of the last snapshot: every group's state is that of its query there.
     pub(super) at: Revision,
+    /// The last revision at which anything may have changed. Another program's write was in the file before it, so what
+    /// a client was told as of an earlier revision may have had it or not.
+    pub(super) unknown_at: Revision,
     /// Change sets that came early: newer than the snapshot of the step that received them.
     pub(super) early: Vec<Arc<ChangeSet>>,
     pub(super) groups: HashMap<Identity, Group>,
@@ -59,6 +62,7 @@ impl Lane {
             inbox,
             schema,
             schema_epoch: -1,
+            unknown_at: 0,
             early: Vec::new(),
             groups: HashMap::new(),
             by_table: HashMap::new(),
@@ -259,7 +263,9 @@ impl Lane {
                 let mut group = Group::new(query, rows, moved.told);
                 group.is_stale = true;
                 self.add_group(identity.clone(), group);
-            } else if !self.groups.get(&identity).is_some_and(|group| group.reaches_back_to(moved.told)) {
+            } else if moved.told < self.unknown_at
+                || !self.groups.get(&identity).is_some_and(|group| group.reaches_back_to(moved.told))
+            {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };
                 socket.waiting.push((id, wanted));
@@ -268,6 +274,7 @@ impl Lane {
             if let Some(group) = self.groups.get_mut(&identity) {
                 group.listeners.insert((number, id.clone()));
                 group.left_at = None;
+                group.joined_at = Some(self.at.max(moved.told));
             }
             socket.queries.insert(id, identity);
         }

@@ -4,8 +4,8 @@ use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::Wanted;
 use super::lane::Lane;
-use super::query::{self, Identity};
-use super::rows::{self, RowSet};
+use super::query::{self, Identity, SharedQuery};
+use super::rows;
 use super::session::RequestId;
 use super::socket::Socket;
 use super::stream::{Encoder, Stream};
@@ -59,6 +59,7 @@ impl Lane {
             self.sqlite.forget_statements();
             self.analyse_again(revision);
         }
+        self.doubt_the_joined(&sets, revision);
         let mut too_slow = TooSlow::new();
         self.evaluate_touched(&sets, revision, &mut too_slow);
         let before = std::mem::replace(&mut self.at, revision);
@@ -126,8 +127,7 @@ impl Lane {
                     if is_alike {
                         group.query = Arc::new(new);
                     } else {
-                        group.restart(Arc::new(new), RowSet::default(), revision);
-                        self.resync_all(&identity, &mut group);
+                        self.begin_anew(&identity, &mut group, Arc::new(new), revision);
                     }
                     group.is_stale = true;
                     self.add_group(identity, group);
@@ -136,15 +136,37 @@ impl Lane {
         }
     }
 
-    /// Every listener is told to forget, and waits for its rows like a new one.
-    fn resync_all(&mut self, identity: &Identity, group: &mut Group) {
-        for (session, id) in std::mem::take(&mut group.listeners) {
+    /// Another program's write was in the file before it was noticed: whoever joined a group in that time with rows of
+    /// their own may have it already, or lack what the group has.
+    fn doubt_the_joined(&mut self, sets: &[Arc<ChangeSet>], revision: Revision) {
+        let mut before = self.at;
+        for set in sets {
+            if matches!(set.extent, Extent::Everything { .. }) {
+                self.unknown_at = set.revision;
+                let joined = |(_, group): &(&Identity, &Group)| group.joined_at.is_some_and(|at| at >= before);
+                let doubtful: Vec<Identity> =
+                    self.groups.iter().filter(joined).map(|(identity, _)| identity.clone()).collect();
+                for identity in doubtful {
+                    let Some(mut group) = self.drop_group(&identity) else { continue };
+                    let query = Arc::clone(&group.query);
+                    self.begin_anew(&identity, &mut group, query, revision);
+                    group.is_stale = true;
+                    self.add_group(identity, group);
+                }
+            }
+            before = set.revision;
+        }
+    }
+
+    /// A result to which no difference leads: every listener is told to forget, and waits for its rows like a new one.
+    pub(super) fn begin_anew(&mut self, identity: &Identity, group: &mut Group, query: SharedQuery, at: Revision) {
+        let listeners = group.restart(query, at);
+        for (session, id) in listeners {
             let Some(socket) = self.sockets.get_mut(&session) else { continue };
             socket.queries.retain(|_, held| held != identity);
             ask_again(socket, id, group);
             self.due.insert(session);
         }
-        group.left_at = Some(Instant::now());
     }
 
     fn evaluate_touched(&mut self, sets: &[Arc<ChangeSet>], revision: Revision, too_slow: &mut TooSlow) {

@@ -64,6 +64,12 @@ impl Oracle {
         self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
+    /// Is nothing wrong with the file?
+    pub fn is_whole(&self) -> rusqlite::Result<bool> {
+        let verdict: String = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+        Ok(verdict == "ok")
+    }
+
     /// # Errors
     /// SQLite's, if the query cannot be run now.
     pub fn run(&self, query: &Query) -> rusqlite::Result<Expected> {
