@@ -2,7 +2,7 @@
 
 use super::cells;
 use super::image::{self, Image, Shape};
-use crate::world::query::Query;
+use crate::world::query::{self, Query};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement, ToSql};
@@ -74,7 +74,9 @@ impl Oracle {
     /// SQLite's, if the query cannot be run now.
     pub fn run(&self, query: &Query) -> rusqlite::Result<Expected> {
         let mut plain = self.connection.prepare_cached(&query.sql())?;
-        let columns: Vec<String> = plain.column_names().into_iter().map(Into::into).collect();
+        // SQLite takes a comment behind the last column into its name, which Tidebase does not.
+        let name = |name: &str| name.strip_suffix(query::COMMENT).unwrap_or(name).to_owned();
+        let columns: Vec<String> = plain.column_names().into_iter().map(name).collect();
         if query.order.is_none() {
             let mut rows = run(&mut plain, &query.params())?;
             rows.sort_unstable();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidebase_engine::{Code, Engine, Options, Params, Since};
+use tidebase_engine::{Code, Engine, Error, Options, Params, Since};
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, Default)]
@@ -187,13 +187,7 @@ impl<'a> Run<'a> {
                 }
             }
             Err(error) => {
-                // A full-text index that has lost touch with its table says that the file is malformed, and so does
-                // SQLite at some UPDATE OR REPLACE whose foreign keys change the rows it is about to update.
-                let is_said_in_vain = error.message.contains("malformed")
-                    && (self.world.schema.full_text.is_some() || self.oracle.is_whole().map_err(broken)?);
-                if matches!(error.code, Code::Internal | Code::Unavailable) && !is_said_in_vain {
-                    return Err(Failure::from(format!("a request was answered with {:?}: {error}", error.code)));
-                }
+                self.must_be_refusal(&error)?;
                 let is_lost = error.message.contains("ROLLBACK")
                     || request.statements.iter().any(|s| s.head.contains("OR ROLLBACK"));
                 self.stats.hits.note(if is_lost { Trap::LostTransaction } else { Trap::RolledBack });
@@ -203,6 +197,21 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// No request of a trial may fail for a reason of the server's own.
+    fn must_be_refusal(&self, error: &Error) -> Result<(), Failure> {
+        if !matches!(error.code, Code::Internal | Code::Unavailable) {
+            return Ok(());
+        }
+        // A full-text index that has lost touch with its table says that the file is malformed, and so does SQLite at
+        // some UPDATE OR REPLACE whose foreign keys change the rows it is about to update.
+        let is_said_in_vain = error.message.contains("malformed")
+            && (self.world.schema.full_text.is_some() || self.oracle.is_whole().map_err(broken)?);
+        if is_said_in_vain {
+            return Ok(());
+        }
+        Err(Failure::from(format!("a request was answered with {:?}: {error}", error.code)))
     }
 
     fn listeners_forget_lately(&mut self) {
@@ -222,10 +231,7 @@ impl<'a> Run<'a> {
                     return Err(Failure::from(format!("revision {} was answered after {last}", answer.revision)));
                 }
                 Ok(answer) => last = answer.revision,
-                Err(error) if error.code == Code::Internal => {
-                    return Err(Failure::from(format!("a request failed: {error}")));
-                }
-                Err(_) => {}
+                Err(error) => self.must_be_refusal(&error)?,
             }
         }
         self.stats.hits.note(Trap::Group);

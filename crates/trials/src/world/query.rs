@@ -33,6 +33,9 @@ pub struct Shape {
     pub is_whole: bool,
 }
 
+/// What may stand behind a query and mean nothing.
+pub const COMMENT: &str = " /* limit 1; */";
+
 impl Query {
     pub fn random(random: &mut Random, schema: &Schema) -> Self {
         Self::of_shape(random, schema, shapes::random)
@@ -97,7 +100,7 @@ impl Query {
         match self.dress {
             1 => sql + ";",
             2 => format!("-- order by nothing; limit 1\n{sql}"),
-            3 => format!("{sql} /* limit 1; */"),
+            3 => format!("{sql}{COMMENT}"),
             4 => format!("\n\t{} ; -- done", sql.replace(" FROM ", "\nfrom ")),
             _ => sql,
         }
