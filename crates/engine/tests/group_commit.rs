@@ -172,6 +172,33 @@ async fn an_idempotency_key_is_served_once_within_a_group_too() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_ended_the_transaction_is_kept_too() {
+    let database = prepared().await;
+    database.sql("insert into p values (1)").await.unwrap();
+    let sql = "insert or rollback into p values (1)";
+    let again = || async {
+        let idempotency = Some(Idempotency { key: "k".into(), fingerprint: vec![] });
+        let request = SqlRequest { idempotency, ..SqlRequest::query(sql, Params::None) };
+        database.engine.write(request).unwrap().wait().await.unwrap_err()
+    };
+    let first = again().await;
+    database.sql("delete from p").await.unwrap();
+    let second = again().await;
+    assert_eq!((first.code, first.message), (second.code, second.message));
+    assert_eq!(database.rows("select id from p").await, json!([]));
+}
+
+#[tokio::test]
+async fn the_first_answer_after_a_start_is_kept_as_long_as_any() {
+    let database = Database::new();
+    let idempotency = Some(Idempotency { key: "k".into(), fingerprint: vec![] });
+    let request = SqlRequest { idempotency, ..SqlRequest::query("select 1; create table t (v)", Params::None) };
+    database.engine.write(request).unwrap().wait().await.unwrap();
+    let age = "select unixepoch() - time / 1000 < 600 as is_new from _tide_answers";
+    assert_eq!(database.rows(age).await, json!([{"is_new": 1}]));
+}
+
+#[tokio::test]
 async fn ddl_between_writes_keeps_their_order() {
     let database = prepared().await;
     let answers = together(

@@ -13,7 +13,7 @@ use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::request::{Answer, Format};
+use crate::request::{Answer, Format, Idempotency};
 use crate::sqlite::gate::Mode;
 use crate::topics::KeptMessage;
 use crate::{clock, storage::system};
@@ -104,6 +104,21 @@ impl<'w> Group<'w> {
         }
     }
 
+    /// Keeps the refusal of a request that took its transaction with it. Gives what another program wrote meanwhile.
+    pub fn keep_refusal(mut self, idempotency: &Idempotency, error: &Error) -> Result<Vec<ChangeSet>> {
+        let kept = self.begin().and_then(|()| {
+            answers::keep_refusal(&self.writer.sqlite.own, idempotency, error, self.writer.time_ms)?;
+            self.commit()
+        });
+        match kept {
+            Ok(()) => Ok(self.sets),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
     /// Notes that anything may have changed, as a revision of its own.
     pub fn tell_everything(mut self, schema: bool) -> Result<Vec<ChangeSet>> {
         let told = self.begin().and_then(|()| {
@@ -124,6 +139,7 @@ impl<'w> Group<'w> {
 
     fn begin(&mut self) -> Result<()> {
         self.writer.sqlite.own.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.writer.time_ms = self.writer.time_ms.max(clock::now_ms());
         let version = self.writer.pragma("data_version")?;
         if version != self.writer.data_version {
             self.writer.data_version = version;
@@ -291,7 +307,6 @@ impl<'w> Group<'w> {
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.writer.time_ms = self.writer.time_ms.max(clock::now_ms());
         let own = &self.writer.sqlite.own;
         if !self.sets.is_empty() {
             log::append(own, &self.sets, self.writer.time_ms, self.writer.schema_epoch)?;

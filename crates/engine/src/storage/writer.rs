@@ -168,7 +168,7 @@ impl Writer {
                     }
                 }
                 Attempt::Lost { offender, error } => {
-                    let _ = jobs.remove(offender).reply.send(Err(error));
+                    self.refuse(jobs.remove(offender), error);
                 }
                 Attempt::NotBegun(error) => {
                     self.note_failure(&error);
@@ -179,7 +179,7 @@ impl Writer {
                 }
                 Attempt::Failed(error) if jobs.len() == 1 => {
                     self.note_failure(&error);
-                    let _ = jobs.remove(0).reply.send(Err(error));
+                    self.refuse(jobs.remove(0), error);
                 }
                 Attempt::Failed(error) => {
                     self.note_failure(&error);
@@ -190,6 +190,17 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Answers a request that took its transaction with it, so that its refusal is kept in one of its own.
+    fn refuse(&mut self, job: Job, error: Error) {
+        if let Some(idempotency) = &job.idempotency {
+            match Group::new(self, false).keep_refusal(idempotency, &error) {
+                Ok(sets) => self.announce(sets),
+                Err(error) => tracing::debug!(%error, "a refusal could not be kept; sent again it is looked at anew"),
+            }
+        }
+        let _ = job.reply.send(Err(error));
     }
 
     /// The order that everything told rests on: durable, visible, told to the live queries, and only then answered.
