@@ -239,7 +239,8 @@ impl Client {
                 self.ended.push(Ended { held: live.held, doubts: live.doubts, error });
                 self.subscriptions.remove(id);
                 // Its end may have crossed a request to end it: then that has no result any more.
-                self.leaving.retain(|_, leaving| leaving != id);
+                // The result of leaving it is still to come, and is about nothing.
+                self.leaving.values_mut().filter(|leaving| *leaving == id).for_each(String::clear);
                 Ok(())
             }
             _ => Err("a frame of a kind that does not belong here".into()),
