@@ -72,12 +72,15 @@ impl Options {
     }
 }
 
+/// Its queue, and at its end how it left the file.
+type WriterThread = (SyncSender<Message>, JoinHandle<Option<vouch::Stand>>);
+
 /// An open database. Dropping it closes it; [`Engine::close`] does so and says when it is done.
 pub struct Engine {
     path: PathBuf,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
-    writer: Mutex<Option<(SyncSender<Message>, JoinHandle<Option<vouch::Stand>>)>>,
+    writer: Mutex<Option<WriterThread>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<ServerLock>>,
 }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Stop after this many commits.
-    #[arg(long, default_value_t = 100_000)]
-    commits: u64,
+    /// Stop after this many commits [default: 100000, unless --seconds is given]
+    #[arg(long)]
+    commits: Option<u64>,
     /// Same seed, same worlds.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -46,7 +46,7 @@ pub type MakeWorld = fn(u64, u64, usize) -> World;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a failure may be made smaller.
-const SHRINKING: Duration = Duration::from_secs(120);
+const SHRINKING: Duration = Duration::from_mins(2);
 
 pub fn fuzz(arguments: &Arguments, make: MakeWorld) -> anyhow::Result<ExitCode> {
     let home = ram_disk();
@@ -54,9 +54,9 @@ pub fn fuzz(arguments: &Arguments, make: MakeWorld) -> anyhow::Result<ExitCode> 
     let jobs = if arguments.world.is_some() { 1 } else { arguments.jobs.unwrap_or(cores).max(1) };
     println!("seed {}, {jobs} worlds at a time of {} commits each", arguments.seed, arguments.world_commits);
     let started = Instant::now();
+    let commits_max = arguments.commits.unwrap_or(if arguments.seconds.is_some() { u64::MAX } else { 100_000 });
     let is_over = |stats: &Stats| {
-        stats.commits >= arguments.commits
-            || arguments.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
+        stats.commits >= commits_max || arguments.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
     };
     let next = AtomicU64::new(arguments.world.unwrap_or(0));
     let is_done = AtomicBool::new(false);

@@ -6,16 +6,6 @@
 //! | `capture` | the change stream alone, at speed: image + changes = the tables |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 
-#![allow(
-    clippy::match_bool,
-    clippy::field_reassign_with_default,
-    clippy::duration_suboptimal_units,
-    clippy::unused_self,
-    clippy::useless_conversion,
-    clippy::single_char_pattern,
-    clippy::explicit_auto_deref
-)] // tried for readability in the trials' own code
-
 mod crash;
 mod fuzz;
 mod live;

@@ -7,9 +7,10 @@ mod run;
 
 use anyhow::{Result, bail};
 use run::{Skips, cargo, program};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const HELP: &str = "\
-cargo xtask test                       every test: Rust, page, browser
+cargo xtask test                       every test: Rust, a minute of the oracles, page, browser
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -58,10 +59,25 @@ fn tidy() -> Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
 }
 
+/// A minute of the trials. Each prints its seed, and with it a failure comes again.
+fn oracles() -> Result<()> {
+    cargo(&["build", "--release", "--package", "tidebase-trials"])?;
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string();
+    for trial in [
+        &["fuzz", "--seconds", "40"][..],
+        &["capture", "--seconds", "10"],
+        &["crash", "--rounds", "20", "--server", "target/debug/tidebase"],
+    ] {
+        program("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat())?;
+    }
+    Ok(())
+}
+
 fn test() -> Result<()> {
     let mut skips = Skips::default();
     cargo(&["build", "--workspace"])?;
     cargo(&["test", "--workspace"])?;
+    oracles()?;
     if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
         browser::unit_tests()?;
         browser::test(&mut skips)?;

@@ -34,10 +34,10 @@ pub async fn examine(
     let Some(found) = Found::read(database)? else {
         return if promises.is_ready { Err(violation!("the tables are gone")) } else { Ok(None) };
     };
-    let mut survivors = match promises.is_ready {
-        true => lock(ledger).survivors(&found, promises)?,
-        false => return Ok(None),
-    };
+    if !promises.is_ready {
+        return Ok(None);
+    }
+    let mut survivors = lock(ledger).survivors(&found, promises)?;
     let mut again = Vec::new();
     for survivor in &mut survivors {
         for (planned, known) in &survivor.repeats {

@@ -88,9 +88,11 @@ fn lives(stage: &Arc<Stage>, images: Images, random: &mut Random, tally: &mut Ta
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut told = Vec::new();
     for life in 1..=LIVES {
-        let mut limits = Limits::default();
-        limits.wal_checkpoint_bytes = random.between(50_000, 500_000) as u64;
-        limits.rows_chunk_bytes = random.between(500, 60_000);
+        let limits = Limits {
+            wal_checkpoint_bytes: random.between(50_000, 500_000) as u64,
+            rows_chunk_bytes: random.between(500, 60_000),
+            ..Limits::default()
+        };
         let vfs = power_loss::NAME.to_str()?.to_owned();
         let engine = Engine::open(Options { path: stage.live.join(DATABASE), vfs: Some(vfs), limits })?;
         let share = (stage.plan.cuts * life / LIVES).saturating_sub(CUTS_AT_CLOSE);

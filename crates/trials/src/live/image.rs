@@ -128,7 +128,7 @@ impl Image {
             }
         }
         if let (Some(stored), Some(new)) = (new, &change.new) {
-            let all = shape.all(new).map_err(|error| wrong(&error))?;
+            let all = all_of(new).map_err(|error| wrong(&error))?;
             rows.entry(stored).or_insert((0, all)).0 += 1;
         }
         Ok(())
@@ -199,13 +199,13 @@ impl Shape {
         }
         Ok(stored)
     }
+}
 
-    fn all(&self, image: &Pairs<'_>) -> Result<String, String> {
-        let mut all = String::new();
-        for (_, value) in &image.0 {
-            all.push('|');
-            cells::push_json(&mut all, value.get())?;
-        }
-        Ok(all)
+fn all_of(image: &Pairs<'_>) -> Result<String, String> {
+    let mut all = String::new();
+    for (_, value) in &image.0 {
+        all.push('|');
+        cells::push_json(&mut all, value.get())?;
     }
+    Ok(all)
 }

@@ -76,7 +76,7 @@ impl Oracle {
         let mut plain = self.connection.prepare_cached(&query.sql())?;
         // SQLite takes a comment behind the last column into its name, which Tidebase does not.
         let name = |name: &str| name.strip_suffix(query::COMMENT).unwrap_or(name).to_owned();
-        let columns: Vec<String> = plain.column_names().into_iter().map(name).collect();
+        let columns: Vec<String> = plain.column_names().map(name).collect();
         if query.order.is_none() {
             let mut rows = run(&mut plain, &query.params())?;
             rows.sort_unstable();

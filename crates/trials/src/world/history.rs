@@ -140,7 +140,7 @@ impl History<'_> {
             // The first session gets back what it has lost through an error.
             3 => Event::Subscribe(self.held()),
             4 => Event::Unsubscribe(self.held()),
-            5 => Event::Refused { session, sql: *self.random.pick(&REFUSED) },
+            5 => Event::Refused { session, sql: REFUSED[self.random.below(REFUSED.len())] },
             6 => Event::Away { session },
             7 => Event::Back { session },
             8 => Event::Reconnect { session },

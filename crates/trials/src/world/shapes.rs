@@ -63,7 +63,7 @@ fn orders(build: &mut Build<'_>, scope: &[Source]) -> Vec<String> {
     orders.push(build.column(scope).sql);
     orders.push(build.scalar(scope, 1));
     // A bare number would be a column's, a parameter is no order at all.
-    orders.retain(|order| order.contains("x"));
+    orders.retain(|order| order.contains('x'));
     orders
 }
 
