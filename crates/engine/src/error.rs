@@ -117,6 +117,12 @@ impl Error {
         self.source = Some(source.into());
         self
     }
+
+    /// Did SQLite find the file damaged?
+    pub fn is_of_damage(&self) -> bool {
+        let source = self.source.as_deref().and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        source.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+    }
 }
 
 impl fmt::Display for Error {

@@ -33,7 +33,7 @@ use live::lane::Lane;
 use live::session::{Ended, Holder};
 use shared::Shared;
 use sqlite::budget::{Cancel, CancelOnDrop};
-use sqlite::open::{Purpose, open};
+use sqlite::open::{Purpose, damaged, open};
 use sqlite::tokens::{self, Class};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -91,8 +91,13 @@ impl Engine {
     /// # Errors
     /// Says in plain words what is wrong with the file, its folder, its version or who else has it.
     pub fn open(options: Options) -> Result<Arc<Self>> {
-        let Options { path, vfs, limits } = options;
-        let path = settle(&path)?;
+        let path = settle(&options.path)?;
+        Self::open_file(path.clone(), options)
+            .map_err(|error| if error.is_of_damage() { damaged(&path.display().to_string(), error) } else { error })
+    }
+
+    fn open_file(path: PathBuf, options: Options) -> Result<Arc<Self>> {
+        let Options { vfs, limits, .. } = options;
         let lock = ServerLock::take(&path)?;
         let keeps_history = vouch::redeem(&path);
         let limits = Arc::new(limits);

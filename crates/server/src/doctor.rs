@@ -85,6 +85,7 @@ mod tests {
     use super::finding::Word;
     use super::*;
     use std::path::Path;
+    use tidebase_engine::{Engine, Options, Params, SqlRequest};
 
     fn found(path: &Path, variables: &[(&str, &str)]) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -110,6 +111,30 @@ mod tests {
         let path = folder.join("test.db");
         rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         path
+    }
+
+    #[tokio::test]
+    async fn a_served_database_is_examined_without_disturbing_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let engine = Engine::open(Options::new(&path)).unwrap();
+        for sql in ["create table t(a integer primary key)", "insert into t values(1)"] {
+            engine.query(SqlRequest::query(sql, Params::None)).await.unwrap();
+        }
+        let findings = found(&path, &[("TIDEBASE_ADMIN_TOKEN", "long enough")]);
+        check(&findings, "server", Word::Ok, "holds");
+        check(&findings, "journal", Word::Ok, "wal");
+        check(&findings, "history", Word::Ok, &format!("version {}", tidebase_engine::storage::system::VERSION));
+        check(&findings, "change log", Word::Ok, &format!("to {}", engine.revision()));
+        check(&findings, "admin token", Word::Ok, "settings");
+        engine.query(SqlRequest::query("insert into t values(2)", Params::None)).await.unwrap();
+        engine.close();
+        let findings = found(&path, &[]);
+        check(&findings, "server", Word::Ok, "none");
+        check(&findings, "admin token", Word::Note, "made");
+        // A look at it is not a change: the history goes on.
+        let history = engine.history().to_owned();
+        assert_eq!(Engine::open(Options::new(&path)).unwrap().history(), history);
     }
 
     #[test]

@@ -55,11 +55,6 @@ pub struct Moved {
 }
 
 pub enum Command {
-    /// A new socket, told that it stands at this revision.
-    Attach {
-        session: Arc<Session>,
-        told: Revision,
-    },
     Subscribe {
         session: Arc<Session>,
         id: Option<RequestId>,
@@ -85,6 +80,20 @@ pub enum Command {
     },
     Move(Box<Moved>),
     Stop,
+}
+
+impl Command {
+    /// The session it is about.
+    fn session(&self) -> Option<u64> {
+        match self {
+            Self::Subscribe { session, .. } | Self::Unsubscribe { session, .. } | Self::Answered { session, .. } => {
+                Some(session.number)
+            }
+            Self::Drained { session } | Self::Detach { session } => Some(*session),
+            Self::Move(moved) => Some(moved.session.number),
+            Self::Stop => None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -114,6 +123,16 @@ impl Inbox {
     pub fn push(&self, command: Command) {
         self.lock().commands.push_back(command);
         self.arrived.notify_one();
+    }
+
+    /// Takes the commands about one session.
+    pub fn take_of(&self, session: u64) -> VecDeque<Command> {
+        let mut waiting = self.lock();
+        let (its, others): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut waiting.commands).into_iter().partition(|command| command.session() == Some(session));
+        waiting.commands = others;
+        drop(waiting);
+        its
     }
 
     /// Called by the writer. A lane that is far behind loses the details, not the news.

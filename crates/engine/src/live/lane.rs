@@ -101,44 +101,29 @@ impl Lane {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Attach { session, told } => {
-                self.sockets.entry(session.number).or_insert_with(|| Socket::new(session, told));
-            }
             Command::Subscribe { session, id, wanted } => {
+                let Some(socket) = self.socket_of(&session) else { return };
                 let is_key = matches!(wanted, Wanted::Key { .. });
-                if let Some(socket) = self.socket_of(&session) {
-                    // Without an id only keys can be watched; the engine has seen to that.
-                    match (id, wanted) {
-                        (id, Wanted::Key { key }) => {
-                            socket.keys.push(Watch { id, key, told: None, is_behind: true });
-                        }
-                        (Some(id), wanted) => socket.waiting.push((id, wanted)),
-                        (None, _) => {}
-                    }
-                    self.due.insert(session.number);
-                    if is_key {
-                        self.listening.insert(session.number);
-                    }
-                } else {
-                    session.command(Command::Subscribe { session: Arc::clone(&session), id, wanted });
+                // Without an id only keys can be watched; the engine has seen to that.
+                match (id, wanted) {
+                    (id, Wanted::Key { key }) => socket.keys.push(Watch { id, key, told: None, is_behind: true }),
+                    (Some(id), wanted) => socket.waiting.push((id, wanted)),
+                    (None, _) => {}
+                }
+                self.due.insert(session.number);
+                if is_key {
+                    self.listening.insert(session.number);
                 }
             }
             Command::Unsubscribe { session, id, reply } => {
-                if self.socket_of(&session).is_some() {
-                    self.unsubscribe(&session, &id);
-                    session.release_id(&id);
-                    session.push(frame::result(&reply, b"true", None));
-                } else {
-                    session.command(Command::Unsubscribe { session: Arc::clone(&session), id, reply });
-                }
+                self.unsubscribe(&session, &id);
+                session.release_id(&id);
+                session.push(frame::result(&reply, b"true", None));
             }
             Command::Answered { session, revision } => {
-                if let Some(socket) = self.socket_of(&session) {
-                    socket.owes = socket.owes.max(revision);
-                    self.due.insert(session.number);
-                } else {
-                    session.command(Command::Answered { session: Arc::clone(&session), revision });
-                }
+                let Some(socket) = self.socket_of(&session) else { return };
+                socket.owes = socket.owes.max(revision);
+                self.due.insert(session.number);
             }
             Command::Drained { session } => {
                 self.due.insert(session);
@@ -149,12 +134,11 @@ impl Lane {
         }
     }
 
-    /// The socket, if it is this lane's; otherwise it was moved and the command must follow it.
+    /// Made when something is first asked for; none for a session that has closed, which stays gone.
     fn socket_of(&mut self, session: &Arc<Session>) -> Option<&mut Socket> {
-        if session.lane() != self.number {
+        if session.is_closed() {
             return None;
         }
-        // A socket that has closed in the meantime is gone for good: a stand-in takes the command and is dropped again.
         Some(self.sockets.entry(session.number).or_insert_with(|| Socket::new(Arc::clone(session), session.hello())))
     }
 
@@ -185,9 +169,6 @@ impl Lane {
         self.listening.remove(&session);
         for (id, identity) in &socket.queries {
             self.leave(identity, session, id);
-        }
-        if socket.session.lane() != self.number {
-            socket.session.command(Command::Detach { session });
         }
     }
 
@@ -236,24 +217,17 @@ impl Lane {
             session: Arc::clone(&socket.session),
         };
         self.shared.metrics.live_moved_to_slow_lane.add(u64::from(lane != 0));
-        socket.session.set_lane(lane);
-        socket.session.command(Command::Move(Box::new(moved)));
+        socket.session.move_to(lane, &self.inbox, moved);
     }
 
     fn receive(&mut self, moved: Moved) {
         let number = moved.session.number;
         let mut socket = Socket::new(Arc::clone(&moved.session), moved.told);
-        // Commands that came by another way while it was on the road have made a stand-in.
-        if let Some(stand_in) = self.sockets.remove(&number) {
-            socket.waiting = stand_in.waiting;
-            socket.keys = stand_in.keys;
-            socket.owes = stand_in.owes;
-        }
-        socket.owes = socket.owes.max(moved.owes);
-        socket.waiting.splice(0..0, moved.waiting);
+        socket.owes = moved.owes;
+        socket.waiting = moved.waiting;
         socket.streams =
             moved.streams.into_iter().map(|(id, stream)| (id, Stream { is_behind: true, ..stream })).collect();
-        socket.keys.extend(moved.keys.into_iter().map(|watch| Watch { is_behind: true, ..watch }));
+        socket.keys = moved.keys.into_iter().map(|watch| Watch { is_behind: true, ..watch }).collect();
         socket.is_dirty = true;
         for (id, query, rows) in moved.queries {
             let identity = query.identity.clone();

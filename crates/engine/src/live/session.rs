@@ -4,7 +4,7 @@
 //! only then do its bytes stop counting, and live queries may put further frames in.
 
 use super::frame::{Frame, Kind};
-use super::inbox::Command;
+use super::inbox::{Command, Inbox, Moved};
 use crate::changes::change::Revision;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
@@ -84,8 +84,9 @@ pub struct Session {
     wants_room: AtomicBool,
     /// Topics (and ids) for which this session is behind.
     topics_behind: Mutex<Vec<(Box<str>, Option<RequestId>)>>,
-    /// The lane that serves its queries; it may be moved to another.
-    lane: AtomicUsize,
+    /// The lane that serves its queries; it may be moved to another. Held while a command is queued there, so that a
+    /// lane gets the session itself before any command for it.
+    lane: Mutex<usize>,
     closed: AtomicBool,
     /// The revision it was told when it opened.
     hello: Revision,
@@ -105,7 +106,7 @@ impl Session {
             live_in_flight: AtomicUsize::new(0),
             wants_room: AtomicBool::new(false),
             topics_behind: Mutex::default(),
-            lane: AtomicUsize::new(0),
+            lane: Mutex::new(0),
             closed: AtomicBool::new(false),
             hello: shared.revision(),
             subscriptions: Mutex::default(),
@@ -223,18 +224,27 @@ impl Session {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Which lane serves it: 0 is the quick one.
     pub fn lane(&self) -> usize {
-        self.lane.load(Ordering::Acquire)
-    }
-
-    pub fn set_lane(&self, lane: usize) {
-        self.lane.store(lane, Ordering::Release);
+        *self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a command to the lane that serves this session.
     pub fn command(&self, command: Command) {
-        if let Some(lane) = self.shared.lane(self.lane()) {
+        let lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = self.shared.lane(*lane) {
             lane.push(command);
+        }
+    }
+
+    /// From now on another lane serves it, which is handed what the session holds, and then what waits for it in the
+    /// inbox of the one that did.
+    pub fn move_to(&self, lane: usize, from: &Inbox, moved: Moved) {
+        let mut place = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = lane;
+        if let Some(lane) = self.shared.lane(lane) {
+            lane.push(Command::Move(Box::new(moved)));
+            from.take_of(self.number).into_iter().for_each(|command| lane.push(command));
         }
     }
 

@@ -76,6 +76,14 @@ fn configure(connection: &Connection, purpose: Purpose, lock_wait: Duration) -> 
     connection.execute_batch("PRAGMA cache_size = -16384; PRAGMA cell_size_check = ON;")
 }
 
+/// The file was opened, and something that must be readable in it is not.
+pub fn damaged(path: &str, error: Error) -> Error {
+    let message = format!(
+        "{path} is damaged ({error}).\nKeep a copy of it as it is, look at it with `tidebase doctor --db {path}`, and restore a backup."
+    );
+    Error::unavailable(message).caused_by(error)
+}
+
 fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
     let path = path.display();
     match error.sqlite_error_code() {
@@ -90,6 +98,7 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
             Error::unavailable(format!("{path} is locked by another program. Close it, or wait until it is done."))
         }
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => return damaged(&path.to_string(), error.into()),
         _ => Error::unavailable(format!("{path} cannot be opened: {error}.")),
     }
     .caused_by(error)

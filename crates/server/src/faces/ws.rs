@@ -73,10 +73,11 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                 Err(Ended::TooSlow) => break close_frame(TOO_SLOW, "too slow: the socket does not read"),
                 Err(Ended::Restarting) => break close_frame(RESTARTING, "restarting; retry in 1 s"),
             },
-            message = incoming.next() => {
+            () = worker.room(), if worker.is_full() => pulse.heard(),
+            message = incoming.next(), if !worker.is_full() => {
                 pulse.heard();
                 match message {
-                    Some(Ok(Message::Text(text))) => worker.act(text).await,
+                    Some(Ok(Message::Text(text))) => worker.act(text),
                     Some(Ok(Message::Binary(_))) => {
                         session.push(frame::error(None, &Error::invalid("Frames are text.")));
                     }
@@ -91,6 +92,10 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                 }
             }
             () = pulse.beat() => {
+                if worker.is_full() {
+                    // Its pongs wait unread behind its requests.
+                    pulse.heard();
+                }
                 if pulse.is_dead() || sink.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }

@@ -164,3 +164,22 @@ async fn a_subscription_that_was_ended_while_it_waited_does_not_begin() {
         assert!(after.is_none(), "after its end: {after:?}");
     }
 }
+
+#[tokio::test]
+async fn a_slow_request_with_many_behind_it_holds_up_no_live_query() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    socket.subscribe("q", "SELECT count(*) FROM t").await;
+    let slow =
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000000) SELECT count(*) AS n FROM c";
+    let ask = |id: &str, sql: &str| json!({ "id": id, "action": "query", "sql": sql });
+    let behind = (0..1000).map(|number| ask(&number.to_string(), "SELECT 1 AS one"));
+    socket.send_all([ask("slow", slow)].into_iter().chain(behind)).await;
+    server.sql("INSERT INTO t VALUES (1, 1)").await;
+    socket.until(|frame| frame["type"] == "delta").await;
+    assert!(socket.seen.iter().all(|frame| frame["type"] != "result"), "the slow one was answered first");
+    for id in ["slow", "0", "999"] {
+        let answer = socket.until_seen(|frame| frame["id"] == id).await;
+        assert_eq!(answer["type"], "result", "{answer}");
+    }
+}

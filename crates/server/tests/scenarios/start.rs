@@ -36,6 +36,22 @@ async fn a_file_that_is_no_database_is_named_and_left_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_damaged_database_is_named_with_what_to_do() {
+    let home = Home::new();
+    let database = rusqlite::Connection::open(&home.db).unwrap();
+    let much = "CREATE TABLE t (a); WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000) \
+                INSERT INTO t SELECT hex(randomblob(40)) FROM c";
+    database.execute_batch(much).unwrap();
+    drop(database);
+    let mut bytes = std::fs::read(&home.db).unwrap();
+    // The first page holds the schema, behind a header of 100 bytes.
+    bytes[100..4096].fill(0xff);
+    std::fs::write(&home.db, &bytes).unwrap();
+    fails(serve(&home.db, "127.0.0.1:0"), &[text(&home.db), "is damaged", "tidebase doctor", "backup"]).await;
+    assert_eq!(std::fs::read(&home.db).unwrap(), bytes, "it is left as it was");
+}
+
+#[tokio::test]
 async fn a_folder_as_the_database_is_named() {
     let home = Home::new();
     fails(serve(home.folder.path(), "127.0.0.1:0"), &[text(home.folder.path()), "folder", "--db"]).await;

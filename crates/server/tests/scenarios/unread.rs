@@ -123,6 +123,18 @@ async fn who_asks_and_asks_and_does_not_read_is_closed_as_too_slow() {
 }
 
 #[tokio::test]
+async fn a_reader_is_not_too_slow_because_an_answer_is_large() {
+    let server = Server::start().await;
+    let mut socket = server.live().await;
+    // More than may wait for a socket, less than an answer may have.
+    let sql = "SELECT hex(zeroblob(20000000)) AS a";
+    let answer = socket.ask(json!({ "id": "large", "action": "query", "sql": sql })).await;
+    assert_eq!(answer["result"][0]["a"].as_str().map(str::len), Some(40_000_000));
+    socket.seen.clear();
+    socket.still_serves().await;
+}
+
+#[tokio::test]
 async fn an_event_stream_that_is_not_read_is_merged_too() {
     let server = with_large_row().await;
     let request = Request::get("/live?sql=SELECT+n,+padding+FROM+t");

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 pub struct Socket {
@@ -16,6 +17,11 @@ pub struct Socket {
     pub hello: Json,
     /// Every frame so far, but for `hello`.
     pub seen: Vec<Json>,
+}
+
+/// Browsers have no bound for what they are sent.
+fn unbounded() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(None).max_frame_size(None)
 }
 
 impl Socket {
@@ -31,7 +37,8 @@ impl Socket {
             request.headers_mut().insert("authorization", bearer);
         }
         let tcp = TcpStream::connect(address).await.expect("the server listens");
-        let (stream, _) = within("a WebSocket", tokio_tungstenite::client_async(request, tcp)).await?;
+        let (stream, _) =
+            within("a WebSocket", tokio_tungstenite::client_async_with_config(request, tcp, Some(unbounded()))).await?;
         Ok(Self { stream, hello: Json::Null, seen: Vec::new() })
     }
 

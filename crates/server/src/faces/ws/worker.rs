@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidebase_engine::live::frame;
 use tidebase_engine::{Error, RequestId, Result, Session};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
 /// Requests of one socket that may wait; past it the socket is not read until some are done.
@@ -40,6 +41,8 @@ pub struct Worker {
     /// Requests handed to the task and not yet finished.
     waiting: Arc<AtomicUsize>,
     task: Option<(mpsc::Sender<Queued>, JoinHandle<()>)>,
+    /// The request that found the queue full.
+    held: Option<Queued>,
 }
 
 impl Drop for Worker {
@@ -53,11 +56,11 @@ impl Drop for Worker {
 
 impl Worker {
     pub fn new(app: Shared, session: Arc<Session>) -> Self {
-        Self { app, session, running: Running::default(), waiting: Arc::default(), task: None }
+        Self { app, session, running: Running::default(), waiting: Arc::default(), task: None, held: None }
     }
 
     /// Acts on a frame, or hands it to the task if it must wait for something.
-    pub async fn act(&mut self, text: Utf8Bytes) {
+    pub fn act(&mut self, text: Utf8Bytes) {
         let request = match read(&text) {
             Ok(request) => request,
             Err((id, error)) => return self.session.push(frame::error(id.as_ref(), &error)),
@@ -76,7 +79,7 @@ impl Worker {
                 let done = self.app.engine.subscribe(&self.session, id.clone(), wanted.clone());
                 report(&self.session, id.as_ref(), done);
             }
-            _ => self.hand_over(request).await,
+            _ => self.hand_over(request),
         }
     }
 
@@ -96,7 +99,7 @@ impl Worker {
         }
     }
 
-    async fn hand_over(&mut self, request: Request) {
+    fn hand_over(&mut self, request: Request) {
         let (sender, _) = self.task.get_or_insert_with(|| {
             let (sender, requests) = mpsc::channel(WAITING_MAX);
             let task = Task {
@@ -112,8 +115,23 @@ impl Worker {
             self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&ticket));
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        // A full queue stops the reading of this socket, and with it its client.
-        let _ = sender.send((request, ticket)).await;
+        if let Err(TrySendError::Full(queued)) = sender.try_send((request, ticket)) {
+            self.held = Some(queued);
+        }
+    }
+
+    /// Has it more than it may hold? Then the socket is not read, which in the end stops its client.
+    pub fn is_full(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Waits until it may hold more.
+    pub async fn room(&mut self) {
+        let Some((sender, _)) = &self.task else { return };
+        let place = sender.reserve().await;
+        if let (Some(held), Ok(place)) = (self.held.take(), place) {
+            place.send(held);
+        }
     }
 
     /// Reads what a listener has missed, apart from the requests.
