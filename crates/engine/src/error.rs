@@ -154,7 +154,9 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-pub const DISK_FULL: &str = "The disk is full: nothing was written. Free some space and try again.";
+/// SQLite has one code for both.
+pub const DISK_FULL: &str = "The disk is full: nothing was written. Free some space and try again. \
+                             (Or an AUTOINCREMENT key has reached the last number there is.)";
 pub const DISK_FAILED: &str = "The disk answered with an error: nothing was written. See the server's log.";
 pub const READ_ONLY: &str = "The database file cannot be written. Check its permissions and those of its folder.";
 pub const LOCKED_BY_ANOTHER: &str =
