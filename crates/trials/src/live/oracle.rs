@@ -70,12 +70,6 @@ impl Oracle {
         Ok(verdict == "ok")
     }
 
-    /// Has an AUTOINCREMENT key come to its end?
-    pub fn has_last_number(&self) -> bool {
-        let sql = "SELECT count(*) FROM sqlite_sequence WHERE seq = 9223372036854775807";
-        self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count > 0)
-    }
-
     /// # Errors
     /// SQLite's, if the query cannot be run now.
     pub fn run(&self, query: &Query) -> rusqlite::Result<Expected> {
