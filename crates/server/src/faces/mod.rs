@@ -79,7 +79,7 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/live", get(sse::open))
         .route("/data", get(data::list))
         .route("/data/{*key}", get(data::read).post(data::write).put(data::write).delete(data::remove))
-        .route("/topics/{topic}", post(topics::publish).put(topics::keep))
+        .route("/topics/{*topic}", post(topics::publish).put(topics::keep))
         .route("/auth/ticket", post(tickets::issue))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))

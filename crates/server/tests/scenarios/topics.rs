@@ -47,6 +47,17 @@ impl Socket {
 }
 
 #[tokio::test]
+async fn a_topics_name_may_have_slashes_written_either_way() {
+    let server = Server::start().await;
+    let mut socket = server.listen("chat/lobby", None).await;
+    for path in ["chat/lobby", "chat%2Flobby"] {
+        server.publish(path, json!(path)).await;
+        let message = socket.message().await;
+        assert_eq!((&message["topic"], &message["data"]), (&json!("chat/lobby"), &json!(path)));
+    }
+}
+
+#[tokio::test]
 async fn a_message_reaches_all_who_listen_by_whatever_face_it_came() {
     let server = Server::start().await;
     let mut one = server.listen("chat", None).await;

@@ -131,7 +131,7 @@ impl History<'_> {
     }
 
     fn go_on(&mut self) {
-        const WEIGHTS: [usize; 15] = [800, 36, 6, 60, 20, 5, 14, 24, 8, 14, 14, 4, 5, 12, 3];
+        const WEIGHTS: [usize; 15] = [800, 36, 6, 60, 20, 5, 14, 24, 14, 14, 20, 4, 5, 12, 4];
         let session = self.random.below(self.sessions);
         let event = match self.random.weighted(&WEIGHTS) {
             0 => Event::Request(self.request()),
@@ -161,7 +161,7 @@ impl History<'_> {
                 }
             }
             13 => return self.alter(),
-            _ if self.random.percent(25) => {
+            _ if self.random.percent(40) => {
                 let changed = if self.random.percent(30) { self.outside() } else { vec![] };
                 Event::Restart { changed }
             }

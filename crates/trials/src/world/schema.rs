@@ -82,6 +82,8 @@ impl Schema {
 
 const NAMES: [&str; 8] = ["t", "\"T Two\"", "items", "\"select\"", "\"ünï\"", "[q]", "\"a\"\"b\"", "Mixed"];
 const COLUMNS: [&str; 9] = ["a", "b", "\"c c\"", "\"group\"", "\"ö\"", "D", "\"limit\"", "e", "note"];
+const ON_DELETE: [&str; 8] =
+    ["CASCADE", "CASCADE", "CASCADE", "SET NULL", "SET NULL", "RESTRICT", "NO ACTION", "SET DEFAULT"];
 
 fn add_table(random: &mut Random, schema: &mut Schema) {
     let number = schema.tables.len();
@@ -277,8 +279,7 @@ impl<'a> Draft<'a> {
             (_, true) => "ANY",
             (_, false) => "",
         };
-        let on_delete =
-            *self.random.pick(&["CASCADE", "CASCADE", "SET NULL", "SET NULL", "RESTRICT", "NO ACTION", "SET DEFAULT"]);
+        let on_delete = *self.random.pick(&ON_DELETE);
         let on_update = *self.random.pick(&["CASCADE", "CASCADE", "SET NULL", "NO ACTION"]);
         let deferred = *self.random.pick(&["", "", " DEFERRABLE INITIALLY DEFERRED"]);
         let declaration = format!(

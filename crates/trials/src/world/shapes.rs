@@ -377,8 +377,9 @@ pub fn slow(build: &mut Build<'_>) -> Shape {
     build.traps.add(Trap::Recursion);
     let scope = [build.source()];
     let (first, second) = (build.column(&scope).sql, build.column(&scope).sql);
+    let work = *build.random.pick(&[200, 3000]);
     let core = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 200) \
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {work}) \
          SELECT {first}, {second}, (SELECT max(i) FROM n) FROM {}",
         scope[0].from
     );
