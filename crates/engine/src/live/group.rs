@@ -126,6 +126,12 @@ impl Group {
         told >= self.history_from
     }
 
+    /// Will deltas of this group, in a lane that stands at a revision, bring a client on that was told another? Not if
+    /// the client is ahead: what it knows already would be told again.
+    pub fn leads_from(&self, told: Revision, at: Revision) -> bool {
+        self.reaches_back_to(told) && (told <= at || told == self.history_from)
+    }
+
     pub fn note_cost(&mut self, took: Duration) {
         self.cost = (self.cost * 3 + took) / 4;
     }

@@ -231,14 +231,15 @@ impl Lane {
         socket.is_dirty = true;
         for (id, query, rows) in moved.queries {
             let identity = query.identity.clone();
-            if !self.groups.contains_key(&identity)
+            let group = self.groups.get(&identity);
+            if group.is_none_or(|group| group.listeners.is_empty())
                 && let Some(rows) = rows
             {
+                self.drop_group(&identity);
                 let mut group = Group::new(query, rows, moved.told);
                 group.is_stale = true;
                 self.add_group(identity.clone(), group);
-            } else if moved.told < self.unknown_at
-                || !self.groups.get(&identity).is_some_and(|group| group.reaches_back_to(moved.told))
+            } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.leads_from(moved.told, self.at))
             {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };

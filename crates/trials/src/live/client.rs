@@ -230,7 +230,7 @@ impl Client {
             }
             ("resync", Subscription::Changes(listener)) => {
                 self.hits.note(Trap::StreamResynced);
-                (listener.must_read, listener.has_begun) = (true, true);
+                listener.resync(&self.history);
                 Ok(())
             }
             ("changes", Subscription::Changes(listener)) => listener.told(frame),

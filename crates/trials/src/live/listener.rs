@@ -2,12 +2,15 @@
 
 use super::frames::Frame;
 use super::image::Image;
+use tidebase_engine::Since;
 
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Without quotes; `None` for all tables.
     pub table: Option<String>,
     pub image: Image,
+    /// The line of revisions that `at` is of, which is not the session's own until the stream has begun.
+    pub history: String,
     /// Everything up to here is in the image.
     pub at: i64,
     /// The image was read at this revision: what is told of before is in it.
@@ -24,8 +27,24 @@ pub struct Listener {
 
 impl Listener {
     /// Starts from an image that is true at a revision.
-    pub fn new(table: Option<String>, image: Image, at: i64, resumes: bool) -> Self {
-        Self { table, image, at, read_at: 0, before: None, must_read: false, has_begun: resumes, lately: vec![] }
+    pub fn new(table: Option<String>, image: Image, since: &Since, resumes: bool) -> Self {
+        Self {
+            table,
+            image,
+            history: since.history.clone(),
+            at: since.revision,
+            read_at: 0,
+            before: None,
+            must_read: false,
+            has_begun: resumes,
+            lately: vec![],
+        }
+    }
+
+    /// Told that no change leads from what it knows to what there is: it must read again, in this history.
+    pub fn resync(&mut self, history: &str) {
+        (self.must_read, self.has_begun) = (true, true);
+        history.clone_into(&mut self.history);
     }
 
     /// Replaces the image by one that is true at a revision.

@@ -121,7 +121,7 @@ impl Run<'_> {
                 }
                 Subscription::Changes(mut listener) => {
                     listener.settle();
-                    let since = Since { history: old.history.clone(), revision: listener.at, tag: None };
+                    let since = Since { history: listener.history.clone(), revision: listener.at, tag: None };
                     self.continue_stream(session, &id, listener, since)?;
                 }
             }
@@ -131,7 +131,7 @@ impl Run<'_> {
 
     fn continue_stream(&mut self, session: usize, id: &str, from: Listener, since: Since) -> Result<(), Failure> {
         let must_read = from.must_read;
-        let mut listener = Listener::new(from.table, from.image, since.revision, true);
+        let mut listener = Listener::new(from.table, from.image, &since, true);
         listener.must_read = must_read;
         let wanted = Wanted::Changes { table: listener.table.clone(), since: Some(since) };
         let client = &mut self.clients[session];
@@ -147,14 +147,14 @@ impl Run<'_> {
         self.judge().await?;
         let table = table.map(|table| unquoted(&self.world.schema.tables[table].name));
         let id = format!("\"s{}\"", table.as_deref().unwrap_or("*").replace('"', "'"));
-        let at = self.engine.revision();
+        let since = Since { history: self.engine.history().to_owned(), revision: self.engine.revision(), tag: None };
         self.oracle.begin().map_err(broken)?;
         let image = self.oracle.image(table.as_deref()).map_err(broken)?;
         self.oracle.end().map_err(broken)?;
         let client = &mut self.clients[session];
         let wanted = Wanted::Changes { table: table.clone(), since: None };
         if self.engine.subscribe(&client.session, Some(request_id(&id)?), wanted).is_ok() {
-            client.subscriptions.insert(id, Subscription::Changes(Listener::new(table, image, at, false)));
+            client.subscriptions.insert(id, Subscription::Changes(Listener::new(table, image, &since, false)));
         }
         Ok(())
     }
