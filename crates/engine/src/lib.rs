@@ -397,7 +397,7 @@ impl Drop for Engine {
 /// Why the server ends sessions when it stops.
 pub const RESTARTING: Ended = Ended::Restarting;
 
-/// A write that is queued. Dropping it cancels the write if it has not been begun.
+/// A write that is queued. Dropping it cancels the write unless it is done.
 #[must_use]
 #[derive(Debug)]
 pub struct Pending {

@@ -20,9 +20,7 @@ impl Counter {
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub reads: Counter,
-    pub reads_moved: Counter,
     pub writes: Counter,
-    pub groups: Counter,
     pub sessions: Counter,
     pub subscriptions: Counter,
     pub live_groups: Counter,
@@ -35,6 +33,5 @@ pub struct Metrics {
     pub live_moved_to_slow_lane: Counter,
     pub messages_published: Counter,
     pub messages_delivered: Counter,
-    pub outbox_bytes: Counter,
     pub sessions_too_slow: Counter,
 }

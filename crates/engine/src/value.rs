@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
             .map_err(|_| E::custom(format_args!("the integer {value} does not fit into 64 bits; send it as a string")))
     }
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        // An integer too large for serde_json arrives as a float: refuse it rather than lose digits.
+        // An integer of 2^64 and more arrives as a float, as in JavaScript.
         if value.is_finite() { Ok(Value::Real(value)) } else { Err(E::custom("the number does not fit")) }
     }
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

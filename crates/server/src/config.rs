@@ -182,7 +182,10 @@ pub fn database(flag: Option<&PathBuf>) -> Result<PathBuf> {
 }
 
 fn read_file(args: &ServeArgs, environment: Environment<'_>) -> Result<(PathBuf, File)> {
-    let named = args.config.clone().or_else(|| environment("TIDEBASE_CONFIG").map(PathBuf::from));
+    let named = args
+        .config
+        .clone()
+        .or_else(|| environment("TIDEBASE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
     let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     match std::fs::read_to_string(&path) {
         Ok(text) => {

@@ -160,7 +160,6 @@ pub fn analyse(
     let is_ordered = ties_broken.is_some();
     let run = ties_broken.unwrap_or_else(|| one.to_owned());
     if is_ordered {
-        // The tie-breakers are ours; if SQLite does not take them the query is run as it was written.
         statement = prepare(sqlite, &run)?.0;
     }
     statement.bind(params)?;

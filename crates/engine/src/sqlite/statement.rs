@@ -15,8 +15,6 @@ use std::ptr::NonNull;
 pub struct Statement {
     raw: NonNull<ffi::sqlite3_stmt>,
     db: *mut ffi::sqlite3,
-    /// Runs that were too slow to be done inline make the next ones skip the attempt; counted down by the reader.
-    pub skip_inline: u8,
 }
 
 // SAFETY: the connection is opened with SQLITE_OPEN_NO_MUTEX and moves between threads as a whole, statements with it.
@@ -57,7 +55,7 @@ impl Statement {
             // SAFETY: `db` is open.
             return Err(unsafe { failure(db) });
         }
-        Ok(NonNull::new(raw).map(|raw| Self { raw, db, skip_inline: 0 }))
+        Ok(NonNull::new(raw).map(|raw| Self { raw, db }))
     }
 
     /// Binds all parameters; too few, too many or unknown names are the caller's error.

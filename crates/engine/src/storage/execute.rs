@@ -161,7 +161,6 @@ fn write_result(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let changes_before = sqlite.own.total_changes();
-    let start = out.len();
     let mut rows = 0;
     // The first step may compile the statement anew after a schema change, so the columns are asked for after it.
     let mut more = statement.step()?;
@@ -185,9 +184,10 @@ fn write_result(
         if rows > limits.result_rows_max {
             return Err(too_many_rows(limits));
         }
-        if out.len() - start > limits.result_bytes_max {
+        // All results of a request together.
+        if out.len() > limits.result_bytes_max {
             return Err(Error::too_large(format!(
-                "The result is larger than {} bytes. Add a LIMIT or select fewer columns.",
+                "The answer is larger than {} bytes. Add a LIMIT or select fewer columns.",
                 limits.result_bytes_max
             )));
         }

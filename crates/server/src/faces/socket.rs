@@ -2,7 +2,7 @@
 //!
 //! Requests are answered one after another. A mistake gets an error frame and never closes the socket.
 
-use super::connection::{Pulse, RESTARTING, SocketPlace, close_frame, tuned};
+use super::connection::{FAREWELL, Pulse, RESTARTING, SocketPlace, close_frame, tuned};
 use super::requests::SqlBody;
 use super::{Shared, SocketAdmin, stopped};
 use crate::answer::{self, told};
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
+use futures_util::SinkExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidebase_engine::{Error, Format, RequestId, Result};
@@ -65,7 +66,12 @@ async fn serve(app: &Shared, mut socket: WebSocket) {
             Some(Ok(Message::Text(text))) => reply(app, &text).await,
             Some(Ok(Message::Binary(_))) => failure(None, &Error::invalid("Frames are text.")),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            Some(Ok(Message::Close(_))) => {
+                // The answer to it is queued by the library; a flush sends it.
+                let _ = tokio::time::timeout(FAREWELL, socket.close()).await;
+                return;
+            }
+            Some(Err(_)) | None => return,
         };
         if socket.send(Message::Text(answer)).await.is_err() {
             return;

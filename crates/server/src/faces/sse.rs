@@ -49,6 +49,7 @@ pub async fn open(
         app: Arc::clone(&app),
         session: Arc::clone(&session),
         tag,
+        is_whole: !matches!(what, What::Lane(Wanted::Query { .. })),
         ready: VecDeque::new(),
         is_over: false,
         _place: place,
@@ -110,6 +111,8 @@ struct Stream {
     history: String,
     /// Of the query, learnt from its first rows.
     tag: String,
+    /// Has the client all rows of the query? While some are due there is no place to go on from.
+    is_whole: bool,
     ready: VecDeque<Bytes>,
     is_over: bool,
     _place: SocketPlace,
@@ -160,8 +163,7 @@ impl Stream {
                     done: bool,
                 }
                 if let Ok(head) = serde_json::from_slice::<Head>(&frame.text) {
-                    self.tag = head.tag;
-                    // Only a whole result is a place to go on from.
+                    (self.tag, self.is_whole) = (head.tag, head.done);
                     if head.done {
                         self.write_id(frame, out);
                     }
@@ -169,7 +171,14 @@ impl Stream {
             }
             // A piece of a transaction is no place to go on from.
             Kind::Changes if !frame.text.ends_with(b"\"last\":true}") => {}
-            Kind::Delta | Kind::Unchanged | Kind::At | Kind::Changes => self.write_id(frame, out),
+            Kind::Changes => self.write_id(frame, out),
+            Kind::Delta | Kind::Unchanged => {
+                self.is_whole = true;
+                self.write_id(frame, out);
+            }
+            Kind::At if self.is_whole => self.write_id(frame, out),
+            // Rows follow; of a change stream it is the client that reads again.
+            Kind::Resync => self.is_whole &= self.tag.is_empty(),
             Kind::Message => {
                 #[derive(Deserialize)]
                 struct Head {

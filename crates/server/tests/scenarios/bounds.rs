@@ -12,6 +12,15 @@ use tokio_tungstenite::tungstenite::Error;
 const ENDLESS: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) AS n FROM c";
 
 #[tokio::test]
+async fn the_results_of_a_transaction_are_bounded_together() {
+    let server = Server::start_with(&["result_bytes_max=1000000"]).await;
+    let select = |bytes: i64| json!({ "sql": format!("SELECT hex(zeroblob({})) AS a", bytes / 2) });
+    let transaction = |count: usize| json!({ "transaction": vec![select(100_000); count] });
+    assert_eq!(server.send(Request::post("/query", transaction(9))).await.status, 200);
+    server.send(Request::post("/query", transaction(11))).await.is_refused(413, "too_large", "1000000");
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_too_large() {
     let server = Server::start_with(&["body_bytes_max=100000"]).await;
     let sql = |size: usize| format!("{{\"sql\": \"SELECT 1\", \"padding\": \"{}\"}}", "x".repeat(size));
