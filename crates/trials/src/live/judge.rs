@@ -128,7 +128,7 @@ impl Run<'_> {
                     })
                 };
                 let got = live.result.shown();
-                if got != expected.rows {
+                if !is_same(&got, &expected.rows) {
                     return fail(
                         "a live result is not what the query gives now",
                         got.into_iter().map(Into::into).collect(),
@@ -184,4 +184,16 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Rows that differ only in 1 or 1.0 tie in every collation, so their order stays open: which comes first is the plan's.
+fn is_same(got: &[&str], expected: &[String]) -> bool {
+    if got == expected {
+        return true;
+    }
+    let (mut one, mut other): (Vec<&str>, Vec<&str>) = (got.to_vec(), expected.iter().map(String::as_str).collect());
+    let is_alike = one.iter().zip(&other).all(|(one, other)| one.replace(".0", "") == other.replace(".0", ""));
+    one.sort_unstable();
+    other.sort_unstable();
+    is_alike && one == other
 }
