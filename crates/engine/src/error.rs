@@ -147,6 +147,7 @@ impl From<rusqlite::Error> for Error {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 Self::unavailable(LOCKED_BY_ANOTHER).caused_by(error)
             }
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::timeout("The statement took longer than it may."),
             Some(rusqlite::ErrorCode::SystemIoFailure) => Self::unavailable(DISK_FAILED).caused_by(error),
             Some(rusqlite::ErrorCode::ReadOnly) => Self::unavailable(READ_ONLY).caused_by(error),
             _ => Self::internal(error.to_string()).caused_by(error),

@@ -384,7 +384,7 @@ impl Writer {
         done.map(|()| Answer {
             body: Bytes::from_static(body),
             enveloped: None,
-            revision: self.revision + 1,
+            revision: self.revision,
             is_repeated: false,
         })
     }

@@ -227,12 +227,14 @@ impl Writer {
 
     /// VACUUM and its like: outside a transaction, then everything is told to have changed.
     fn serve_alone(&mut self, job: Job) {
-        let done = self.run_alone(&job);
-        // Rowids may have been renumbered, so whoever looks must look again.
-        let told = Group::new(self, false).tell_everything(true);
-        match told {
-            Ok(sets) => self.announce(sets),
-            Err(error) => tracing::error!(%error, "could not note a change of the whole file"),
+        let mut done = self.run_alone(&job);
+        if let Ok(answer) = &mut done {
+            // Rowids may have been renumbered, so whoever looks must look again.
+            match Group::new(self, false).tell_everything(true) {
+                Ok(sets) => self.announce(sets),
+                Err(error) => tracing::error!(%error, "could not note a change of the whole file"),
+            }
+            answer.revision = self.revision;
         }
         let _ = job.reply.send(done);
     }
