@@ -317,7 +317,7 @@ fn run_outside(connection: &Connection, statements: &[Statement]) -> Result<(), 
             return Ok(());
         }
     }
-    if connection.execute_batch("COMMIT").is_err() {
+    if connection.execute_batch("COMMIT").is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK").map_err(broken)?;
     }
     Ok(())
