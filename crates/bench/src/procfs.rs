@@ -41,9 +41,11 @@ pub fn machine() -> String {
         line.trim_start_matches([':', ' ', '\t']).trim().to_owned()
     };
     let memory: u64 = field("/proc/meminfo", "MemTotal").trim_end_matches("kB").trim().parse().unwrap_or(0);
-    let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // What a distribution adds to the version says nothing about speed.
+    let kernel = release.trim().split('-').next().unwrap_or_default();
     let processor = field("/proc/cpuinfo", "model name");
-    format!("{} cores ({processor}), {} GiB, Linux {}", cores(), memory >> 20, kernel.trim())
+    format!("{} cores ({processor}), {} GiB, Linux {kernel}", cores(), memory >> 20)
 }
 
 /// The load average of the last minute: how much others wanted this machine.
