@@ -222,6 +222,11 @@ impl Collected {
         }
         let schema = Arc::clone(&self.schema);
         match schema.get(touch.table) {
+            // What was there before is not known to anybody: everything may have changed.
+            Some(Relation::Table(table)) if table.may_overwrite && touch.operation != Operation::Delete => {
+                self.missed_keys |= touch.table.eq_ignore_ascii_case(crate::keys::TABLE);
+                self.overflowed = true;
+            }
             Some(Relation::Table(table)) if table.address != Address::None => self.touch_row(table, touch),
             Some(Relation::Shadow(owner)) => self.touch_opaque(owner),
             Some(_) => self.touch_opaque(&touch.table.to_ascii_lowercase()),

@@ -1,6 +1,7 @@
 //! The shape of the tables as capture and live queries need it: columns, keys, and how to read one row back.
 
 use super::exclude::quoted;
+use super::tokens::{Token, tokens};
 use crate::error::Result;
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,8 @@ pub struct Table {
     /// Indexes of the declared primary key's columns, in key order; empty if there is none.
     pub key: Vec<usize>,
     pub address: Address,
+    /// A trigger may keep REPLACE from deleting a row, which SQLite then overwrites without a word.
+    pub may_overwrite: bool,
     /// SELECT of all columns where the address is `?1`, `?2`, ….
     pub read_back: Box<str>,
 }
@@ -98,7 +101,7 @@ impl Schema {
 
 /// The module of `CREATE VIRTUAL TABLE … USING module(…)`, in lower case.
 fn module(sql: &str) -> Box<str> {
-    let mut tokens = super::tokens::tokens(sql).skip_while(|token| !token.is("using"));
+    let mut tokens = tokens(sql).skip_while(|token| !token.is("using"));
     tokens.next();
     tokens.next().map(|token| token.text.to_ascii_lowercase()).unwrap_or_default().into()
 }
@@ -143,7 +146,14 @@ impl Table {
             Address::None => "0".into(),
         };
         let read_back = format!("SELECT {list} FROM main.{} WHERE {condition}", quoted(name)).into();
-        Ok(Self { name: name.into(), columns, key, address, read_back })
+        Ok(Self {
+            name: name.into(),
+            columns,
+            key,
+            address,
+            may_overwrite: may_overwrite(connection, name)?,
+            read_back,
+        })
     }
 }
 
@@ -164,6 +174,21 @@ fn key_condition(connection: &Connection, table: &str, key: &[usize], columns: &
         }
     }
     Ok(conditions.join(" AND "))
+}
+
+/// Has it a trigger with RAISE(IGNORE)?
+fn may_overwrite(connection: &Connection, table: &str) -> Result<bool> {
+    let mut triggers = connection
+        .prepare_cached("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE")?;
+    let mut rows = triggers.query([table])?;
+    while let Some(row) = rows.next()? {
+        let sql: String = row.get(0)?;
+        let words: Vec<Token<'_>> = tokens(&sql).collect();
+        if words.windows(3).any(|three| three[0].is("raise") && three[2].is("ignore")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Quoted, `rowid` would be a column's name or, worse, a string.

@@ -30,6 +30,10 @@ pub enum Ran {
 
 /// The statements of one `sql` field, BEGIN and COMMIT at its ends left out.
 pub fn split(sql: &str) -> Result<Vec<&str>> {
+    if sql.contains('\0') {
+        // For SQLite the text would end there, and what follows would be passed over in silence.
+        return Err(Error::invalid("The SQL has a NUL character in it."));
+    }
     let mut parts: Vec<&str> = tokens::statements(sql).into_iter().map(|range| &sql[range]).collect();
     if parts.len() > 1 && parts.first().is_some_and(|part| tokens::class(part) == Class::Begin) {
         parts.remove(0);

@@ -32,6 +32,19 @@ async fn a_body_that_is_not_the_expected_json_is_answered_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn sql_with_a_nul_is_refused_whole() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE t (a)").await;
+    for sql in ["INSERT INTO t VALUES (1)\0; DROP TABLE t", "SELECT 1\0", "\0"] {
+        server.query(json!({ "sql": sql })).await.is_refused(400, "invalid", "NUL");
+    }
+    let mut socket = server.live().await;
+    let live = socket.ask(json!({ "id": 1, "action": "subscribe", "sql": "SELECT 1\0 FROM t" })).await;
+    assert_eq!(live["code"], "invalid", "{live}");
+    assert_eq!(server.query(json!({ "sql": "SELECT count(*) AS n FROM t" })).await.result(), json!([{ "n": 0 }]));
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_utf8_are_refused_and_never_stored() {
     let server = Server::start().await;
     server.sql("CREATE TABLE t (a)").await;
