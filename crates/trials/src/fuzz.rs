@@ -129,6 +129,9 @@ fn report(stats: &Stats, time: Duration, worlds: u64) {
         stats.images,
         stats.commits as f64 / seconds
     );
+    if stats.broken_indexes > 0 {
+        println!("{} worlds ended early: SQLite itself had left an index unlike its table", stats.broken_indexes);
+    }
 }
 
 /// Not durability but truth is on trial, so a disk in memory does.

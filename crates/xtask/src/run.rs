@@ -18,6 +18,13 @@ pub fn cargo(arguments: &[&str]) -> Result<()> {
     program(&cargo, arguments)
 }
 
+/// The beginning of the commit's name as a number; 1 where this is no checkout.
+pub fn commit_number() -> u64 {
+    let name = Command::new("git").args(["rev-parse", "--short=8", "HEAD"]).output().map(|output| output.stdout);
+    let name = String::from_utf8(name.unwrap_or_default()).unwrap_or_default();
+    u64::from_str_radix(name.trim().get(..8).unwrap_or_default(), 16).unwrap_or(1)
+}
+
 pub fn is_there(name: &str) -> bool {
     Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
 }

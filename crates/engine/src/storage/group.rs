@@ -269,14 +269,14 @@ impl<'w> Group<'w> {
             )));
         }
         let revision = self.writer.revision + 1;
-        if let Some(extent) = self.extent(revision)? {
+        if let Some(extent) = self.extent(job, revision)? {
             self.writer.revision = revision;
             self.sets.push(ChangeSet { revision, extent });
         }
         Ok(Answer { body: Bytes::from(body), revision: self.writer.revision, enveloped: None, is_repeated: false })
     }
 
-    fn extent(&mut self, revision: Revision) -> Result<Option<Extent>> {
+    fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
         if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
             self.stamp_keys(revision)?;
             self.writer.schema_epoch += 1;
@@ -285,6 +285,9 @@ impl<'w> Group<'w> {
             return Ok(Some(Extent::Everything { schema: true }));
         }
         self.stamp_keys(revision)?;
+        if job.mends_indexes {
+            return Ok(Some(Extent::Everything { schema: false }));
+        }
         Ok(match self.writer.capture.net(&self.writer.sqlite.own)? {
             Net::TooMuch => Some(Extent::Everything { schema: false }),
             Net::Rows(rows) if rows.is_empty() => None,

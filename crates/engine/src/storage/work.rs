@@ -39,6 +39,8 @@ pub struct Job {
     pub asks_changes: bool,
     /// The SQL may set `defer_foreign_keys`, which must not outlive it.
     pub defers_keys: bool,
+    /// The SQL may mend an index that did not agree with its table: results change though no row does.
+    pub mends_indexes: bool,
     pub idempotency: Option<Idempotency>,
     pub cancel: Cancel,
     pub reply: oneshot::Sender<Result<Answer>>,
@@ -63,7 +65,8 @@ impl Job {
         };
         let (asks_changes, defers_keys) = (mentions("changes"), mentions("defer_foreign_keys"));
         let company = work.company();
-        (Self { work, company, asks_changes, defers_keys, idempotency, cancel, reply }, answer)
+        let mends_indexes = company == Company::OwnGroup && mentions("reindex");
+        (Self { work, company, asks_changes, defers_keys, mends_indexes, idempotency, cancel, reply }, answer)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Stats {
     pub results: u64,
     /// Images kept from change streams, compared with all rows.
     pub images: u64,
+    /// Worlds that ended early because SQLite itself had left an index unlike its table.
+    pub broken_indexes: u64,
     pub hits: Hits,
 }
 
@@ -30,6 +32,7 @@ impl Stats {
         self.judgements += other.judgements;
         self.results += other.results;
         self.images += other.images;
+        self.broken_indexes += other.broken_indexes;
         self.hits.add(&other.hits);
     }
 }

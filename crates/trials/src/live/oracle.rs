@@ -66,8 +66,12 @@ impl Oracle {
 
     /// Is nothing wrong with the file?
     pub fn is_whole(&self) -> rusqlite::Result<bool> {
-        let verdict: String = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-        Ok(verdict == "ok")
+        Ok(self.integrity()? == "ok")
+    }
+
+    /// What SQLite finds wrong with the file first, or `ok`.
+    pub fn integrity(&self) -> rusqlite::Result<String> {
+        self.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))
     }
 
     /// # Errors

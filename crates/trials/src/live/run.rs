@@ -71,7 +71,15 @@ pub fn run(world: &World, under: Option<&Path>, patience: Duration, stats: &mut 
     runtime.block_on(async {
         let mut run = Run::open(world, &home.path().join("world.db"), patience, stats).await?;
         for (index, event) in world.events.iter().enumerate() {
-            run.event(event).await.map_err(|failure| Failure { event: index, ..failure })?;
+            if let Err(failure) = run.event(event).await {
+                if run.is_index_broken_by_sqlite() {
+                    run.stats.broken_indexes += 1;
+                    // It may have a snapshot open, for which the engine would wait at its end.
+                    run.oracle = Oracle::closed().map_err(broken)?;
+                    break;
+                }
+                return Err(Failure { event: index, ..failure });
+            }
         }
         run.close();
         Ok(())
@@ -114,6 +122,14 @@ impl<'a> Run<'a> {
             stats,
             engine,
         })
+    }
+
+    /// A row that REPLACE overwrites, as RAISE(IGNORE) keeps it from being deleted, stays behind in the indexes of a
+    /// table WITHOUT ROWID. From then on a query's result is a matter of its plan, and nothing can be judged by it.
+    fn is_index_broken_by_sqlite(&self) -> bool {
+        let may = self.world.setup.iter().any(|sql| sql.contains("RAISE(IGNORE)"))
+            && self.world.setup.iter().any(|sql| sql.contains("WITHOUT ROWID"));
+        may && self.oracle.integrity().is_ok_and(|verdict| verdict.contains("in index"))
     }
 
     fn close(&mut self) {
