@@ -22,12 +22,14 @@ pub struct Group {
     pub query: SharedQuery,
     pub rows: RowSet,
     pub listeners: HashSet<(u64, RequestId)>,
-    history: VecDeque<Arc<Delta>>,
+    history: VecDeque<Step>,
     history_bytes: usize,
     /// The history tells everything after this revision.
     history_from: Revision,
     /// The revision of the last delta, or of the first evaluation.
     pub changed_at: Revision,
+    /// A revision at which the state was surely true. Unless it is stale it is also true where the lane stands.
+    evaluated_at: Revision,
     /// When somebody last joined with rows of their own, which are those of the group only if no other program's write
     /// was in the file unnoticed.
     pub joined_at: Option<Revision>,
@@ -39,11 +41,17 @@ pub struct Group {
     pub cost: Duration,
 }
 
+/// What one evaluation changed. It may tell of several revisions at once.
+struct Step {
+    from: Revision,
+    delta: Arc<Delta>,
+}
+
 /// What a listener that stands at some revision needs.
 pub enum Difference {
     None,
     Delta(Arc<Delta>),
-    /// The history does not reach back that far.
+    /// The history does not reach back that far, or none of its steps begins there.
     Unknown,
 }
 
@@ -57,6 +65,7 @@ impl Group {
             history_bytes: 0,
             history_from: revision,
             changed_at: revision,
+            evaluated_at: revision,
             joined_at: None,
             is_stale: false,
             left_at: None,
@@ -65,16 +74,18 @@ impl Group {
         }
     }
 
-    /// Takes a new result over. True if it differs.
-    pub fn advance(&mut self, fresh: Fresh, to: Revision) -> bool {
+    /// Takes a new result over, as the lane goes from one revision to another. True if it differs.
+    pub fn advance(&mut self, fresh: Fresh, from: Revision, to: Revision) -> bool {
         let delta = delta::difference(&self.rows, &fresh, self.query.is_ordered, to);
+        let from = if self.is_stale { self.evaluated_at } else { from };
         self.is_stale = false;
+        self.evaluated_at = to;
         if delta.is_empty() {
             return false;
         }
         self.rows = fresh.into_set();
         self.history_bytes += delta.size();
-        self.history.push_back(Arc::new(delta));
+        self.history.push_back(Step { from, delta: Arc::new(delta) });
         self.changed_at = to;
         self.ready_rows = None;
         true
@@ -99,8 +110,8 @@ impl Group {
     pub fn trim(&mut self, limits: &Limits) {
         while self.history_bytes > limits.group_history_bytes_max {
             let Some(oldest) = self.history.pop_front() else { break };
-            self.history_bytes -= oldest.size();
-            self.history_from = oldest.to;
+            self.history_bytes -= oldest.delta.size();
+            self.history_from = oldest.delta.to;
         }
     }
 
@@ -112,11 +123,15 @@ impl Group {
         if told < self.history_from {
             return Difference::Unknown;
         }
-        let first = self.history.partition_point(|delta| delta.to <= told);
-        if first + 1 == self.history.len() {
-            return Difference::Delta(Arc::clone(&self.history[first]));
+        let first = self.history.partition_point(|step| step.delta.to <= told);
+        if self.history[first].from < told {
+            // The client stood in another lane, which went there by other steps: it knows a part of this one.
+            return Difference::Unknown;
         }
-        let deltas = self.history.iter().skip(first).map(|delta| &**delta);
+        if first + 1 == self.history.len() {
+            return Difference::Delta(Arc::clone(&self.history[first].delta));
+        }
+        let deltas = self.history.iter().skip(first).map(|step| &*step.delta);
         let merged = delta::merge(deltas, &self.rows, self.query.is_ordered, self.changed_at);
         if merged.is_empty() { Difference::None } else { Difference::Delta(Arc::new(merged)) }
     }
@@ -126,10 +141,11 @@ impl Group {
         told >= self.history_from
     }
 
-    /// Will deltas of this group, in a lane that stands at a revision, bring a client on that was told another? Not if
-    /// the client is ahead: what it knows already would be told again.
-    pub fn leads_from(&self, told: Revision, at: Revision) -> bool {
-        self.reaches_back_to(told) && (told <= at || told == self.history_from)
+    /// The state was true at this revision of the lane; it must be evaluated before it is used.
+    pub fn doubt(&mut self, at: Revision) {
+        if !std::mem::replace(&mut self.is_stale, true) {
+            self.evaluated_at = at;
+        }
     }
 
     pub fn note_cost(&mut self, took: Duration) {
@@ -172,4 +188,48 @@ fn chunks(fresh: &Fresh, bytes: usize) -> Vec<Bytes> {
     }
     chunks.push(Bytes::from(chunk));
     chunks
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::live::{query, rows};
+    use crate::sqlite::open::{Purpose, open};
+    use crate::sqlite::schema::Schema;
+    use crate::value::Params;
+
+    #[test]
+    fn a_step_is_not_told_to_whoever_knows_a_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("group.db");
+        let (time, limits) = (Duration::from_secs(5), Limits::default());
+        let writer = open(&path, None, Purpose::Write, time).unwrap();
+        writer.own.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
+        let mut sqlite = open(&path, None, Purpose::Live, time).unwrap();
+        let schema = Schema::load(&sqlite.own).unwrap();
+        let query = query::analyse(&mut sqlite, &schema, 0, "SELECT id FROM t", &Params::None, &limits).unwrap();
+        let mut group = Group::new(Arc::new(query), RowSet::default(), 10);
+        let mut advance = |group: &mut Group, from, to| {
+            writer.own.execute_batch("INSERT INTO t DEFAULT VALUES").unwrap();
+            let fresh = rows::evaluate(&mut sqlite, &group.query, Some(&group.rows), time, &limits).unwrap();
+            assert!(group.advance(fresh, from, to));
+        };
+        advance(&mut group, 12, 15);
+        let told = |group: &Group, told| match group.since(told) {
+            Difference::None => "none",
+            Difference::Delta(_) => "delta",
+            Difference::Unknown => "unknown",
+        };
+        // From another lane, which made steps of its own, clients come at revisions that this one passed over.
+        for (at, expected) in [(9, "unknown"), (10, "delta"), (12, "delta"), (13, "unknown"), (15, "none")] {
+            assert_eq!(told(&group, at), expected, "told {at}");
+        }
+        group.doubt(17);
+        group.doubt(18);
+        advance(&mut group, 18, 20);
+        for (at, expected) in [(15, "delta"), (17, "delta"), (18, "unknown"), (20, "none")] {
+            assert_eq!(told(&group, at), expected, "told {at}");
+        }
+    }
 }

@@ -239,8 +239,7 @@ impl Lane {
                 let mut group = Group::new(query, rows, moved.told);
                 group.is_stale = true;
                 self.add_group(identity.clone(), group);
-            } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.leads_from(moved.told, self.at))
-            {
+            } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.reaches_back_to(moved.told)) {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };
                 socket.waiting.push((id, wanted));

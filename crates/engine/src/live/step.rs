@@ -41,7 +41,7 @@ impl Lane {
                 let _ = self.sqlite.own.execute_batch("ROLLBACK");
             }
             for group in self.groups.values_mut() {
-                group.is_stale = true;
+                group.doubt(self.at);
             }
             self.due.extend(self.sockets.keys());
             std::thread::sleep(Duration::from_millis(50));
@@ -129,7 +129,7 @@ impl Lane {
                     } else {
                         self.begin_anew(&identity, &mut group, Arc::new(new), revision);
                     }
-                    group.is_stale = true;
+                    group.doubt(self.at);
                     self.add_group(identity, group);
                 }
             }
@@ -150,7 +150,7 @@ impl Lane {
                     let Some(mut group) = self.drop_group(&identity) else { continue };
                     let query = Arc::clone(&group.query);
                     self.begin_anew(&identity, &mut group, query, revision);
-                    group.is_stale = true;
+                    group.doubt(self.at);
                     self.add_group(identity, group);
                 }
             }
@@ -206,7 +206,7 @@ impl Lane {
         group.note_cost(started.elapsed());
         match fresh {
             Ok(fresh) => {
-                if group.advance(fresh, revision) {
+                if group.advance(fresh, self.at, revision) {
                     self.shared.metrics.live_deltas.add(1);
                     for (session, id) in &group.listeners {
                         if let Some(socket) = self.sockets.get_mut(session) {
@@ -217,7 +217,7 @@ impl Lane {
                 }
             }
             Err(error) if error.code == Code::Timeout && self.number == 0 => {
-                group.is_stale = true;
+                group.doubt(self.at);
                 if group.listeners.is_empty() {
                     self.drop_group(identity);
                 } else {

@@ -342,8 +342,12 @@ impl Writer {
     }
 
     fn close(self) -> Option<vouch::Stand> {
-        if let Err(error) = self.checkpoint("TRUNCATE") {
-            tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will");
+        match self.checkpoint("TRUNCATE") {
+            Ok(true) => {}
+            Ok(false) => tracing::info!("another program reads the file: its WAL is not folded in at the stop"),
+            Err(error) => {
+                tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will")
+            }
         }
         // First how it stands, then whether another program wrote: what it writes from here on shows in the file.
         let stand = self.sqlite.own.path().and_then(|path| vouch::Stand::of(Path::new(path)));

@@ -292,6 +292,7 @@ impl<'a> Run<'a> {
         let history = self.engine.history().to_owned();
         let was_noticed = self.unnoticed.take().is_none();
         self.close();
+        let voucher = std::fs::read_to_string(self.path.with_extension("db-tide"));
         if !changed.is_empty() {
             run_outside(&open_outside(&self.path)?, changed)?;
         }
@@ -306,7 +307,9 @@ impl<'a> Run<'a> {
             ));
         }
         if changed.is_empty() && was_noticed && self.engine.history() != history {
-            return Err(Failure::from("a clean restart began a new history".to_owned()));
+            return Err(Failure::from(format!(
+                "a clean restart began a new history; it was vouched for by {voucher:?}"
+            )));
         }
         for session in 0..self.clients.len() {
             let fresh = Client::new(self.engine.open_session());
