@@ -346,7 +346,7 @@ impl Writer {
             Ok(true) => {}
             Ok(false) => tracing::info!("another program reads the file: its WAL is not folded in at the stop"),
             Err(error) => {
-                tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will")
+                tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will");
             }
         }
         // First how it stands, then whether another program wrote: what it writes from here on shows in the file.
