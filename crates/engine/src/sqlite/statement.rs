@@ -252,7 +252,10 @@ unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Error::unavailable(error::LOCKED_BY_ANOTHER).caused_by(source()),
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Error::new(
             Code::Unavailable,
-            format!("The database file is damaged ({message}). Run `tidebase doctor` and restore a backup."),
+            format!(
+                "The database file is damaged ({message}). `tidebase doctor` says whether REINDEX mends it or a backup \
+                 must be restored."
+            ),
         )
         .caused_by(source()),
         ffi::SQLITE_AUTH => Error::forbidden(message),
