@@ -118,6 +118,22 @@ impl Error {
         self
     }
 
+    /// An internal error of a statement of ours, seen as the doing of whoever made the table as it is.
+    #[must_use]
+    pub fn of_caller(self, refusal: Option<String>) -> Self {
+        use rusqlite::ErrorCode as Sqlite;
+        let source = self.source.as_deref().and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        let (Code::Internal, Some(cause)) = (self.code, source) else { return self };
+        match cause.sqlite_error_code() {
+            Some(Sqlite::AuthorizationForStatementDenied) => Self::forbidden(refusal.unwrap_or(self.message)),
+            Some(Sqlite::TooBig | Sqlite::OutOfMemory) => Self::too_large(self.message),
+            Some(Sqlite::ConstraintViolation | Sqlite::Unknown | Sqlite::SchemaChanged) | None => {
+                Self::conflict(self.message)
+            }
+            Some(_) => self,
+        }
+    }
+
     /// Did SQLite find the file damaged?
     pub fn is_of_damage(&self) -> bool {
         let source = self.source.as_deref().and_then(|source| source.downcast_ref::<rusqlite::Error>());

@@ -4,11 +4,11 @@
 //! before the RELEASE, and a trigger blanks it when another program writes, to be stamped when that is noticed.
 
 use crate::changes::change::Revision;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
 use crate::sqlite::schema::{Relation, Schema};
-use crate::{clock, error::Code};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Number;
 
@@ -71,22 +71,41 @@ impl Entry {
     }
 }
 
+/// What stands in the schema under the name of our table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Presence {
+    /// Nothing: there are no keys yet.
+    Absent = 0,
+    Ours = 1,
+    /// A table, or a view, that somebody made for other purposes.
+    Foreign = 2,
+}
+
+pub fn presence(schema: &Schema) -> Presence {
+    match schema.get(TABLE) {
+        None => Presence::Absent,
+        Some(Relation::Table(table)) => {
+            let columns = table.columns.iter().map(|column| &*column.name);
+            let is_ours = columns.eq(["key", "value", "revision", "expires"]) && table.key == [0];
+            if is_ours { Presence::Ours } else { Presence::Foreign }
+        }
+        Some(_) => Presence::Foreign,
+    }
+}
+
 /// Is there a table `kv`, and is it ours?
 pub fn is_ready(schema: &Schema) -> bool {
-    let Some(Relation::Table(table)) = schema.get(TABLE) else { return false };
-    table.columns.iter().map(|column| &*column.name).eq(["key", "value", "revision", "expires"])
+    presence(schema) == Presence::Ours
 }
 
 /// # Errors
 /// `conflict` if the database has a `kv` of its own.
 pub fn refuse_foreign(schema: &Schema) -> Result<()> {
-    match schema.get(TABLE) {
-        Some(_) if !is_ready(schema) => Err(foreign()),
-        _ => Ok(()),
-    }
+    if presence(schema) == Presence::Foreign { Err(foreign()) } else { Ok(()) }
 }
 
-fn foreign() -> Error {
+pub fn foreign() -> Error {
     Error::conflict(
         "This database has a table \"kv\" of another shape, so keys cannot be kept here. Rename it to use /data.",
     )
@@ -145,7 +164,9 @@ fn put(connection: &Connection, key: &str, value: &str, expires: Option<i64>, re
         .execute((key, value, revision, expires))
         .map_err(|error| match error.sqlite_error_code() {
             // SQLite's JSON has a bound of its own on nesting.
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Error::invalid("The value is not JSON that can be stored; is it nested too deeply?"),
+            Some(rusqlite::ErrorCode::ConstraintViolation) if is_of_check(&error) => {
+                Error::invalid("The value is not JSON that can be stored; is it nested too deeply?")
+            }
             _ => Error::from(error),
         })?;
     let mut out = Vec::with_capacity(value.len() + key.len() + 48);
@@ -153,27 +174,45 @@ fn put(connection: &Connection, key: &str, value: &str, expires: Option<i64>, re
     Ok(out)
 }
 
+fn is_of_check(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_CHECK)
+}
+
 /// Whole numbers stay exact; what does not fit into 64 bits, or is no number, is refused.
 fn sum(key: &str, value: &str, by: &Number) -> Result<String> {
-    let no_number = || Error::conflict(format!("The value of {key:?} is not a number, so it cannot be incremented."));
-    let old: Number = serde_json::from_str(value).map_err(|_| no_number())?;
-    if let (Some(old), Some(by)) = (old.as_i64(), by.as_i64()) {
-        let sum = old
-            .checked_add(by)
-            .ok_or_else(|| Error::conflict(format!("Incremented, {key:?} would not fit into 64 bits.")))?;
-        return Ok(sum.to_string());
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let too_large = || Error::conflict(format!("Incremented, {key:?} would not fit into 64 bits."));
+    let old: Number = serde_json::from_str(value)
+        .map_err(|_| Error::conflict(format!("The value of {key:?} is not a number, so it cannot be incremented.")))?;
+    if let (Some(old), Some(by)) = (old.as_i128(), by.as_i128()) {
+        return i64::try_from(old + by).map(|sum| sum.to_string()).map_err(|_| too_large());
     }
-    let sum = old.as_f64().zip(by.as_f64()).and_then(|(old, by)| Number::from_f64(old + by)).ok_or_else(no_number)?;
+    let (old, by) = (old.as_f64().unwrap_or(f64::NAN), by.as_f64().unwrap_or(f64::NAN));
+    // Whole numbers that long have lost digits already.
+    let is_inexact = |number: f64| number.fract() == 0.0 && number.abs() > EXACT;
+    let is_whole = |number: f64| number.fract() == 0.0;
+    if is_inexact(old) && is_whole(by) || is_inexact(by) && is_whole(old) {
+        return Err(too_large());
+    }
+    let sum = Number::from_f64(old + by)
+        .ok_or_else(|| Error::conflict(format!("Incremented, {key:?} would be larger than a number can be.")))?;
     Ok(sum.to_string())
 }
 
-fn check_size(key: &str, value: &str, limits: &Limits) -> Result<()> {
+/// # Errors
+/// `invalid` for no name, `too_large` for one that is too long.
+pub fn check_name(key: &str, limits: &Limits) -> Result<()> {
     if key.is_empty() {
         return Err(Error::invalid("A key needs a name."));
     }
     if key.len() > limits.key_bytes_max {
         return Err(Error::too_large(format!("A key's name may have {} bytes.", limits.key_bytes_max)));
     }
+    Ok(())
+}
+
+fn check_size(key: &str, value: &str, limits: &Limits) -> Result<()> {
+    check_name(key, limits)?;
     if value.len() > limits.value_bytes_max {
         return Err(Error::too_large(format!("A value may have {} bytes of JSON.", limits.value_bytes_max)));
     }
@@ -198,6 +237,29 @@ fn check_revision(connection: &Connection, key: &str, wanted: Option<Revision>) 
 
 pub fn missing(key: &str) -> Error {
     Error::not_found(format!("No value is set for {key:?}."))
+}
+
+/// Our own trigger on the table.
+const WRITTEN: &str = "kv_written";
+
+/// Runs `work` without any trigger of the caller's: a stamp is no write of theirs.
+pub fn untriggered<T>(
+    connection: &Connection,
+    schema: &Schema,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER as TRIGGERS;
+    let has_others = match schema.get(TABLE) {
+        Some(Relation::Table(table)) => table.triggers.iter().any(|name| &**name != WRITTEN),
+        _ => false,
+    };
+    if !has_others {
+        return work(connection);
+    }
+    connection.set_db_config(TRIGGERS, false)?;
+    let done = work(connection);
+    connection.set_db_config(TRIGGERS, true)?;
+    done
 }
 
 /// Gives the touched rows the revision of the request that touched them.
@@ -238,26 +300,68 @@ pub fn has_expired(connection: &Connection, now_ms: i64) -> Result<bool> {
     Ok(statement.query_row([now_ms], |row| row.get(0))?)
 }
 
-/// Reads one key. A database without our table has no keys.
+/// Reads one key of our table. A row whose value is not JSON text, which only SQL can make, is no key.
 pub fn get(connection: &Connection, key: &str) -> Result<Option<Entry>> {
-    let Some(mut statement) = readable(connection.prepare_cached("SELECT value, revision FROM kv WHERE key = ?1"))?
-    else {
+    let Some(mut statement) = readable(connection, "SELECT key, value, revision FROM kv WHERE key = ?1")? else {
         return Ok(None);
     };
-    let entry = |row: &rusqlite::Row<'_>| Ok(Entry { key: key.into(), value: row.get(0)?, revision: row.get(1)? });
-    Ok(statement.query_row([key], entry).optional()?)
+    let mut rows = statement.query([key])?;
+    Ok(match rows.next()? {
+        Some(row) => entry(row)?,
+        None => None,
+    })
 }
 
+/// `None` if the snapshot is from before the table was made.
+fn readable<'c>(connection: &'c Connection, sql: &str) -> Result<Option<rusqlite::CachedStatement<'c>>> {
+    match connection.prepare_cached(sql) {
+        Err(error) if error.to_string().starts_with("no such table: kv") => Ok(None),
+        prepared => Ok(Some(prepared?)),
+    }
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Entry>> {
+    let text = |column| row.get_ref(column).map(|value| value.as_str().ok().map(str::to_owned));
+    let (Some(key), Some(value)) = (text(0)?, text(1)?) else { return Ok(None) };
+    let revision = row.get_ref(2)?.as_i64().ok();
+    Ok(is_json(value.as_bytes()).then_some(Entry { key, value, revision }))
+}
+
+/// Can it stand in an answer as it is?
+pub fn is_json(value: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok()
+}
+
+/// One page of a listing.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// There may be more behind the last one.
+    pub has_more: bool,
+}
+
+/// A page ends early when its values are this long together.
+const PAGE_BYTES: usize = 8 << 20;
+
 /// The entries whose keys begin with `prefix` and come after `after`, in key order, at most `limit`.
-pub fn list(connection: &Connection, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>> {
+pub fn list(connection: &Connection, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page> {
     // Text is compared byte by byte, so the keys with a prefix lie together, from the prefix on.
     let sql = "SELECT key, value, revision FROM kv
-               WHERE key >= ?1 AND key > ?2 AND substr(key, 1, length(?1)) = ?1 AND (?3 IS NULL OR key < ?3)
-               ORDER BY key LIMIT ?4";
-    let Some(mut statement) = readable(connection.prepare_cached(sql))? else { return Ok(Vec::new()) };
-    let entry = |row: &rusqlite::Row<'_>| Ok(Entry { key: row.get(0)?, value: row.get(1)?, revision: row.get(2)? });
-    let rows = statement.query_map((prefix, after.unwrap_or(""), past(prefix), limit), entry)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+               WHERE key >= ?1 AND key > ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key";
+    let Some(mut statement) = readable(connection, sql)? else { return Ok(Page::default()) };
+    let mut rows = statement.query((prefix, after.unwrap_or(""), past(prefix)))?;
+    let mut page = Page::default();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let Some(entry) = entry(row)?.filter(|entry| entry.key.starts_with(prefix)) else { continue };
+        if page.entries.len() == limit || bytes > PAGE_BYTES {
+            page.has_more = true;
+            break;
+        }
+        bytes += entry.key.len() + entry.value.len();
+        page.entries.push(entry);
+    }
+    Ok(page)
 }
 
 /// The least text after all texts with this prefix, if there is one.
@@ -276,18 +380,6 @@ fn past(prefix: &str) -> Option<String> {
     None
 }
 
-fn readable<T>(prepared: rusqlite::Result<T>) -> Result<Option<T>> {
-    match prepared {
-        Ok(statement) => Ok(Some(statement)),
-        Err(rusqlite::Error::SqliteFailure(_, Some(message))) if message.starts_with("no such table: kv") => Ok(None),
-        Err(rusqlite::Error::SqlInputError { msg, .. }) if msg.starts_with("no such table: kv") => Ok(None),
-        Err(error) => {
-            let error = Error::from(error);
-            Err(if error.code == Code::Internal { foreign().caused_by(error) } else { error })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +394,14 @@ mod tests {
             ("1.5", "1", Some("2.5")),
             ("\"1\"", "1", None),
             ("null", "1", None),
+            ("18446744073709551615", "-1", None),
+            ("18446744073709551615", "-9223372036854775808", Some("9223372036854775807")),
+            ("9223372036854775808", "1", None),
+            ("1", "9223372036854775808", None),
+            ("1", "36893488147419103232", None),
+            ("36893488147419103232", "-1", None),
+            ("1e308", "1e308", None),
+            ("1e308", "0.5", Some("1e+308")),
         ] {
             assert_eq!(sum("k", value, &by(add)).ok().as_deref(), expected, "{value} + {add}");
         }

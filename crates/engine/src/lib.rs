@@ -100,7 +100,9 @@ impl Engine {
         let Options { vfs, limits, .. } = options;
         let lock = ServerLock::take(&path)?;
         let keeps_history = vouch::redeem(&path);
-        let limits = Arc::new(limits);
+        // SQLite counts in 32 bits of milliseconds.
+        let lock_wait_max = limits.lock_wait_max.min(Duration::from_millis(i32::MAX as u64));
+        let limits = Arc::new(Limits { lock_wait_max, ..limits });
         let mut writing = open(&path, vfs.as_deref(), Purpose::Write, limits.lock_wait_max)?;
         let meta = system::prepare(&mut writing.own, keeps_history)?;
         let revision = changes::log::last_revision(&writing.own)?;
@@ -225,13 +227,41 @@ impl Engine {
     }
 
     /// One key, or `None`.
-    pub fn key(&self, key: &str) -> Result<Option<Entry>> {
-        self.readers.inline(|sqlite| keys::get(&sqlite.own, key))
+    ///
+    /// # Errors
+    /// `conflict` if the database has a table `kv` of another shape.
+    pub async fn key(&self, key: &str) -> Result<Option<Entry>> {
+        keys::check_name(key, &self.shared.limits)?;
+        if !self.has_keys()? {
+            return Ok(None);
+        }
+        let time = self.shared.limits.inline_read_time_max;
+        match self.readers.inline(|sqlite| sqlite.on_behalf(time, None, |own| keys::get(own, key))) {
+            Err(error) if error.code == Code::Timeout => {
+                let (time, key) = (self.shared.limits.read_time_max, key.to_owned());
+                self.readers.elsewhere(move |sqlite| sqlite.on_behalf(time, None, |own| keys::get(own, &key))).await
+            }
+            done => done,
+        }
     }
 
-    /// Keys with a prefix after `after`, in order.
-    pub async fn keys(&self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<Entry>> {
-        self.readers.elsewhere(move |sqlite| keys::list(&sqlite.own, &prefix, after.as_deref(), limit)).await
+    /// Keys with a prefix after `after`, in order, one page of them.
+    pub async fn keys(&self, prefix: String, after: Option<String>, limit: usize) -> Result<keys::Page> {
+        if !self.has_keys()? {
+            return Ok(keys::Page::default());
+        }
+        let time = self.shared.limits.read_time_max;
+        let list = move |own: &rusqlite::Connection| keys::list(own, &prefix, after.as_deref(), limit);
+        self.readers.elsewhere(move |sqlite| sqlite.on_behalf(time, None, list)).await
+    }
+
+    /// False before the first key is written.
+    fn has_keys(&self) -> Result<bool> {
+        match self.shared.keys() {
+            keys::Presence::Absent => Ok(false),
+            keys::Presence::Ours => Ok(true),
+            keys::Presence::Foreign => Err(keys::foreign()),
+        }
     }
 
     pub fn write_key(&self, write: KeyWrite, idempotency: Option<Idempotency>) -> Result<Pending> {
@@ -280,6 +310,9 @@ impl Engine {
     /// # Errors
     /// `conflict` for an id in use, `too_many` past the limit. Mistakes in the SQL come as an error frame.
     pub fn subscribe(&self, session: &Arc<Session>, id: Option<RequestId>, wanted: Wanted) -> Result<()> {
+        if let Wanted::Key { key } = &wanted {
+            keys::check_name(key, &self.shared.limits)?;
+        }
         match (&id, &wanted) {
             (Some(id), _) => session.take_id(id, Holder::Lane)?,
             (None, Wanted::Key { .. }) => session.take_nameless(Holder::Lane)?,

@@ -1,11 +1,12 @@
 //! What the engine's threads share: the revision everyone may see, the lanes to tell, the topics.
 
 use crate::changes::change::{ChangeSet, Revision};
+use crate::keys::Presence;
 use crate::limits::Limits;
 use crate::live::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
@@ -19,6 +20,8 @@ pub struct Shared {
     revision: AtomicI64,
     /// The same, for those who wait.
     told: watch::Sender<Revision>,
+    /// Whether there is a table of keys, as [`Presence`]: the writer knows the schema.
+    keys: AtomicU8,
     lanes: Mutex<Vec<Arc<Inbox>>>,
     next_session: AtomicU64,
     /// Commits of any kind, also those that change no row and so have no revision.
@@ -36,6 +39,7 @@ impl Shared {
             metrics: Metrics::default(),
             revision: AtomicI64::new(revision),
             told: watch::Sender::new(revision),
+            keys: AtomicU8::new(Presence::Absent as u8),
             lanes: Mutex::default(),
             next_session: AtomicU64::new(1),
             commits: AtomicU64::new(0),
@@ -45,6 +49,18 @@ impl Shared {
 
     pub fn revision(&self) -> Revision {
         self.revision.load(Ordering::Acquire)
+    }
+
+    pub fn keys(&self) -> Presence {
+        match self.keys.load(Ordering::Acquire) {
+            0 => Presence::Absent,
+            1 => Presence::Ours,
+            _ => Presence::Foreign,
+        }
+    }
+
+    pub fn set_keys(&self, presence: Presence) {
+        self.keys.store(presence as u8, Ordering::Release);
     }
 
     /// Grows with every commit; a snapshot older than it must be renewed.

@@ -233,7 +233,7 @@ async fn a_key_written_by_sql_has_the_revision_of_that_write() {
     assert!(second.revision > first.revision);
     let stale = database.engine.write_key(set("a", "3", Some(first.revision)), None).unwrap().wait().await;
     assert_eq!(stale.unwrap_err().code, Code::Conflict);
-    let entry = database.engine.key("a").unwrap().unwrap();
+    let entry = database.engine.key("a").await.unwrap().unwrap();
     assert_eq!((entry.value.as_str(), entry.revision), ("2", Some(second.revision)));
     database.sql("insert or replace into kv (key, value, revision) values ('a', '4', 1)").await.unwrap();
     let stale = database.engine.write_key(set("a", "5", Some(1)), None).unwrap().wait().await;
@@ -241,7 +241,7 @@ async fn a_key_written_by_sql_has_the_revision_of_that_write() {
     let before = database.engine.revision();
     database.outside().execute("update kv set value = '6' where key = 'a'", []).unwrap();
     database.engine.wait_for(before + 1, Duration::from_secs(20)).await.unwrap();
-    let entry = database.engine.key("a").unwrap().unwrap();
+    let entry = database.engine.key("a").await.unwrap().unwrap();
     assert_eq!((entry.value.as_str(), entry.revision), ("6", Some(before + 1)));
 }
 

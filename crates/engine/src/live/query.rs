@@ -274,7 +274,12 @@ fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<De
     let mut found = Dependencies::default();
     for (table, columns) in &reads.tables {
         match schema.get(table) {
-            Some(Relation::Table(_)) if table.starts_with("sqlite_") || table.starts_with("_tide") => {
+            Some(Relation::Table(_)) if table.starts_with("_tide") => {
+                return Err(Error::unsupported(format!(
+                    "{table} is kept by Tidebase: it can be read, but not live, for what is written there is not told."
+                )));
+            }
+            Some(Relation::Table(_)) if table.starts_with("sqlite_") => {
                 found.everything = true;
             }
             Some(Relation::Table(_)) => {

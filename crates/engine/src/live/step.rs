@@ -43,6 +43,12 @@ impl Lane {
             for group in self.groups.values_mut() {
                 group.doubt(self.at);
             }
+            // What the step was about to tell may not have been told.
+            for socket in self.sockets.values_mut() {
+                socket.is_dirty = true;
+                socket.streams.values_mut().for_each(|stream| stream.is_behind = true);
+                socket.keys.iter_mut().for_each(|watch| watch.is_behind = true);
+            }
             self.due.extend(self.sockets.keys());
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -67,7 +73,7 @@ impl Lane {
         let due = std::mem::take(&mut self.due);
         // Change streams first: an `at` says that everything up to it has been told.
         self.serve_streams(&due, &sets, before)?;
-        self.serve_keys(&sets)?;
+        self.serve_keys(&sets);
         self.serve_sockets(&due, &too_slow);
         self.serve_waiting(&due, &mut too_slow);
         self.sqlite.own.prepare_cached("COMMIT")?.execute([])?;

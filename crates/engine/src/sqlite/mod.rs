@@ -111,6 +111,19 @@ impl Sqlite {
         })
     }
 
+    /// Runs statements of ours over a table that is open to callers: what their triggers, views and constraints do there
+    /// is gated and bounded as if they had sent it, and what goes wrong is told as theirs.
+    pub fn on_behalf<T>(
+        &mut self,
+        time: Duration,
+        cancel: Option<Cancel>,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let done = self.bounded(time, cancel, Mode::Caller, |sqlite| work(&sqlite.own));
+        let refusal = self.gate.take_refusal();
+        done.map_err(|error| error.of_caller(refusal))
+    }
+
     /// False while a transaction is open.
     pub fn is_autocommit(&self) -> bool {
         self.own.is_autocommit()
@@ -130,6 +143,21 @@ impl Sqlite {
             )
         };
         code == ffi::SQLITE_OK && current != 0
+    }
+
+    /// Is the open file no longer the one of its name? It was deleted, renamed or replaced.
+    pub fn has_moved(&self) -> bool {
+        let mut moved: std::ffi::c_int = 0;
+        // SAFETY: the connection is open; SQLite writes one int, or nothing if the VFS cannot tell.
+        unsafe {
+            ffi::sqlite3_file_control(
+                self.own.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_HAS_MOVED,
+                (&raw mut moved).cast(),
+            );
+        }
+        moved != 0
     }
 
     /// Makes `last_insert_rowid()` zero, so that a request sees only its own.

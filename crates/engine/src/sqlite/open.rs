@@ -3,6 +3,7 @@
 use super::{Sqlite, clock};
 use crate::error::{Error, Result};
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 use std::ffi::CString;
 use std::path::Path;
@@ -49,8 +50,13 @@ pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duratio
     Sqlite::new(connection)
 }
 
+/// Bytes of one value, and of one row: past it SQLite says that it is too big. Its own bound, 1 GB, is more memory than
+/// a server may have.
+pub const VALUE_BYTES_MAX: i32 = 128 << 20;
+
 fn configure(connection: &Connection, purpose: Purpose, lock_wait: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(lock_wait)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Only the writer checkpoints: by anyone else it would look like another program's write.

@@ -33,6 +33,8 @@ pub struct Table {
     /// Indexes of the declared primary key's columns, in key order; empty if there is none.
     pub key: Vec<usize>,
     pub address: Address,
+    /// Names of its triggers.
+    pub triggers: Vec<Box<str>>,
     /// A trigger may keep REPLACE from deleting a row, which SQLite then overwrites without a word.
     pub may_overwrite: bool,
     /// SELECT of all columns where the address is `?1`, `?2`, ….
@@ -145,13 +147,15 @@ impl Table {
             Address::Key => key_condition(connection, name, &key, &columns)?,
             Address::None => "0".into(),
         };
+        let triggers = triggers(connection, name)?;
         let read_back = format!("SELECT {list} FROM main.{} WHERE {condition}", quoted(name)).into();
         Ok(Self {
             name: name.into(),
             columns,
             key,
             address,
-            may_overwrite: may_overwrite(connection, name)?,
+            may_overwrite: triggers.iter().any(|(_, sql)| may_ignore(sql)),
+            triggers: triggers.into_iter().map(|(name, _)| name).collect(),
             read_back,
         })
     }
@@ -176,19 +180,19 @@ fn key_condition(connection: &Connection, table: &str, key: &[usize], columns: &
     Ok(conditions.join(" AND "))
 }
 
-/// Has it a trigger with RAISE(IGNORE)?
-fn may_overwrite(connection: &Connection, table: &str) -> Result<bool> {
-    let mut triggers = connection
-        .prepare_cached("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE")?;
-    let mut rows = triggers.query([table])?;
-    while let Some(row) = rows.next()? {
-        let sql: String = row.get(0)?;
-        let words: Vec<Token<'_>> = tokens(&sql).collect();
-        if words.windows(3).any(|three| three[0].is("raise") && three[2].is("ignore")) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Name and SQL of each.
+fn triggers(connection: &Connection, table: &str) -> Result<Vec<(Box<str>, String)>> {
+    let mut triggers = connection.prepare_cached(
+        "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE",
+    )?;
+    let rows = triggers.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Is there a RAISE(IGNORE) in the trigger?
+fn may_ignore(sql: &str) -> bool {
+    let words: Vec<Token<'_>> = tokens(sql).collect();
+    words.windows(3).any(|three| three[0].is("raise") && three[2].is("ignore"))
 }
 
 /// Quoted, `rowid` would be a column's name or, worse, a string.

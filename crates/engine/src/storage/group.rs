@@ -15,9 +15,12 @@ use crate::error::{Error, Result};
 use crate::keys;
 use crate::request::{Answer, Format, Idempotency};
 use crate::sqlite::gate::Mode;
+use crate::sqlite::schema::Schema;
 use crate::topics::KeptMessage;
+use crate::value::Params;
 use crate::{clock, storage::system};
 use bytes::Bytes;
+use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub struct Committed {
@@ -138,6 +141,9 @@ impl<'w> Group<'w> {
     }
 
     fn begin(&mut self) -> Result<()> {
+        if self.writer.sqlite.has_moved() {
+            return Err(Error::unavailable(MOVED));
+        }
         self.writer.sqlite.own.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         self.writer.time_ms = self.writer.time_ms.max(clock::now_ms());
         let version = self.writer.pragma("data_version")?;
@@ -157,7 +163,8 @@ impl<'w> Group<'w> {
         }
         let set = self.writer.everything(schema);
         if keys::is_ready(&self.writer.schema) {
-            keys::stamp_unstamped(&self.writer.sqlite.own, set.revision)?;
+            let stamp = |own: &Connection| keys::stamp_unstamped(own, set.revision);
+            keys::untriggered(&self.writer.sqlite.own, &self.writer.schema, stamp)?;
         }
         self.sets.push(set);
         Ok(())
@@ -239,7 +246,10 @@ impl<'w> Group<'w> {
                 });
                 ran.map(|_| out)
             }
-            Work::Key(write) => keys::run(&sqlite.own, write, limits, *revision + 1),
+            Work::Key(write) => {
+                let (time, revision) = (limits.write_time_max, *revision + 1);
+                sqlite.on_behalf(time, Some(job.cancel.clone()), |own| keys::run(own, write, limits, revision))
+            }
             Work::Topic(write) => {
                 let (body, message) = crate::topics::run(&sqlite.own, write, limits, &shared.topics)?;
                 self.messages.extend(message);
@@ -302,11 +312,19 @@ impl<'w> Group<'w> {
         if !keys::is_ready(&self.writer.schema) || self.changes_schema && !keys::is_still_there(own)? {
             return Ok(());
         }
-        if self.writer.capture.missed_keys() {
-            return keys::stamp_all(own, revision);
+        let capture = &self.writer.capture;
+        let stamp = |own: &Connection| {
+            if capture.missed_keys() {
+                return keys::stamp_all(own, revision);
+            }
+            keys::stamp(own, &capture.touched_keys(keys::TABLE), revision)?;
+            if self.changes_schema { keys::stamp_unstamped(own, revision) } else { Ok(()) }
+        };
+        if self.changes_schema {
+            // It may have made a trigger just now.
+            return keys::untriggered(own, &Schema::load(own)?, stamp);
         }
-        keys::stamp(own, &self.writer.capture.touched_keys(keys::TABLE), revision)?;
-        if self.changes_schema { keys::stamp_unstamped(own, revision) } else { Ok(()) }
+        keys::untriggered(own, &self.writer.schema, stamp)
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -361,15 +379,23 @@ impl Writer {
             [one] => execute::split(&one.sql)?,
             _ => Vec::new(),
         };
-        let [sql] = sql[..] else {
+        let has_params = request.statements.iter().any(|one| match &one.params {
+            Params::None => false,
+            Params::Positional(values) => !values.is_empty(),
+            Params::Named(values) => !values.is_empty(),
+        });
+        let ([sql], false, false) = (&sql[..], request.is_transaction, has_params) else {
             return Err(Error::invalid(
-                "VACUUM and PRAGMA optimize must be sent alone: they cannot be part of a transaction.",
+                "VACUUM and PRAGMA optimize must be sent alone, without parameters: they cannot be part of a transaction.",
             ));
         };
         let words: Vec<_> = crate::sqlite::tokens::tokens(sql).collect();
         let is_vacuum = words[0].is("vacuum");
         if is_vacuum && words.iter().any(|word| word.is("into")) {
             return Err(Error::forbidden("VACUUM INTO is not available; `tidebase backup` writes a safe copy."));
+        }
+        if is_vacuum && !(words.len() == 1 || words.len() == 2 && words[1].is("main")) {
+            return Err(Error::invalid("VACUUM stands alone: there is but one database."));
         }
         self.sqlite.forget_statements();
         self.capture.pause(true);
@@ -392,6 +418,10 @@ impl Writer {
         })
     }
 }
+
+/// What is written to a file without a name is lost when it is closed.
+pub const MOVED: &str = "The database file was deleted, renamed or replaced while it was being served. Nothing was \
+                         written, and nothing will be: put the file back and restart the server.";
 
 /// VACUUM rewrites the file: whoever asks for it knows that writers wait.
 const VACUUM_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(10);

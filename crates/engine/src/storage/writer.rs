@@ -4,6 +4,7 @@
 //! nobody is answered or told before that. What one request does to the transaction (ROLLBACK, interrupt, full disk)
 //! never costs another: the others are run again. How a group is run is in [`super::group`].
 
+use super::group::MOVED;
 use super::group::{Attempt, Group};
 use super::vouch;
 use super::work::{Company, Job, Work};
@@ -243,6 +244,11 @@ impl Writer {
         if self.broken.is_some() {
             return;
         }
+        if self.sqlite.has_moved() {
+            tracing::error!("{MOVED}");
+            self.broken = Some(MOVED.into());
+            return;
+        }
         // Chores do not wait for another program's lock: a request behind them would wait twice.
         let _ = self.sqlite.own.busy_timeout(Duration::ZERO);
         self.chores();
@@ -304,6 +310,7 @@ impl Writer {
         self.schema_version = self.pragma("schema_version")?;
         self.schema = Arc::new(Schema::load(&self.sqlite.own)?);
         self.capture.set_schema(Arc::clone(&self.schema));
+        self.shared.set_keys(keys::presence(&self.schema));
         Ok(())
     }
 

@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use tidebase_engine::keys::{Entry, KeyWrite, missing};
 use tidebase_engine::{Error, Result};
 
-const LIST_DEFAULT: u32 = 100;
-const LIST_MAX: u32 = 1000;
+const LIST_DEFAULT: usize = 100;
+const LIST_MAX: usize = 1000;
 /// Ten years: later than that is a mistake in the unit.
 const TTL_MAX_S: f64 = 315_360_000.0;
 
@@ -39,7 +39,7 @@ struct Increment {
 pub async fn read(State(app): State<Shared>, _: Admin, path: Result<Path<String>, PathRejection>) -> Reply {
     let key = named(path)?;
     let revision = app.engine.revision();
-    let entry = app.engine.key(&key)?.ok_or_else(|| missing(&key))?;
+    let entry = app.engine.key(&key).await?.ok_or_else(|| missing(&key))?;
     let mut body = Vec::with_capacity(entry.value.len() + 64);
     entry.write(&mut body);
     let mut response = answer::json(StatusCode::OK, Bytes::from(body));
@@ -90,10 +90,15 @@ pub async fn remove(
     uri: Uri,
 ) -> Reply {
     let key = named(path)?;
-    let if_revision = query_string::get(uri.query(), "if_revision")?
-        .map(|text| text.parse().map_err(|_| Error::invalid("if_revision is a revision number.")))
-        .transpose()?;
-    let idempotency = idempotency(&headers, &format!("delete data/{key}"), b"")?;
+    let mut if_revision = None;
+    for (name, value) in query_string::parse(uri.query())? {
+        if name != "if_revision" {
+            return Err(Error::invalid(format!("DELETE of a key does not know the parameter {name:?}.")).into());
+        }
+        if_revision = Some(value.parse().map_err(|_| Error::invalid("if_revision is a revision number."))?);
+    }
+    let condition = if_revision.map(|revision: i64| revision.to_string()).unwrap_or_default();
+    let idempotency = idempotency(&headers, &format!("delete data/{key}"), condition.as_bytes())?;
     Ok(answer::bare(&app.engine.write_key(KeyWrite::Delete { key, if_revision }, idempotency)?.wait().await?))
 }
 
@@ -115,16 +120,16 @@ pub async fn list(State(app): State<Shared>, _: Admin, uri: Uri) -> Reply {
         }
     }
     let revision = app.engine.revision();
-    let entries = app.engine.keys(prefix, after, limit).await?;
+    let page = app.engine.keys(prefix, after, limit).await?;
     let mut body = b"{\"keys\":[".to_vec();
-    for (index, entry) in entries.iter().enumerate() {
+    for (index, entry) in page.entries.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
         entry.write(&mut body);
     }
     body.extend_from_slice(b"],\"after\":");
-    let next = entries.last().filter(|_| entries.len() == limit as usize).map(|Entry { key, .. }| key);
+    let next = page.entries.last().filter(|_| page.has_more).map(|Entry { key, .. }| key);
     body.extend_from_slice(serde_json::json!(next).to_string().as_bytes());
     body.push(b'}');
     let mut response = answer::json(StatusCode::OK, Bytes::from(body));

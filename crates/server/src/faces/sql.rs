@@ -28,12 +28,14 @@ pub async fn query_raw(
     run(&app, &headers, body, Format::Raw).await
 }
 
+/// With parameters perhaps, such as a charset.
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
 async fn run(app: &Shared, headers: &HeaderMap, body: Result<Bytes, BytesRejection>, format: Format) -> Reply {
     let body = whole(app, body)?;
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("application/json")));
-    if !is_json {
+    if !headers.get(header::CONTENT_TYPE).is_some_and(|value| value.to_str().is_ok_and(is_json)) {
         return Err(Error::invalid("Content-Type must be application/json.").into());
     }
     let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format)?;

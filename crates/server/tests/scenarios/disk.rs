@@ -100,3 +100,15 @@ async fn a_file_that_may_not_grow_is_said_and_everything_acknowledged_is_there_a
     assert_eq!(ids(&server).await, acknowledged);
     server.sql("INSERT INTO t VALUES (5000, 'it may grow')").await;
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_for_a_file_that_was_deleted() {
+    let home: Arc<Home> = Home::new();
+    let server = home.start().await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 'kept')").await;
+    let aside = home.folder.path().join("aside.db");
+    std::fs::rename(&home.db, &aside).unwrap();
+    let refused = server.query(json!({ "sql": "INSERT INTO t VALUES (2, 'lost')" })).await;
+    refused.is_refused(503, "unavailable", "deleted, renamed or replaced");
+    assert!(!home.db.exists());
+}

@@ -225,3 +225,129 @@ async fn the_port_is_taken_from_the_environment() {
     assert_eq!(server.set("k", json!({ "value": 1 })).await.status, 200);
     assert!(home.folder.path().join("data/tidebase.db").exists(), "the default file is made in its folder");
 }
+
+#[tokio::test]
+async fn a_row_that_only_sql_can_make_is_no_key_and_harms_nobody() {
+    let server = Server::start().await;
+    server.set("good", json!({ "value": 1 })).await;
+    server.sql("INSERT INTO kv (key, value) VALUES ('odd', x'31'), ('odder', CAST(x'22ff22' AS TEXT)), (CAST(x'6fff' AS TEXT), '1')").await;
+    server.get("/data/odd").await.is_refused(404, "not_found", "odd");
+    server.get("/data/odder").await.is_refused(404, "not_found", "odder");
+    let listed = server.get("/data?limit=1").await.json();
+    assert_eq!((&listed["keys"][0]["key"], &listed["after"]), (&json!("good"), &json!(null)), "{listed}");
+
+    let mut socket = server.live().await;
+    for key in ["odd", "good"] {
+        socket.send(json!({ "id": key, "action": "subscribe", "key": key })).await;
+        assert_eq!(socket.next().await["id"], json!(key));
+    }
+    let set = server.set("good", json!({ "value": 2 })).await;
+    let told = socket.next().await;
+    assert_eq!((&told["value"], &told["revision"]), (&json!(2), &json!(set.revision())), "{told}");
+    server.set("odd", json!({ "value": 3 })).await;
+    assert_eq!(socket.next().await["value"], json!(3));
+}
+
+#[tokio::test]
+async fn a_trigger_on_keys_may_do_what_its_author_may_and_no_more() {
+    let server = Server::start().await;
+    server.set("a", json!({ "value": 1 })).await;
+    server.sql("CREATE TRIGGER e AFTER UPDATE OF revision ON kv BEGIN UPDATE _tide_meta SET value = '99' WHERE name = 'version'; END").await;
+    server.sql("INSERT INTO kv (key, value) VALUES ('b', '1')").await;
+    let version = server.sql("SELECT value FROM _tide_meta WHERE name = 'version'").await;
+    assert_ne!(version[0]["value"], json!("99"));
+    server.sql("DROP TRIGGER e").await;
+    // Made and set off in one request.
+    let both = "CREATE TRIGGER e AFTER UPDATE OF revision ON kv BEGIN DELETE FROM _tide_meta; END; INSERT INTO kv (key, value) VALUES ('c', '1')";
+    server.sql(both).await;
+    assert_eq!(server.sql("SELECT value FROM _tide_meta WHERE name = 'version'").await, version);
+    server.sql("DROP TRIGGER e").await;
+    server.sql("CREATE TRIGGER e AFTER INSERT ON kv BEGIN DELETE FROM _tide_meta; END").await;
+    server.set("d", json!({ "value": 1 })).await.is_refused(403, "forbidden", "_tide_meta is kept by Tidebase");
+    server.sql("DROP TRIGGER e").await;
+    server.sql("CREATE TABLE seen (key); CREATE TRIGGER e AFTER INSERT ON kv BEGIN INSERT INTO seen VALUES (new.key); SELECT RAISE(ABORT, 'not this one') WHERE new.key = 'no'; END").await;
+    let set = server.set("yes", json!({ "value": 1 })).await;
+    assert_eq!(server.get("/data/yes").await.json()["revision"], json!(set.revision()));
+    server.set("no", json!({ "value": 1 })).await.is_refused(409, "conflict", "not this one");
+    assert_eq!(server.sql("SELECT key FROM seen").await, json!([{ "key": "yes" }]));
+}
+
+const ENDLESS: &str = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)";
+
+#[tokio::test]
+async fn a_trigger_on_keys_that_never_ends_is_ended() {
+    let server = Server::start_with(&["write_time_max=300"]).await;
+    server.set("a", json!({ "value": 1 })).await;
+    let trigger = format!(
+        "CREATE TRIGGER s AFTER INSERT ON kv WHEN new.key = 'slow' BEGIN SELECT count(*) FROM ({ENDLESS} SELECT x FROM r); END"
+    );
+    server.sql(&trigger).await;
+    server.set("slow", json!({ "value": 1 })).await.is_refused(504, "timeout", "300 ms");
+    assert_eq!(server.set("quick", json!({ "value": 1 })).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_view_or_a_table_of_another_shape_under_the_name_of_keys_is_left_alone() {
+    let server = Server::start().await;
+    server
+        .sql(&format!(
+            "CREATE VIEW kv AS {ENDLESS} SELECT 'a' AS key, '1' AS value, max(x) AS revision, null AS expires FROM r"
+        ))
+        .await;
+    let mut socket = server.live().await;
+    socket.send(json!({ "id": 1, "action": "subscribe", "key": "a" })).await;
+    let refused = socket.next().await;
+    assert_eq!((&refused["id"], &refused["code"]), (&json!(1), &json!("conflict")), "{refused}");
+    for answer in [server.get("/data/a").await, server.get("/data").await, server.set("a", json!({ "value": 1 })).await]
+    {
+        answer.is_refused(409, "conflict", "\"kv\"");
+    }
+    server.sql("DROP VIEW kv; CREATE TABLE kv (key, value, revision, expires); INSERT INTO kv VALUES ('x', 'not json', 1, null)").await;
+    server.get("/data/x").await.is_refused(409, "conflict", "\"kv\"");
+}
+
+#[tokio::test]
+async fn a_delete_is_repeated_only_for_the_same_condition() {
+    let server = Server::start().await;
+    let delete = |condition: String| {
+        server.send(Request::new("DELETE", format!("/data/k{condition}")).header("Idempotency-Key", "d"))
+    };
+    let first = server.set("k", json!({ "value": 1 })).await.revision();
+    assert_eq!(delete(format!("?if_revision={first}")).await.status, 200);
+    let second = server.set("k", json!({ "value": 2 })).await.revision();
+    delete(format!("?if_revision={second}")).await.is_refused(409, "conflict", "");
+    assert_eq!(server.get("/data/k").await.json()["value"], json!(2));
+    server.send(Request::new("DELETE", "/data/k?if_revison=1")).await.is_refused(400, "invalid", "if_revison");
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_a_key_is_refused_everywhere() {
+    let server = Server::start().await;
+    let long = "k".repeat(1025);
+    server.get(&format!("/data/{long}")).await.is_refused(413, "too_large", "1024");
+    let mut socket = server.live().await;
+    for (key, code) in [(long.as_str(), "too_large"), ("", "invalid")] {
+        socket.send(json!({ "id": 1, "action": "subscribe", "key": key })).await;
+        assert_eq!(socket.next().await["code"], json!(code));
+    }
+}
+
+#[tokio::test]
+async fn large_values_make_short_pages() {
+    let server = Server::start().await;
+    let value = "v".repeat(900_000);
+    for key in 0..12 {
+        server.set(&format!("k{key:02}"), json!({ "value": value })).await;
+    }
+    let (mut seen, mut after, mut pages) = (0, String::new(), 0);
+    loop {
+        let page = server.get(&format!("/data?limit=100&after={after}")).await.json();
+        seen += page["keys"].as_array().unwrap().len();
+        pages += 1;
+        match page["after"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (12, 2));
+}

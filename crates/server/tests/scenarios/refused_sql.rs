@@ -111,3 +111,38 @@ async fn pragmas_that_tell_something_are_answered_and_those_that_may_be_set_are_
         server.sql(sql).await;
     }
 }
+
+#[tokio::test]
+async fn vacuum_is_one_word_sent_alone() {
+    let server = with_table().await;
+    for sql in ["VACUUM", "vacuum main;"] {
+        assert_eq!(server.query(json!({ "sql": sql })).await.status, 200);
+    }
+    for body in [
+        json!({ "sql": "VACUUM this is no syntax at all" }),
+        json!({ "sql": "VACUUM 'x'" }),
+        json!({ "sql": "VACUUM", "params": [1, 2] }),
+        json!({ "transaction": [{ "sql": "VACUUM" }] }),
+    ] {
+        server.query(body).await.is_refused(400, "invalid", "alone");
+    }
+}
+
+#[tokio::test]
+async fn what_tidebase_keeps_cannot_be_live() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    for sql in ["SELECT count(*) FROM _tide_messages", "SELECT * FROM t, _tide_log"] {
+        let refused = socket.ask(json!({ "id": sql, "action": "subscribe", "sql": sql })).await;
+        assert_eq!(refused["code"], "unsupported", "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_larger_than_a_server_should_hold_is_refused_before_it_is_made() {
+    let server = with_table().await;
+    for sql in ["SELECT zeroblob(900000000)", "INSERT INTO t (a) VALUES (zeroblob(900000000))"] {
+        server.query(json!({ "sql": sql })).await.is_refused(413, "too_large", "too big");
+    }
+    assert!(server.memory() < 400 << 20, "{} bytes", server.memory());
+}

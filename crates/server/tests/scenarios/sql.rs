@@ -79,7 +79,7 @@ async fn the_messages_that_clients_compare_are_kept_word_for_word() {
         let both = json!({ "sql": "SELECT 1", "transaction": transaction });
         assert_eq!(server.query(both).await.result(), expected, "a transaction with statements wins");
     }
-    for kind in ["", "text/plain"] {
+    for kind in ["application/jsonp", "", "text/plain"] {
         let request = Request::post("/query", fine.clone()).header("Content-Type", kind);
         let answer = server.send(request).await;
         assert_eq!(answer.json()["error"], "Content-Type must be application/json.");
