@@ -25,6 +25,8 @@ pub struct Metrics {
     pub subscriptions: Counter,
     pub live_groups: Counter,
     pub live_evaluations: Counter,
+    /// Queries that read what was written, but that no changed row's values led to.
+    pub live_spared: Counter,
     pub live_steps: Counter,
     pub live_deltas: Counter,
     pub live_frames: Counter,

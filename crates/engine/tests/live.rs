@@ -6,7 +6,7 @@ mod client;
 use client::{Client, Database, Live};
 use serde_json::json;
 use std::time::Duration;
-use tidebase_engine::{Engine, Limits, Options, Params, Since, Wanted};
+use tidebase_engine::{Engine, Limits, Options, Params, Since, Value, Wanted};
 
 async fn with_table(limits: Limits) -> Database {
     let database = Database::with_limits(limits);
@@ -248,4 +248,36 @@ async fn a_second_server_on_one_file_is_refused_by_whatever_name() {
     std::os::unix::fs::symlink(database.folder.path().join("test.db"), &link).unwrap();
     let error = Engine::open(Options::new(link)).err().unwrap();
     assert!(error.message.contains("already serving"), "{error}");
+}
+
+#[tokio::test]
+async fn a_change_runs_only_the_queries_that_its_rows_values_lead_to() {
+    let database = Database::new();
+    database.sql("create table m (id integer primary key, room text collate nocase, body)").await.unwrap();
+    database.sql("insert into m values (1, 'a', 'one'), (2, 'b', 'two')").await.unwrap();
+    let mut client = Client::connect(&database).await;
+    for room in ["a", "B", "c"] {
+        client.live(&database, room, &format!("select id, body from m where room = '{room}' and id > 0")).await;
+    }
+    let params = Params::Positional(vec![Value::text("d")]);
+    let sql = "select count(*) from m where room = ?".to_owned();
+    client.subscribe(&database, "d", Wanted::Query { sql, params, since: None });
+    client.wait(|client| client.lives.get("d").is_some_and(|live| live.is_done)).await;
+    let (runs, spared) = (&database.engine.metrics().live_evaluations, &database.engine.metrics().live_spared);
+    for (sql, changed) in [
+        ("insert into m values (3, 'A', 'three')", 1),
+        ("update m set room = 'D' where id = 2", 2),
+        ("delete from m where id = 1", 1),
+        ("insert into m values (4, 'nobody asks', 'four')", 0),
+        ("insert into m values (5, null, 'five')", 0),
+    ] {
+        let before = (runs.get(), spared.get());
+        let revision = database.sql(sql).await.unwrap().revision;
+        client.reach(&database, revision).await;
+        assert_eq!(runs.get() - before.0, changed, "{sql}");
+        assert!(spared.get() - before.1 >= 4 - changed, "{sql}");
+    }
+    assert_eq!(client.lives["a"].rows.len(), 1);
+    assert!(client.lives["B"].rows.is_empty());
+    assert_eq!(client.lives["d"].rows[0].1, [serde_json::json!(1)]);
 }

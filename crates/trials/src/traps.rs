@@ -66,6 +66,7 @@ traps! {
     ResumedRows: "resumed: rows",
     Resynced: "told to forget a result",
     SlowLane: "moved to a slow lane",
+    Spared: "spared: no changed row led to the query",
     StreamResumed: "a change stream resumed",
     StreamResynced: "a change stream told to read again",
     Restart: "the engine restarted",
@@ -106,6 +107,10 @@ impl Default for Hits {
 }
 
 impl Hits {
+    pub fn note_times(&mut self, trap: Trap, times: u64) {
+        self.0[trap as usize] += times;
+    }
+
     pub fn note(&mut self, trap: Trap) {
         self.0[trap as usize] += 1;
     }

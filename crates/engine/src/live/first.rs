@@ -5,7 +5,7 @@ use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::{Since, Wanted};
 use super::lane::Lane;
-use super::query::{self, Identity};
+use super::query::{self, Identity, Query, SharedQuery, Template};
 use super::rows::{self, RowSet};
 use super::session::RequestId;
 use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
@@ -108,12 +108,8 @@ impl Lane {
         if let Some(ready) = self.groups.get(identity).filter(|group| !group.is_stale).and_then(Group::ready_rows) {
             return Ok(ready);
         }
-        let query = match self.groups.get(identity) {
-            Some(group) => Arc::clone(&group.query),
-            None => {
-                Arc::new(query::analyse(&mut self.sqlite, &self.schema, self.schema_epoch, sql, params, &self.limits)?)
-            }
-        };
+        let known = self.groups.get(identity).map(|group| Arc::clone(&group.query));
+        let query = known.map_or_else(|| self.analyse_query(sql, params), Ok)?;
         let time = if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max };
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
@@ -122,7 +118,7 @@ impl Lane {
         if let Some(mut group) = self.drop_group(identity) {
             group.note_cost(started.elapsed());
             // At the same revision it can differ by what another program wrote and nobody has noticed yet.
-            let differs = !delta::difference(&group.rows, &fresh, group.query.is_ordered, self.at).is_empty();
+            let differs = !delta::difference(&group.rows, &fresh, group.query.template.is_ordered, self.at).is_empty();
             if differs {
                 self.begin_anew(identity, &mut group, query, self.at);
             }
@@ -142,12 +138,22 @@ impl Lane {
         Ok(chunks)
     }
 
+    fn analyse_query(&mut self, sql: &str, params: &Params) -> Result<SharedQuery> {
+        let family = self.families.get(query::template_id(sql)).map(|family| Arc::clone(&family.template));
+        let template = family.map_or_else(|| self.analyse(sql).map(Arc::new), Ok)?;
+        Query::new(template, params).map(Arc::new)
+    }
+
+    pub(super) fn analyse(&mut self, sql: &str) -> Result<Template> {
+        query::analyse(&mut self.sqlite, &self.schema, self.schema_epoch, sql, &self.limits)
+    }
+
     /// Tries to continue where a client stopped. True if it was told all it needs.
     fn resume(&mut self, session: u64, id: &RequestId, identity: &Identity, since: &Since, is_new: bool) -> bool {
         let Some(group) = self.groups.get(identity) else { return false };
         let fits = since.history == self.shared.history
             && since.revision <= self.at
-            && since.tag.as_deref() == Some(&*group.query.tag);
+            && since.tag.as_deref() == Some(&*group.query.tag());
         if !fits {
             return false;
         }
@@ -180,7 +186,7 @@ impl Lane {
         match log::read_after(&self.sqlite.own, since, RESUME_BYTES) {
             Ok(Some(sets)) => {
                 let reached = sets.last().map_or(since, |set| set.revision);
-                reached >= self.at && !sets.iter().any(|set| group.query.reads.is_touched_by(set))
+                reached >= self.at && !sets.iter().any(|set| group.query.is_touched_by(set))
             }
             Ok(None) => false,
             Err(error) => {

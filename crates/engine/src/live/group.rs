@@ -76,7 +76,7 @@ impl Group {
 
     /// Takes a new result over, as the lane goes from one revision to another. True if it differs.
     pub fn advance(&mut self, fresh: Fresh, from: Revision, to: Revision) -> bool {
-        let delta = delta::difference(&self.rows, &fresh, self.query.is_ordered, to);
+        let delta = delta::difference(&self.rows, &fresh, self.query.template.is_ordered, to);
         let from = if self.is_stale { self.evaluated_at } else { from };
         self.is_stale = false;
         self.evaluated_at = to;
@@ -132,7 +132,7 @@ impl Group {
             return Difference::Delta(Arc::clone(&self.history[first].delta));
         }
         let deltas = self.history.iter().skip(first).map(|step| &*step.delta);
-        let merged = delta::merge(deltas, &self.rows, self.query.is_ordered, self.changed_at);
+        let merged = delta::merge(deltas, &self.rows, self.query.template.is_ordered, self.changed_at);
         if merged.is_empty() { Difference::None } else { Difference::Delta(Arc::new(merged)) }
     }
 
@@ -165,8 +165,9 @@ impl Group {
     }
 
     pub fn send_rows(&self, session: &Session, id: &RequestId, chunks: &[Bytes], revision: Revision) {
-        let query = &self.query;
-        let head = RowsHead { revision, tag: &query.tag, columns: &query.columns, is_ordered: query.is_ordered };
+        let template = &self.query.template;
+        let tag = self.query.tag();
+        let head = RowsHead { revision, tag: &tag, columns: &template.columns, is_ordered: template.is_ordered };
         for (index, chunk) in chunks.iter().enumerate() {
             session.push(frame::rows(id, head, chunk, index + 1 == chunks.len()));
         }
@@ -194,7 +195,8 @@ fn chunks(fresh: &Fresh, bytes: usize) -> Vec<Bytes> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::live::{query, rows};
+    use crate::live::query::{self, Query};
+    use crate::live::rows;
     use crate::sqlite::open::{Purpose, open};
     use crate::sqlite::schema::Schema;
     use crate::value::Params;
@@ -208,7 +210,8 @@ mod tests {
         writer.own.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
         let mut sqlite = open(&path, None, Purpose::Live, time).unwrap();
         let schema = Schema::load(&sqlite.own).unwrap();
-        let query = query::analyse(&mut sqlite, &schema, 0, "SELECT id FROM t", &Params::None, &limits).unwrap();
+        let template = query::analyse(&mut sqlite, &schema, 0, "SELECT id FROM t", &limits).unwrap();
+        let query = Query::new(Arc::new(template), &Params::None).unwrap();
         let mut group = Group::new(Arc::new(query), RowSet::default(), 10);
         let mut advance = |group: &mut Group, from, to| {
             writer.own.execute_batch("INSERT INTO t DEFAULT VALUES").unwrap();

@@ -4,6 +4,7 @@
 //! one of the slow lanes, so that only those wait. Each turn takes what has arrived, and if something must be told makes
 //! one step on one snapshot ([`super::step`]). Which SQL runs and what it means is not decided here.
 
+use super::family::{Families, Touched};
 use super::frame;
 use super::group::Group;
 use super::inbox::{Arrived, Command, Inbox, Moved, Wanted};
@@ -11,7 +12,7 @@ use super::query::Identity;
 use super::session::{RequestId, Session};
 use super::socket::{Socket, Watch};
 use super::stream::Stream;
-use crate::changes::change::{ChangeSet, Revision};
+use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::shared::Shared;
@@ -40,8 +41,12 @@ pub struct Lane {
     /// Change sets that came early: newer than the snapshot of the step that received them.
     pub(super) early: Vec<Arc<ChangeSet>>,
     pub(super) groups: HashMap<Identity, Group>,
-    /// Groups by the lower-case tables they read; those that read everything are under `""`.
-    pub(super) by_table: HashMap<Box<str>, HashSet<Identity>>,
+    /// The groups of one template, and the way from a changed row to them.
+    pub(super) families: Families,
+    /// A group's state is in doubt: the next step evaluates it.
+    pub(super) has_stale: bool,
+    /// Groups that were evaluated to something new in the step under way: their histories may have grown too long.
+    pub(super) grown: Vec<Identity>,
     pub(super) sockets: HashMap<u64, Socket>,
     /// Sockets to be looked at although nothing they hold was touched.
     pub(super) due: HashSet<u64>,
@@ -65,7 +70,9 @@ impl Lane {
             unknown_at: 0,
             early: Vec::new(),
             groups: HashMap::new(),
-            by_table: HashMap::new(),
+            families: Families::default(),
+            has_stale: false,
+            grown: Vec::new(),
             sockets: HashMap::new(),
             due: HashSet::new(),
             listening: HashSet::new(),
@@ -89,7 +96,7 @@ impl Lane {
                 // Nobody listens: the next step will read where it stands from its snapshot.
                 self.early.clear();
                 self.at = self.at.max(self.shared.revision());
-            } else if !self.early.is_empty() || !self.due.is_empty() {
+            } else if (!self.early.is_empty() || !self.due.is_empty()) && !self.pass_over() {
                 self.step();
             }
             if self.housekept.elapsed() >= HOUSEKEEPING {
@@ -97,6 +104,24 @@ impl Lane {
                 self.housekeep();
             }
         }
+    }
+
+    /// Most writes concern nobody here: if what has come leads to no query, and nobody waits for a word, all results are
+    /// true at the new revision too, and no snapshot is needed to know it.
+    fn pass_over(&mut self) -> bool {
+        if self.has_stale || !self.due.is_empty() || !self.listening.is_empty() {
+            return false;
+        }
+        let mut touched = Touched::default();
+        for set in &self.early {
+            self.families.find_touched(set, &mut touched);
+            if !touched.groups.is_empty() || matches!(set.extent, Extent::Everything { .. }) {
+                return false;
+            }
+        }
+        self.shared.metrics.live_spared.add(touched.spared);
+        self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
+        true
     }
 
     fn obey(&mut self, command: Command) {
@@ -173,23 +198,15 @@ impl Lane {
     }
 
     pub(super) fn add_group(&mut self, identity: Identity, group: Group) {
-        for table in tables(&group) {
-            self.by_table.entry(table).or_default().insert(identity.clone());
-        }
+        self.families.add(&group.query);
+        self.has_stale |= group.is_stale;
         self.shared.metrics.live_groups.add(1);
         self.groups.insert(identity, group);
     }
 
     pub(super) fn drop_group(&mut self, identity: &Identity) -> Option<Group> {
         let group = self.groups.remove(identity)?;
-        for table in tables(&group) {
-            if let Some(groups) = self.by_table.get_mut(&table) {
-                groups.remove(identity);
-                if groups.is_empty() {
-                    self.by_table.remove(&table);
-                }
-            }
-        }
+        self.families.remove(&group.query);
         self.shared.metrics.live_groups.subtract(1);
         Some(group)
     }
@@ -241,7 +258,7 @@ impl Lane {
                 self.add_group(identity.clone(), group);
             } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.reaches_back_to(moved.told)) {
                 moved.session.push(frame::resync(&id, None));
-                let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };
+                let wanted = query.wanted();
                 socket.waiting.push((id, wanted));
                 continue;
             }
@@ -309,10 +326,4 @@ impl Lane {
             self.send_to(session, 0);
         }
     }
-}
-
-/// Under which names a group is found when something changes.
-fn tables(group: &Group) -> Vec<Box<str>> {
-    let reads = &group.query.reads;
-    if reads.is_everything() { vec!["".into()] } else { reads.tables().map(Into::into).collect() }
 }

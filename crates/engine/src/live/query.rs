@@ -3,6 +3,8 @@
 //! The truth about what is read comes from SQLite's own authorizer, through views, CTEs and sub-queries. The text is
 //! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
 
+use super::inbox::Wanted;
+use super::route::{self, Route};
 use super::rows::KeySource;
 use crate::changes::change::{ChangeSet, Extent, Rows};
 use crate::error::{Error, Result};
@@ -15,7 +17,8 @@ use crate::sqlite::{Sqlite, Statement, exclude};
 use crate::storage::execute;
 use crate::value::{Params, Value};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
@@ -23,13 +26,16 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub u128);
 
-/// A SELECT that can be kept live.
+/// Names a template: a hash of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TemplateId(pub u128);
+
+/// A SELECT that can be kept live, whatever its parameters' values: analysed once for all who ask it.
 #[derive(Debug)]
-pub struct Query {
-    pub identity: Identity,
+pub struct Template {
+    pub id: TemplateId,
     /// As the client wrote it, for a new analysis when the schema changes.
     pub written: String,
-    pub params: Params,
     /// As it is run: macros expanded, ties of the outermost ORDER BY broken.
     pub sql: String,
     /// JSON array of the columns' names.
@@ -37,8 +43,59 @@ pub struct Query {
     pub is_ordered: bool,
     pub key: KeySource,
     pub reads: Dependencies,
+    /// By which columns' values a changed row finds the queries it may matter to.
+    pub routes: Vec<Route>,
+    /// It computes with dates, so that a parameter may ask for the clock.
+    reads_dates: bool,
+    schema_epoch: i64,
+}
+
+/// A template with its parameters' values.
+#[derive(Debug)]
+pub struct Query {
+    pub identity: Identity,
+    pub template: Arc<Template>,
+    pub params: Params,
+}
+
+impl Query {
+    /// # Errors
+    /// `unsupported` if a value asks for the clock.
+    pub fn new(template: Arc<Template>, params: &Params) -> Result<Self> {
+        if template.reads_dates && is_clock_asked(params) {
+            return Err(looks_at_clock());
+        }
+        Ok(Self { identity: identity(&template.written, params), template, params: params.clone() })
+    }
+
+    /// What a client asks for who asks for this.
+    pub fn wanted(&self) -> Wanted {
+        Wanted::Query { sql: self.template.written.clone(), params: self.params.clone(), since: None }
+    }
+
     /// Names SQL, parameters and schema, for a client that comes back.
-    pub tag: String,
+    pub fn tag(&self) -> String {
+        let mut tag = SipHasher13::new();
+        tag.write_u128(self.identity.0);
+        tag.write_i64(self.template.schema_epoch);
+        format!("{:032x}", tag.finish128().as_u128())
+    }
+
+    /// May this change set have changed the result?
+    pub fn is_touched_by(&self, set: &ChangeSet) -> bool {
+        let reads = &self.template.reads;
+        let Extent::Rows(rows) = &set.extent else { return true };
+        reads.is_touched_as_a_whole(rows)
+            || (0..rows.shapes.len()).any(|shape| {
+                reads.is_touched_in(rows, shape)
+                    && self
+                        .template
+                        .routes
+                        .iter()
+                        .find(|route| route.is_of(&rows.shapes[shape].table))
+                        .is_none_or(|route| route.leads(rows, shape, &self.params))
+            })
+    }
 }
 
 /// What a query reads; a change elsewhere cannot change its result.
@@ -53,7 +110,8 @@ pub struct Dependencies {
 #[derive(Debug)]
 enum Columns {
     All,
-    These(HashSet<Box<str>>),
+    /// Few, as a rule, and compared without regard to case.
+    These(Vec<Box<str>>),
 }
 
 impl Dependencies {
@@ -65,19 +123,24 @@ impl Dependencies {
         self.everything
     }
 
-    /// May this change set have changed the result?
-    pub fn is_touched_by(&self, set: &ChangeSet) -> bool {
-        match &set.extent {
-            Extent::Everything { .. } => true,
-            Extent::Rows(_) if self.everything => true,
-            Extent::Rows(rows) => {
-                rows.opaque.iter().any(|table| self.tables.contains_key(table))
-                    || rows.shapes.iter().enumerate().any(|(index, shape)| {
-                        let table = shape.table.to_ascii_lowercase();
-                        self.tables.get(table.as_str()).is_some_and(|columns| columns.are_touched(rows, index))
-                    })
-            }
-        }
+    /// Is something told that is of no one row, or of every commit?
+    pub fn is_touched_as_a_whole(&self, rows: &Rows) -> bool {
+        self.everything || rows.opaque.iter().any(|table| self.tables.contains_key(table))
+    }
+
+    /// Has a column that is read changed in one of the tables that were written?
+    pub fn is_touched_in(&self, rows: &Rows, shape: usize) -> bool {
+        let table = lower(&rows.shapes[shape].table);
+        self.tables.get(&*table).is_some_and(|columns| columns.are_touched(rows, shape))
+    }
+}
+
+/// A table's name as tables are listed; mostly it is in lower case already.
+pub fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
@@ -85,8 +148,8 @@ impl Columns {
     fn are_touched(&self, rows: &Rows, shape_index: usize) -> bool {
         let Self::These(columns) = self else { return true };
         let shape = &rows.shapes[shape_index];
-        let matters: Vec<bool> =
-            shape.columns.iter().map(|column| columns.contains(column.to_ascii_lowercase().as_str())).collect();
+        let is_read = |column: &str| columns.iter().any(|read| read.eq_ignore_ascii_case(column));
+        let matters: Vec<bool> = shape.columns.iter().map(|column| is_read(column)).collect();
         // A computed column follows from the others: any change of the row may change it.
         let reads_virtual = matters.iter().zip(&shape.is_virtual).any(|(matters, is_virtual)| *matters && *is_virtual);
         rows.changes.iter().filter(|change| change.shape == shape_index).any(|change| {
@@ -102,6 +165,12 @@ impl Columns {
             }
         })
     }
+}
+
+pub fn template_id(sql: &str) -> TemplateId {
+    let mut hasher = SipHasher13::new();
+    write_text(&mut hasher, sql);
+    TemplateId(hasher.finish128().as_u128())
 }
 
 /// The identity of a query text with its parameters, as one reader sees it.
@@ -143,9 +212,8 @@ pub fn analyse(
     schema: &Schema,
     schema_epoch: i64,
     sql: &str,
-    params: &Params,
     limits: &Limits,
-) -> Result<Query> {
+) -> Result<Template> {
     if sql.len() > limits.sql_bytes_max {
         return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
     }
@@ -154,7 +222,7 @@ pub fn analyse(
     let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
     let (mut statement, reads) = prepare(sqlite, one)?;
     let text: Vec<Token<'_>> = tokens::tokens(one).collect();
-    refuse_clock(&text, &reads, params)?;
+    refuse_clock(&text, &reads)?;
     let columns: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
     let ties_broken = break_ties(one, columns.len());
     let is_ordered = ties_broken.is_some();
@@ -162,22 +230,20 @@ pub fn analyse(
     if is_ordered {
         statement = prepare(sqlite, &run)?.0;
     }
-    statement.bind(params)?;
-    let reads = dependencies(&reads, schema, &text)?;
-    let identity = identity(sql, params);
-    let mut tag = SipHasher13::new();
-    tag.write_u128(identity.0);
-    tag.write_i64(schema_epoch);
-    Ok(Query {
-        identity,
+    let key = key_source(&statement, schema, &text);
+    let parameters = statement.parameter_count();
+    drop(statement);
+    Ok(Template {
+        id: template_id(sql),
         written: sql.to_owned(),
-        params: params.clone(),
-        key: key_source(&statement, schema, &text),
+        key,
+        routes: route::routes(sqlite, schema, one, &text, &reads, parameters)?,
+        reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),
+        reads: dependencies(&reads, schema, &text)?,
         sql: run,
         columns: names(&columns),
         is_ordered,
-        reads,
-        tag: format!("{:032x}", tag.finish128().as_u128()),
+        schema_epoch,
     })
 }
 
@@ -232,7 +298,7 @@ const DATES: [&str; 7] = ["date", "time", "datetime", "julianday", "strftime", "
 
 /// What needs no change of data to give another result can never be told of. What this text check misses, the clock of
 /// the lane's connections notices when the query runs.
-fn refuse_clock(text: &[Token<'_>], reads: &Reads, params: &Params) -> Result<()> {
+fn refuse_clock(text: &[Token<'_>], reads: &Reads) -> Result<()> {
     if let Some(volatile) = VOLATILE.iter().find(|name| reads.functions.contains(**name)) {
         return Err(Error::unsupported(format!(
             "{volatile} gives another answer at every call, so the query cannot be live. Bind its value instead."
@@ -241,15 +307,8 @@ fn refuse_clock(text: &[Token<'_>], reads: &Reads, params: &Params) -> Result<()
     if !DATES.iter().any(|name| reads.functions.contains(*name)) {
         return Ok(());
     }
-    let says_now = |text: &[u8]| text.trim_ascii().eq_ignore_ascii_case(b"now");
     let in_text =
         text.iter().any(|token| token.kind == Kind::Text && says_now(token.text.trim_matches('\'').as_bytes()));
-    let is_now = |value: &Value| matches!(value, Value::Text(bytes) if says_now(bytes));
-    let in_params = match params {
-        Params::None => false,
-        Params::Positional(values) => values.iter().any(is_now),
-        Params::Named(values) => values.iter().any(|(_, value)| is_now(value)),
-    };
     let without_arguments = text.windows(3).any(|three| {
         DATES.iter().any(|name| three[0].is(name)) && three[1].is_punctuation(b'(') && three[2].is_punctuation(b')')
     });
@@ -259,7 +318,20 @@ fn refuse_clock(text: &[Token<'_>], reads: &Reads, params: &Params) -> Result<()
             && four[2].kind == Kind::Text
             && four[3].is_punctuation(b')')
     });
-    if in_text || in_params || without_arguments || only_format { Err(looks_at_clock()) } else { Ok(()) }
+    if in_text || without_arguments || only_format { Err(looks_at_clock()) } else { Ok(()) }
+}
+
+fn says_now(text: &[u8]) -> bool {
+    text.trim_ascii().eq_ignore_ascii_case(b"now")
+}
+
+fn is_clock_asked(params: &Params) -> bool {
+    let is_now = |value: &Value| matches!(value, Value::Text(bytes) if says_now(bytes));
+    match params {
+        Params::None => false,
+        Params::Positional(values) => values.iter().any(is_now),
+        Params::Named(values) => values.iter().any(|(_, value)| is_now(value)),
+    }
 }
 
 pub fn looks_at_clock() -> Error {

@@ -88,11 +88,11 @@ pub fn evaluate(
 ) -> Result<Fresh> {
     let fresh = sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
         let mut statement = sqlite
-            .prepare(&query.sql, Mode::Caller)?
+            .prepare(&query.template.sql, Mode::Caller)?
             .ok_or_else(|| Error::internal("a live query has no statement"))?;
         clock::was_read();
         let fresh = statement.bind(&query.params).and_then(|()| read(&mut statement, query, known, limits));
-        sqlite.keep(&query.sql, statement);
+        sqlite.keep(&query.template.sql, statement);
         if clock::was_read() {
             return Err(looks_at_clock());
         }
@@ -118,7 +118,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
     while statement.step()? {
         let hash = hash_row(statement);
         key.clear();
-        match &query.key {
+        match &query.template.key {
             KeySource::Row => write_hash(&mut key, hash),
             KeySource::Columns(columns) => write_key(&mut key, statement, columns),
         }
@@ -127,7 +127,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
                 entry.insert(1);
             }
             Entry::Occupied(mut entry) => {
-                if query.key == KeySource::Row {
+                if query.template.key == KeySource::Row {
                     write!(key, "~{}", entry.get()).expect("writing to memory");
                 }
                 *entry.get_mut() += 1;
@@ -151,7 +151,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
             )));
         }
     }
-    if shares_keys && query.key != KeySource::Row {
+    if shares_keys && query.template.key != KeySource::Row {
         separate(&mut rows, &counts);
         let is_missing = |row: &FreshRow| {
             row.json.is_none()

@@ -1,10 +1,11 @@
 //! One step of a lane: one snapshot, every touched group evaluated once, one frame per socket, all at one revision.
 
+use super::family::Touched;
 use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::Wanted;
 use super::lane::Lane;
-use super::query::{self, Identity, SharedQuery};
+use super::query::{self, Identity, Query, SharedQuery};
 use super::rows;
 use super::session::RequestId;
 use super::socket::Socket;
@@ -43,6 +44,7 @@ impl Lane {
             for group in self.groups.values_mut() {
                 group.doubt(self.at);
             }
+            self.has_stale = true;
             // What the step was about to tell may not have been told.
             for socket in self.sockets.values_mut() {
                 socket.is_dirty = true;
@@ -77,8 +79,10 @@ impl Lane {
         self.serve_sockets(&due, &too_slow);
         self.serve_waiting(&due, &mut too_slow);
         self.sqlite.own.prepare_cached("COMMIT")?.execute([])?;
-        for group in self.groups.values_mut() {
-            group.trim(&self.limits);
+        for identity in std::mem::take(&mut self.grown) {
+            if let Some(group) = self.groups.get_mut(&identity) {
+                group.trim(&self.limits);
+            }
         }
         for (session, lane) in too_slow {
             self.send_to(session, lane);
@@ -113,31 +117,36 @@ impl Lane {
 
     /// After a schema change a query may have other columns, or be impossible.
     fn analyse_again(&mut self, revision: Revision) {
-        let mut identities: Vec<Identity> = self.groups.keys().cloned().collect();
-        identities.sort_unstable();
-        for identity in identities {
-            let Some(old) = self.groups.get(&identity).map(|group| Arc::clone(&group.query)) else { continue };
-            let analysed = query::analyse(
-                &mut self.sqlite,
-                &self.schema,
-                self.schema_epoch,
-                &old.written,
-                &old.params,
-                &self.limits,
-            );
-            match analysed {
-                Err(error) => self.end_group(&identity, &error),
-                Ok(new) => {
-                    let Some(mut group) = self.drop_group(&identity) else { continue };
-                    let is_alike = new.columns == old.columns && new.is_ordered == old.is_ordered && new.key == old.key;
-                    if is_alike {
-                        group.query = Arc::new(new);
-                    } else {
-                        self.begin_anew(&identity, &mut group, Arc::new(new), revision);
-                    }
-                    group.doubt(self.at);
-                    self.add_group(identity, group);
+        let mut templates = self.families.ids();
+        templates.sort_unstable();
+        for id in templates {
+            let Some(family) = self.families.get(id) else { continue };
+            let mut identities: Vec<Identity> = family.groups.iter().cloned().collect();
+            identities.sort_unstable();
+            let old = Arc::clone(&family.template);
+            let new = match self.analyse(&old.written) {
+                Ok(new) => Arc::new(new),
+                Err(error) => {
+                    identities.iter().for_each(|identity| self.end_group(identity, &error));
+                    continue;
                 }
+            };
+            let is_alike = new.columns == old.columns && new.is_ordered == old.is_ordered && new.key == old.key;
+            // A family is of one template: all leave the old one before the first joins the new.
+            let groups: Vec<Group> = identities.iter().filter_map(|identity| self.drop_group(identity)).collect();
+            for mut group in groups {
+                let identity = group.query.identity.clone();
+                match Query::new(Arc::clone(&new), &group.query.params).map(Arc::new) {
+                    Ok(query) if is_alike => group.query = query,
+                    Ok(query) => self.begin_anew(&identity, &mut group, query, revision),
+                    Err(error) => {
+                        self.add_group(identity.clone(), group);
+                        self.end_group(&identity, &error);
+                        continue;
+                    }
+                }
+                group.doubt(self.at);
+                self.add_group(identity, group);
             }
         }
     }
@@ -176,29 +185,17 @@ impl Lane {
     }
 
     fn evaluate_touched(&mut self, sets: &[Arc<ChangeSet>], revision: Revision, too_slow: &mut TooSlow) {
-        let mut touched: HashSet<Identity> =
-            self.groups.iter().filter(|(_, group)| group.is_stale).map(|(identity, _)| identity.clone()).collect();
+        let mut touched = Touched::default();
+        if std::mem::take(&mut self.has_stale) {
+            let stale = self.groups.iter().filter(|(_, group)| group.is_stale);
+            touched.groups.extend(stale.map(|(identity, _)| identity.clone()));
+        }
         for set in sets {
-            self.find_touched(set, &mut touched);
+            self.families.find_touched(set, &mut touched);
         }
-        for identity in touched {
+        self.shared.metrics.live_spared.add(touched.spared);
+        for identity in touched.groups {
             self.evaluate_one(&identity, revision, too_slow);
-        }
-    }
-
-    fn find_touched(&self, set: &ChangeSet, touched: &mut HashSet<Identity>) {
-        let Extent::Rows(rows) = &set.extent else {
-            touched.extend(self.groups.keys().cloned());
-            return;
-        };
-        let tables = rows.shapes.iter().map(|shape| shape.table.to_ascii_lowercase());
-        let opaque = rows.opaque.iter().map(ToString::to_string);
-        for table in tables.chain(opaque).chain([String::new()]) {
-            for identity in self.by_table.get(table.as_str()).into_iter().flatten() {
-                if !touched.contains(identity) && self.groups[identity].query.reads.is_touched_by(set) {
-                    touched.insert(identity.clone());
-                }
-            }
         }
     }
 
@@ -213,6 +210,7 @@ impl Lane {
         match fresh {
             Ok(fresh) => {
                 if group.advance(fresh, self.at, revision) {
+                    self.grown.push(identity.clone());
                     self.shared.metrics.live_deltas.add(1);
                     for (session, id) in &group.listeners {
                         if let Some(socket) = self.sockets.get_mut(session) {
@@ -224,6 +222,7 @@ impl Lane {
             }
             Err(error) if error.code == Code::Timeout && self.number == 0 => {
                 group.doubt(self.at);
+                self.has_stale = true;
                 if group.listeners.is_empty() {
                     self.drop_group(identity);
                 } else {
@@ -391,9 +390,7 @@ fn say_at(socket: &mut Socket, at: Revision) {
 /// Forget this result; rows follow, like for a new subscription.
 fn ask_again(socket: &mut Socket, id: RequestId, group: &Group) {
     socket.session.push(frame::resync(&id, None));
-    let query = &group.query;
-    let wanted = Wanted::Query { sql: query.written.clone(), params: query.params.clone(), since: None };
-    socket.waiting.push((id, wanted));
+    socket.waiting.push((id, group.query.wanted()));
 }
 
 /// One reading of the log for a stream that is behind.

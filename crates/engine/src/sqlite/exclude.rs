@@ -64,7 +64,7 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn unquoted(text: &str) -> String {
+pub fn unquoted(text: &str) -> String {
     match text.as_bytes().first() {
         Some(&quote @ (b'"' | b'`')) if text.len() >= 2 => {
             let quote = char::from(quote).to_string();

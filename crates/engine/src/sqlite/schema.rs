@@ -12,6 +12,49 @@ pub struct Column {
     pub name: Box<str>,
     /// A VIRTUAL generated column: not stored, so not in the images SQLite hands to the hook.
     pub is_virtual: bool,
+    pub affinity: Affinity,
+    /// How its texts are compared; none if by a collation that is not SQLite's own.
+    pub collation: Option<Collation>,
+}
+
+/// What a value is converted to before it is compared with the column's: sqlite.org/datatype3.html, section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// INTEGER, REAL and NUMERIC, which compare alike.
+    Numeric,
+    Text,
+    /// BLOB, or none: nothing is converted.
+    Blob,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collation {
+    Binary,
+    Nocase,
+    Rtrim,
+}
+
+impl Affinity {
+    fn of(declared: &str, is_strict: bool) -> Self {
+        let declared = declared.to_ascii_uppercase();
+        let has = |part: &str| declared.contains(part);
+        if has("INT") {
+            Self::Numeric
+        } else if has("CHAR") || has("CLOB") || has("TEXT") {
+            Self::Text
+        } else if has("BLOB") || declared.is_empty() || is_strict && declared == "ANY" {
+            Self::Blob
+        } else {
+            Self::Numeric
+        }
+    }
+}
+
+impl Collation {
+    fn named(name: &str) -> Option<Self> {
+        let known = [("BINARY", Self::Binary), ("NOCASE", Self::Nocase), ("RTRIM", Self::Rtrim)];
+        known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, collation)| collation)
+    }
 }
 
 /// How one row is found again.
@@ -76,20 +119,20 @@ impl Schema {
 
     pub fn load(connection: &Connection) -> Result<Self> {
         let mut list = connection.prepare(
-            "SELECT l.name, l.type, l.wr, coalesce(s.sql, '') FROM pragma_table_list AS l
+            "SELECT l.name, l.type, l.wr, coalesce(s.sql, ''), l.strict FROM pragma_table_list AS l
              LEFT JOIN main.sqlite_schema AS s ON s.type IN ('table', 'view') AND s.name = l.name
              WHERE l.schema = 'main'",
         )?;
-        let rows: Vec<(String, String, bool, String)> = list
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        let rows: Vec<Listed> = list
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
             .collect::<Result<_, _>>()?;
         let mut relations = HashMap::with_capacity(rows.len());
-        for (name, kind, without_rowid, sql) in &rows {
+        for (name, kind, without_rowid, sql, is_strict) in &rows {
             let relation = match kind.as_str() {
                 "view" => Relation::View,
                 "virtual" => Relation::Virtual(module(sql)),
                 "shadow" => Relation::Shadow(owner(name, &rows)),
-                _ => Relation::Table(Arc::new(Table::load(connection, name, *without_rowid)?)),
+                _ => Relation::Table(Arc::new(Table::load(connection, name, *without_rowid, *is_strict)?)),
             };
             relations.insert(name.to_ascii_lowercase().into(), relation);
         }
@@ -101,6 +144,9 @@ impl Schema {
     }
 }
 
+/// Name, type, WITHOUT ROWID, SQL, STRICT.
+type Listed = (String, String, bool, String, bool);
+
 /// The module of `CREATE VIRTUAL TABLE … USING module(…)`, in lower case.
 fn module(sql: &str) -> Box<str> {
     let mut tokens = tokens(sql).skip_while(|token| !token.is("using"));
@@ -109,7 +155,7 @@ fn module(sql: &str) -> Box<str> {
 }
 
 /// The virtual table whose name, followed by `_`, begins the shadow table's: the longest one.
-fn owner(shadow: &str, rows: &[(String, String, bool, String)]) -> Box<str> {
+fn owner(shadow: &str, rows: &[Listed]) -> Box<str> {
     rows.iter()
         .filter(|(name, kind, ..)| {
             kind == "virtual"
@@ -123,17 +169,22 @@ fn owner(shadow: &str, rows: &[(String, String, bool, String)]) -> Box<str> {
 }
 
 impl Table {
-    fn load(connection: &Connection, name: &str, without_rowid: bool) -> Result<Self> {
+    fn load(connection: &Connection, name: &str, without_rowid: bool, is_strict: bool) -> Result<Self> {
         let mut info = connection.prepare_cached(
             "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
         )?;
         let rows: Vec<(String, String, i64, i64)> = info
             .query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<Result<_, _>>()?;
-        let columns: Vec<Column> = rows
-            .iter()
-            .map(|(name, .., hidden)| Column { name: name.as_str().into(), is_virtual: *hidden == 2 })
-            .collect();
+        let mut columns = Vec::with_capacity(rows.len());
+        for (column, declared, _, hidden) in &rows {
+            columns.push(Column {
+                name: column.as_str().into(),
+                is_virtual: *hidden == 2,
+                affinity: Affinity::of(declared, is_strict),
+                collation: Collation::named(&collation(connection, name, column)?),
+            });
+        }
         let mut key: Vec<usize> = (0..rows.len()).filter(|&index| rows[index].2 > 0).collect();
         key.sort_by_key(|&index| rows[index].2);
         let address = if without_rowid {
@@ -159,6 +210,12 @@ impl Table {
             read_back,
         })
     }
+}
+
+/// The name of a column's collating sequence.
+fn collation(connection: &Connection, table: &str, column: &str) -> Result<String> {
+    let (_, name, ..) = connection.column_metadata(Some("main"), table, column)?;
+    Ok(name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// Finds the very row: with the collations of the key, so that its index serves, and byte for byte, since a column may

@@ -58,10 +58,15 @@ impl Statement {
         Ok(NonNull::new(raw).map(|raw| Self { raw, db }))
     }
 
+    /// The highest number of a parameter.
+    pub fn parameter_count(&self) -> usize {
+        // SAFETY: the statement is valid.
+        usize::try_from(unsafe { ffi::sqlite3_bind_parameter_count(self.raw.as_ptr()) }).unwrap_or(0)
+    }
+
     /// Binds all parameters; too few, too many or unknown names are the caller's error.
     pub fn bind(&mut self, params: &Params) -> Result<()> {
-        // SAFETY: the statement is valid.
-        let wanted = usize::try_from(unsafe { ffi::sqlite3_bind_parameter_count(self.raw.as_ptr()) }).unwrap_or(0);
+        let wanted = self.parameter_count();
         match params {
             Params::None if wanted == 0 => Ok(()),
             Params::None => Err(wrong_count(wanted, 0)),

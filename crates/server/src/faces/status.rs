@@ -57,6 +57,11 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ("writes_total", "requests given to the writer", engine.writes.get()),
         ("live_steps_total", "steps of the live lanes", engine.live_steps.get()),
         ("live_evaluations_total", "live queries run", engine.live_evaluations.get()),
+        (
+            "live_spared_total",
+            "live queries not run because no changed row's values led to them",
+            engine.live_spared.get(),
+        ),
         ("live_deltas_total", "live results that changed", engine.live_deltas.get()),
         ("live_frames_total", "delta frames sent", engine.live_frames.get()),
         ("live_merged_total", "times a socket had no room and its changes were merged", engine.live_merged.get()),

@@ -136,6 +136,7 @@ impl<'a> Run<'a> {
         for _ in 0..self.engine.metrics().live_moved_to_slow_lane.get() {
             self.stats.hits.note(Trap::SlowLane);
         }
+        self.stats.hits.note_times(Trap::Spared, self.engine.metrics().live_spared.get());
         self.engine.close();
     }
 

@@ -88,6 +88,20 @@ impl<'a> Build<'a> {
         self.say(value)
     }
 
+    /// A value that a column is compared with: now and then one that must be converted first.
+    pub fn asked(&mut self, kind: Kind) -> String {
+        let value = match values::value(self.random, kind) {
+            Value::Integer(number) if self.random.percent(20) => {
+                Value::text(format!("{number}{}", *self.random.pick(&["", ".0", " ", "e0"])))
+            }
+            Value::Integer(number) if self.random.percent(10) => Value::Real(number as f64),
+            Value::Real(number) if self.random.percent(25) => Value::text(number.to_string()),
+            Value::Text(_) if self.random.percent(15) => values::value(self.random, Kind::Any),
+            value => value,
+        };
+        self.say(value)
+    }
+
     pub fn say(&mut self, value: Value) -> String {
         if self.may_bind && self.random.percent(40) {
             self.traps.add(Trap::Parameters);
@@ -214,7 +228,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn pattern(&mut self, any: &str) -> String {
+    pub fn pattern(&mut self, any: &str) -> String {
         let start = *self.random.pick(&["a", "A", "b", "1", "é"]);
         self.say(Value::text(format!("{start}{any}")))
     }

@@ -1,12 +1,12 @@
 //! The shapes of random queries: everything a SELECT can be, one function each.
 
-use super::expression::{Build, Source};
+use super::expression::{Build, Source, Term};
 use super::query::Shape;
 use super::values::Kind;
 use crate::traps::Trap;
 
 pub fn random(build: &mut Build<'_>) -> Shape {
-    const WEIGHTS: [usize; 17] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2];
+    const WEIGHTS: [usize; 18] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2, 24];
     match build.random.weighted(&WEIGHTS) {
         0 => filter(build),
         1 => join(build),
@@ -24,7 +24,8 @@ pub fn random(build: &mut Build<'_>) -> Shape {
         13 => limited_sub_query(build),
         14 => constant(build),
         15 => json(build),
-        _ => slow(build),
+        16 => slow(build),
+        _ => by_value(build),
     }
 }
 
@@ -82,6 +83,34 @@ fn filter(build: &mut Build<'_>) -> Shape {
         return Shape { core, columns: scope[0].columns.len(), order: orders(build, &scope), is_whole: false };
     }
     shape(build, &scope, "SELECT", &rest)
+}
+
+/// What applications ask: the rows of one value, joined with others or counted perhaps.
+fn by_value(build: &mut Build<'_>) -> Shape {
+    build.may_bind = build.random.percent(80);
+    let mut scope = vec![build.source()];
+    let mut from = scope[0].from.clone();
+    for _ in 0..build.random.weighted(&[55, 30, 15]) {
+        joined(build, &mut scope, &mut from, &["JOIN", "JOIN", "LEFT JOIN"]);
+    }
+    let Term { sql, kind, .. } = build.column(&scope);
+    let term = match build.random.below(12) {
+        0..=5 => format!("{sql} = {}", build.asked(kind)),
+        6 => format!("{sql} IS {}", build.asked(kind)),
+        7 => format!("{sql} IN ({}, {})", build.asked(kind), build.asked(kind)),
+        8 | 9 => format!("{sql} {} {}", *build.random.pick(&["<", "<=", ">", ">="]), build.asked(kind)),
+        10 => format!("{sql} BETWEEN {} AND {}", build.asked(kind), build.asked(kind)),
+        _ => format!("{sql} LIKE {}", build.pattern("%")),
+    };
+    let more = if build.random.percent(30) { format!(" AND {}", build.predicate(&scope, 0)) } else { String::new() };
+    let rest = format!("{from} WHERE {term}{more}");
+    if build.random.percent(75) {
+        return shape(build, &scope, "SELECT", &rest);
+    }
+    build.traps.add(Trap::Grouping);
+    let (key, of) = (build.column(&scope).sql, build.column(&scope).sql);
+    let core = format!("SELECT {key}, count(*), count({of}) FROM {rest} GROUP BY {key}");
+    Shape { core, columns: 3, order: vec![key], is_whole: false }
 }
 
 /// `a JOIN b ON …`: on columns that meet now and then.
