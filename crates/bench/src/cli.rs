@@ -32,6 +32,8 @@ pub enum Measure {
     Delta,
     /// Inserts beside 0, 100 and 1000 subscribers of one query
     FanOut,
+    /// Writes beside up to 100,000 live queries that differ in one value
+    Flat,
     /// Memory of idle WebSockets with one subscription each
     Idle,
     /// Start on a large file: after a clean stop, and after kill -9

@@ -73,6 +73,7 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::Json => measures::json::run(settings, report).await,
         Measure::Delta => measures::delta::run(settings, report).await,
         Measure::FanOut => measures::fan_out::run(settings, report).await,
+        Measure::Flat => measures::flat::run(settings, report).await,
         Measure::Idle => measures::idle::run(settings, report).await,
         Measure::Start => measures::start::run(settings, report).await,
         Measure::Pocketbase => peers::pocketbase::run(settings, report).await,

@@ -15,6 +15,19 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(from_ticks(ticks))
 }
 
+/// CPU time of a process's thread whose name ends so, to the nanosecond.
+pub fn thread_cpu(pid: u32, name: &str) -> Result<Duration> {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).context("listing the threads of a process")? {
+        let task = task?.path();
+        if read_to_string(task.join("comm"))?.trim_end().ends_with(name) {
+            let stat = read_to_string(task.join("schedstat")).context("reading the CPU time of a thread")?;
+            let nanos = stat.split(' ').next().and_then(|field| field.parse().ok());
+            return Ok(Duration::from_nanos(nanos.context("/proc/PID/task/TID/schedstat has an unknown form")?));
+        }
+    }
+    anyhow::bail!("the server has no thread {name}")
+}
+
 /// Resident memory of a process in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).context("reading the memory of a process")?;

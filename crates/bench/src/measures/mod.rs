@@ -4,6 +4,7 @@ pub mod all;
 pub mod delta;
 pub mod disk;
 pub mod fan_out;
+pub mod flat;
 pub mod idle;
 pub mod insert;
 pub mod json;
