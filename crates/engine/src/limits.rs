@@ -128,6 +128,9 @@ Limits {
     live_quick_time_max: Duration = Duration::from_millis(50),
     /// Time one evaluation may take in a slow lane. Past it: `timeout`, the subscription ends.
     live_slow_time_max: Duration = Duration::from_secs(5),
+    /// Microseconds that reading one part of a live result is reckoned to take. When the parts that a change touches would
+    /// take longer than the whole did, the whole is run.
+    live_part_micros: u64 = 5,
     /// Slow lanes: this many slow queries have a thread of their own, further ones share.
     slow_lanes: usize = 2,
     /// Deltas a group keeps for slow sockets and resuming ones: bytes, and age after the last listener left.

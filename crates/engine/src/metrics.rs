@@ -27,6 +27,10 @@ pub struct Metrics {
     pub live_evaluations: Counter,
     /// Queries that read what was written, but that no changed row's values led to.
     pub live_spared: Counter,
+    /// Results of which only the parts that may have changed were read.
+    pub live_parts: Counter,
+    /// Joins that were followed from a changed row.
+    pub live_trails: Counter,
     pub live_steps: Counter,
     pub live_deltas: Counter,
     pub live_frames: Counter,

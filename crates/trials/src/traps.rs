@@ -67,6 +67,8 @@ traps! {
     Resynced: "told to forget a result",
     SlowLane: "moved to a slow lane",
     Spared: "spared: no changed row led to the query",
+    Parts: "read again by parts",
+    Trails: "a join followed to the queries",
     StreamResumed: "a change stream resumed",
     StreamResynced: "a change stream told to read again",
     Restart: "the engine restarted",

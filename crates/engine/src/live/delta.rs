@@ -23,6 +23,11 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// Of a result without an order.
+    pub fn unordered(to: Revision, delete: Vec<Key>, insert: Vec<(Key, Bytes)>, update: Vec<(Key, Bytes)>) -> Self {
+        Self { to, delete, insert, update, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.delete.is_empty() && self.insert.is_empty() && self.update.is_empty() && self.place.is_empty()
     }
@@ -85,22 +90,22 @@ pub fn difference(old: &RowSet, fresh: &Fresh, is_ordered: bool, to: Revision) -
     // Old places of the rows that stay, in their new order.
     let mut stays: Vec<(u32, usize)> = Vec::new();
     for (index, row) in fresh.rows.iter().enumerate() {
-        match old.rows.get(&row.key) {
+        match old.get(&row.key) {
             None => delta.insert.push((row.key.clone(), fresh.json(row))),
             Some(Seen { hash, place }) => {
-                if *hash != row.hash {
+                if hash != row.hash {
                     delta.update.push((row.key.clone(), fresh.json(row)));
                 }
                 if is_ordered {
-                    stays.push((*place, index));
+                    stays.push((place, index));
                 }
             }
         }
     }
     let kept = fresh.rows.len() - delta.insert.len();
-    if kept < old.rows.len() {
+    if kept < old.count() {
         let now: HashSet<&str> = fresh.rows.iter().map(|row| &*row.key).collect();
-        delta.delete = old.rows.keys().filter(|key| !now.contains(&***key)).cloned().collect();
+        delta.delete = old.iter().map(|(key, _)| key).filter(|key| !now.contains(key)).map(Key::from).collect();
         // The map's order is chance; the frame is not.
         delta.delete.sort_unstable();
     }
@@ -178,8 +183,7 @@ pub fn merge<'a>(deltas: impl Iterator<Item = &'a Delta>, now: &RowSet, is_order
     }
     if is_ordered {
         // A row deleted and inserted again was told as neither: its place counts as moved, which `placed` has.
-        merged.place =
-            placed.iter().filter_map(|key| now.rows.get(*key).map(|seen| ((*key).into(), seen.place))).collect();
+        merged.place = placed.iter().filter_map(|key| now.get(key).map(|seen| ((*key).into(), seen.place))).collect();
         merged.place.sort_unstable_by_key(|(_, place)| *place);
     }
     merged

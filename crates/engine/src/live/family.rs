@@ -3,12 +3,21 @@
 //! What a write costs follows from here: each template that reads the table is looked at once, whatever the number of
 //! its groups, and of these only the ones are touched that the row's values lead to.
 
+use super::interval::Intervals;
+use super::part::Parts;
 use super::query::{self, Identity, Query, Template, TemplateId};
-use super::route::Keys;
-use crate::changes::change::{ChangeSet, Extent, Rows};
+use super::route::{Keys, Mark};
+use super::trail::Trail;
+use crate::changes::change::{Change, ChangeSet, Extent, Rows};
+use crate::sqlite::Sqlite;
+use crate::value::Value;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Different beginnings of one trail in one change set; with more, everything counts.
+const BEGINNINGS_MAX: usize = 256;
 
 #[derive(Debug)]
 pub struct Family {
@@ -23,17 +32,19 @@ pub struct Family {
 struct Signpost {
     /// Mostly one: queries with the same values are one group.
     by_key: HashMap<u64, Vec<Identity>>,
+    by_rank: Intervals,
     /// Groups whose values give no key: every row leads to them.
     always: HashSet<Identity>,
 }
 
 impl Signpost {
-    fn add(&mut self, keys: &Keys, identity: &Identity) {
+    fn add(&mut self, keys: Keys, identity: &Identity) {
         match keys {
             Keys::All => drop(self.always.insert(identity.clone())),
+            Keys::Within(interval) => self.by_rank.add(interval, identity.clone()),
             Keys::These(keys) => {
                 for key in keys {
-                    let groups = self.by_key.entry(*key).or_default();
+                    let groups = self.by_key.entry(key).or_default();
                     if !groups.contains(identity) {
                         groups.push(identity.clone());
                     }
@@ -45,6 +56,7 @@ impl Signpost {
     fn remove(&mut self, keys: &Keys, identity: &Identity) {
         match keys {
             Keys::All => drop(self.always.remove(identity)),
+            Keys::Within(interval) => self.by_rank.remove(interval, identity),
             Keys::These(keys) => {
                 for key in keys {
                     let Some(groups) = self.by_key.get_mut(key) else { continue };
@@ -56,15 +68,50 @@ impl Signpost {
             }
         }
     }
+
+    /// False if it cannot tell.
+    fn find(&mut self, mark: &Mark, found: &mut HashSet<Identity>) -> bool {
+        match mark {
+            Mark::Any => return false,
+            Mark::Key(key) => found.extend(self.by_key.get(key).into_iter().flatten().cloned()),
+            Mark::Rank(rank) => self.by_rank.find(rank, |group| found.extend([group.clone()])),
+        }
+        true
+    }
 }
 
 /// What a step found.
 #[derive(Debug, Default)]
 pub struct Touched {
-    pub groups: HashSet<Identity>,
-    /// Groups that read what was written, but that no changed row led to.
-    pub spared: u64,
+    /// Of every family that reads what was written; of some of them perhaps no group.
+    pub families: HashMap<TemplateId, Found>,
+    /// Trails that were followed.
+    pub trails: u64,
+    /// A trail must be followed, and there was no snapshot to do it in: more may be touched than was found.
+    pub lacks_snapshot: bool,
 }
+
+/// What was found of one family.
+#[derive(Debug)]
+pub struct Found {
+    pub groups: HashSet<Identity>,
+    pub parts: Parts,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { groups: HashSet::new(), parts: Parts::none() }
+    }
+}
+
+impl Touched {
+    pub fn is_nothing(&self) -> bool {
+        !self.lacks_snapshot && self.families.values().all(|found| found.groups.is_empty())
+    }
+}
+
+/// Where trails are followed: a connection with its snapshot open, and how long one may take.
+pub type Snapshot<'a> = (&'a mut Sqlite, Duration);
 
 #[derive(Debug, Default)]
 pub struct Families {
@@ -91,12 +138,12 @@ impl Families {
             Family {
                 template: Arc::clone(template),
                 groups: HashSet::new(),
-                signposts: template.routes.iter().map(|_| Signpost::default()).collect(),
+                signposts: template.ways.routes.iter().map(|_| Signpost::default()).collect(),
             }
         });
         if family.groups.insert(query.identity.clone()) {
-            for (route, signpost) in family.template.routes.iter().zip(&mut family.signposts) {
-                signpost.add(&route.keys(&query.params), &query.identity);
+            for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
+                signpost.add(route.keys(&query.params), &query.identity);
             }
         }
     }
@@ -104,7 +151,7 @@ impl Families {
     pub fn remove(&mut self, query: &Query) {
         let Some(family) = self.by_template.get_mut(&query.template.id) else { return };
         if family.groups.remove(&query.identity) {
-            for (route, signpost) in family.template.routes.iter().zip(&mut family.signposts) {
+            for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
                 signpost.remove(&route.keys(&query.params), &query.identity);
             }
         }
@@ -123,9 +170,11 @@ impl Families {
     }
 
     /// Adds the groups that a change set may matter to.
-    pub fn find_touched(&self, set: &ChangeSet, touched: &mut Touched) {
+    pub fn find_touched(&mut self, set: &ChangeSet, mut snapshot: Option<Snapshot<'_>>, touched: &mut Touched) {
         let Extent::Rows(rows) = &set.extent else {
-            touched.groups.extend(self.by_template.values().flat_map(|family| family.groups.iter().cloned()));
+            for (template, family) in &self.by_template {
+                family.touch_all(touched.families.entry(*template).or_default());
+            }
             return;
         };
         let written = rows.shapes.iter().map(|shape| query::lower(&shape.table));
@@ -133,44 +182,142 @@ impl Families {
         let mut seen = HashSet::new();
         for table in written.chain(opaque).chain([Cow::Borrowed("")]) {
             for template in self.by_table.get(&*table).into_iter().flatten() {
-                if seen.insert(*template) {
-                    self.by_template[template].find_touched(rows, touched);
+                if seen.insert(*template)
+                    && let Some(family) = self.by_template.get_mut(template)
+                {
+                    family.find_touched(rows, snapshot.as_mut(), touched);
                 }
             }
         }
+    }
+
+    /// How many groups read what was written, and were not found.
+    pub fn spared(&self, touched: &Touched) -> u64 {
+        let spared = |(template, found): (&TemplateId, &Found)| {
+            self.by_template.get(template).map_or(0, |family| family.groups.len().saturating_sub(found.groups.len()))
+        };
+        touched.families.iter().map(spared).sum::<usize>() as u64
     }
 }
 
 impl Family {
-    fn find_touched(&self, rows: &Rows, touched: &mut Touched) {
-        let before = touched.groups.len();
-        let reads = &self.template.reads;
-        let mut is_read = reads.is_touched_as_a_whole(rows);
-        if is_read {
-            touched.groups.extend(self.groups.iter().cloned());
-        }
-        for (index, shape) in rows.shapes.iter().enumerate() {
-            if !reads.is_touched_in(rows, index) {
+    fn touch_all(&self, found: &mut Found) {
+        found.groups.extend(self.groups.iter().cloned());
+        found.parts.add_all();
+    }
+
+    fn find_touched(&mut self, rows: &Rows, mut snapshot: Option<&mut Snapshot<'_>>, touched: &mut Touched) {
+        let template = Arc::clone(&self.template);
+        let is_whole = template.reads.is_touched_as_a_whole(rows);
+        for shape in 0..rows.shapes.len() {
+            if is_whole || !template.reads.is_touched_in(rows, shape) {
                 continue;
             }
-            is_read = true;
-            let route = self.template.routes.iter().position(|route| route.is_of(&shape.table));
-            let signpost = route.map(|route| (&self.template.routes[route], &self.signposts[route]));
-            match signpost {
-                Some((route, signpost)) if route.fits(shape) => {
-                    touched.groups.extend(signpost.always.iter().cloned());
-                    for key in route.keys_of_rows(rows, index) {
-                        touched.groups.extend(signpost.by_key.get(&key).into_iter().flatten().cloned());
+            let table = &rows.shapes[shape].table;
+            let part = template.ways.part.as_ref().filter(|part| part.fits(&rows.shapes[shape]));
+            let part = part.filter(|part| part.table.eq_ignore_ascii_case(table));
+            let route = template.ways.routes.iter().position(|route| route.is_of(table));
+            let trail = template.ways.trails.iter().find(|trail| trail.table.eq_ignore_ascii_case(table));
+            let found = touched.families.entry(template.id).or_default();
+            let changes = || rows.changes.iter().filter(move |change| change.shape == shape);
+            match (route, trail) {
+                (Some(route), _) => {
+                    if !self.find_by_route(route, rows, shape, found) {
+                        self.touch_all(found);
+                        continue;
                     }
                 }
-                _ => touched.groups.extend(self.groups.iter().cloned()),
+                (None, Some(trail)) => {
+                    let Some(snapshot) = &mut snapshot else {
+                        touched.lacks_snapshot = true;
+                        return;
+                    };
+                    touched.trails += 1;
+                    if !self.find_by_trail(trail, changes(), snapshot, found) {
+                        self.touch_all(found);
+                    }
+                    continue;
+                }
+                (None, None) => found.groups.extend(self.groups.iter().cloned()),
+            }
+            match part {
+                Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
+                None => found.parts.add_all(),
             }
         }
-        if is_read {
-            let found = touched.groups.len() - before;
-            touched.spared += self.groups.len().saturating_sub(found) as u64;
+        if is_whole {
+            self.touch_all(touched.families.entry(template.id).or_default());
         }
     }
+
+    /// False if that cannot be told.
+    fn find_by_route(&mut self, route: usize, rows: &Rows, shape: usize, found: &mut Found) -> bool {
+        let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
+        found.groups.extend(signpost.always.iter().cloned());
+        let mut changes = rows.changes.iter().filter(|change| change.shape == shape);
+        route.fits(&rows.shapes[shape])
+            && changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found.groups)))
+    }
+
+    /// False if that cannot be told.
+    fn find_by_trail<'a>(
+        &mut self,
+        trail: &Trail,
+        changes: impl Iterator<Item = &'a Change>,
+        (sqlite, time): &mut Snapshot<'_>,
+        found: &mut Found,
+    ) -> bool {
+        let Some(beginnings) = beginnings(trail, changes) else { return false };
+        let template = Arc::clone(&self.template);
+        let ways = &template.ways;
+        let route = ways.routes.iter().position(|route| route.table == ways.target);
+        let part = ways.part.as_ref().filter(|part| part.table == ways.target);
+        match route {
+            Some(route) => found.groups.extend(self.signposts[route].always.iter().cloned()),
+            None => found.groups.extend(self.groups.iter().cloned()),
+        }
+        for values in beginnings {
+            let Ok(Some(ends)) = trail.follow(sqlite, &values, *time) else { return false };
+            for end in ends {
+                let terms = route.map_or(0, |route| ways.routes[route].terms.len());
+                if let Some(route) = route
+                    && let Some(mark) = ways.routes[route].mark(|term, _| end.get(term))
+                    && !self.signposts[route].find(&mark, &mut found.groups)
+                {
+                    return false;
+                }
+                if part.is_some() {
+                    found.parts.add(end[terms..].iter().map(Some));
+                }
+            }
+        }
+        if part.is_none() {
+            found.parts.add_all();
+        }
+        true
+    }
+}
+
+/// The different values with which the changed rows begin a trail. `None` if there are too many, or the table has
+/// changed.
+fn beginnings<'a>(trail: &Trail, changes: impl Iterator<Item = &'a Change>) -> Option<Vec<Vec<&'a Value>>> {
+    let mut found: Vec<Vec<&Value>> = Vec::new();
+    let mut seen = HashSet::new();
+    for change in changes {
+        for image in [change.old.as_deref(), change.new.as_deref()].into_iter().flatten() {
+            let values: Vec<&Value> =
+                trail.columns.iter().map(|(column, _)| image.get(*column)).collect::<Option<_>>()?;
+            // Nothing is joined with NULL.
+            if values.iter().any(|value| matches!(value, Value::Null)) || !seen.insert(query::values_hash(&values)) {
+                continue;
+            }
+            if found.len() == BEGINNINGS_MAX {
+                return None;
+            }
+            found.push(values);
+        }
+    }
+    Some(found)
 }
 
 /// Under which names a family is found when something changes.

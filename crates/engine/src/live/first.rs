@@ -110,7 +110,7 @@ impl Lane {
         }
         let known = self.groups.get(identity).map(|group| Arc::clone(&group.query));
         let query = known.map_or_else(|| self.analyse_query(sql, params), Ok)?;
-        let time = if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max };
+        let time = self.time_max();
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);

@@ -6,7 +6,7 @@
 use super::delta::{self, Delta};
 use super::frame::{self, RowsHead};
 use super::query::SharedQuery;
-use super::rows::{Fresh, RowSet};
+use super::rows::{Changed, Fresh, PartChanges, RowSet, Seen};
 use super::session::{RequestId, Session};
 use crate::changes::change::Revision;
 use crate::limits::Limits;
@@ -84,11 +84,32 @@ impl Group {
             return false;
         }
         self.rows = fresh.into_set();
-        self.history_bytes += delta.size();
-        self.history.push_back(Step { from, delta: Arc::new(delta) });
-        self.changed_at = to;
-        self.ready_rows = None;
+        self.remember(from, delta);
         true
+    }
+
+    /// The same with what became of some parts of the result; the state must not be stale.
+    pub fn advance_parts(&mut self, changes: PartChanges, from: Revision, to: Revision) -> bool {
+        self.evaluated_at = to;
+        let row = |row: &Changed| (row.key.clone(), row.json.clone());
+        let (insert, update) = (changes.insert.iter().map(row).collect(), changes.update.iter().map(row).collect());
+        let delta = Delta::unordered(to, changes.delete, insert, update);
+        if delta.is_empty() {
+            return false;
+        }
+        delta.delete.iter().for_each(|key| self.rows.set(key.clone(), None));
+        for Changed { key, hash, .. } in changes.insert.into_iter().chain(changes.update) {
+            self.rows.set(key, Some(Seen { hash, place: 0 }));
+        }
+        self.remember(from, delta);
+        true
+    }
+
+    fn remember(&mut self, from: Revision, delta: Delta) {
+        self.history_bytes += delta.size();
+        self.changed_at = delta.to;
+        self.history.push_back(Step { from, delta: Arc::new(delta) });
+        self.ready_rows = None;
     }
 
     /// Begins anew, empty: nothing before can be told as a difference. Gives those who listened.

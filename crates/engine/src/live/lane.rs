@@ -114,12 +114,12 @@ impl Lane {
         }
         let mut touched = Touched::default();
         for set in &self.early {
-            self.families.find_touched(set, &mut touched);
-            if !touched.groups.is_empty() || matches!(set.extent, Extent::Everything { .. }) {
+            self.families.find_touched(set, None, &mut touched);
+            if !touched.is_nothing() || matches!(set.extent, Extent::Everything { .. }) {
                 return false;
             }
         }
-        self.shared.metrics.live_spared.add(touched.spared);
+        self.shared.metrics.live_spared.add(self.families.spared(&touched));
         self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
         true
     }

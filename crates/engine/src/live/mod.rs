@@ -8,10 +8,16 @@
 //! | file | holds |
 //! |---|---|
 //! | `query` | what is known of a live query before it runs: what it reads, its columns, its keys |
-//! | `rows` | a result as keys and hashes, and how a query is evaluated into one |
+//! | `outline` | what a SELECT shows by its words: its clauses, tables and plain conditions |
+//! | `ways` | from a changed row to the results it may change: which of the following a template has |
+//! | `route` | from the values of a changed row to the queries that ask for them |
+//! | `term`, `interval` | how such values compare, and in which of many ranges one lies |
+//! | `trail` | from a row of a joined table to the rows whose values are asked for |
+//! | `part` | the rows of a result that show one key, read again alone |
+//! | `family` | the groups of one template, found by what they read and by these ways |
+//! | `rows` | how a query is run, as a whole or by parts |
+//! | `row_set` | a result as keys and hashes |
 //! | `delta` | the difference between two results, and of several differences one |
-//! | `route` | from the values of a changed row to the queries they may matter to |
-//! | `family` | the groups of one template, found by what they read and by their routes |
 //! | `group` | one query with everyone who holds it, and the deltas it remembers |
 //! | `stream` | change streams, from the change sets or from the log |
 //! | `lane` | the loop: commands from sessions, which lane serves whom |
@@ -28,12 +34,19 @@ mod first;
 pub mod frame;
 mod group;
 pub mod inbox;
+mod interval;
 pub mod lane;
+mod outline;
+mod part;
 pub mod query;
 mod route;
+mod row_set;
 pub mod rows;
 pub mod session;
 mod socket;
 mod step;
 mod stream;
+mod term;
+mod trail;
 mod watch;
+mod ways;

@@ -4,8 +4,8 @@
 //! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
 
 use super::inbox::Wanted;
-use super::route::{self, Route};
 use super::rows::KeySource;
+use super::ways::{Search, Ways};
 use crate::changes::change::{ChangeSet, Extent, Rows};
 use crate::error::{Error, Result};
 use crate::json;
@@ -43,8 +43,8 @@ pub struct Template {
     pub is_ordered: bool,
     pub key: KeySource,
     pub reads: Dependencies,
-    /// By which columns' values a changed row finds the queries it may matter to.
-    pub routes: Vec<Route>,
+    /// How a changed row finds the queries it may matter to, and the parts of their results.
+    pub ways: Ways,
     /// It computes with dates, so that a parameter may ask for the clock.
     reads_dates: bool,
     schema_epoch: i64,
@@ -90,6 +90,7 @@ impl Query {
                 reads.is_touched_in(rows, shape)
                     && self
                         .template
+                        .ways
                         .routes
                         .iter()
                         .find(|route| route.is_of(&rows.shapes[shape].table))
@@ -181,6 +182,13 @@ pub fn identity(sql: &str, params: &Params) -> Identity {
     Identity(hasher.finish128().as_u128())
 }
 
+/// Of values that stand beside each other.
+pub fn values_hash(values: &[&Value]) -> u128 {
+    let mut hasher = SipHasher13::new();
+    values.iter().for_each(|value| super::rows::hash_value(&mut hasher, value.as_ref()));
+    hasher.finish128().as_u128()
+}
+
 fn write_text(hasher: &mut SipHasher13, text: &str) {
     hasher.write_u64(text.len() as u64);
     hasher.write(text.as_bytes());
@@ -230,16 +238,19 @@ pub fn analyse(
     if is_ordered {
         statement = prepare(sqlite, &run)?.0;
     }
-    let key = key_source(&statement, schema, &text);
+    let origins: Vec<_> = (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
     let parameters = statement.parameter_count();
     drop(statement);
+    let is_free_of_scan_order = is_free_of_scan_order(&reads, &text);
+    let ways = Search { sqlite, schema, reads: &reads, is_free_of_scan_order, is_ordered, shown: &origins, parameters }
+        .run(one);
     Ok(Template {
         id: template_id(sql),
         written: sql.to_owned(),
-        key,
-        routes: route::routes(sqlite, schema, one, &text, &reads, parameters)?,
+        key: key_source(&origins, schema, &text, &ways),
+        ways,
         reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),
-        reads: dependencies(&reads, schema, &text)?,
+        reads: dependencies(&reads, schema, is_free_of_scan_order)?,
         sql: run,
         columns: names(&columns),
         is_ordered,
@@ -341,8 +352,7 @@ pub fn looks_at_clock() -> Error {
     )
 }
 
-fn dependencies(reads: &Reads, schema: &Schema, text: &[Token<'_>]) -> Result<Dependencies> {
-    let by_columns = is_free_of_scan_order(reads, text);
+fn dependencies(reads: &Reads, schema: &Schema, by_columns: bool) -> Result<Dependencies> {
     let mut found = Dependencies::default();
     for (table, columns) in &reads.tables {
         match schema.get(table) {
@@ -456,9 +466,13 @@ fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
 /// Which columns make a row's key: primary keys that are in the result, the named columns of a GROUP BY result, or else
 /// the whole row. Whatever is chosen, keys are made unique, so this decides how small deltas are, not whether they are
 /// right.
-fn key_source(statement: &Statement, schema: &Schema, text: &[Token<'_>]) -> KeySource {
-    let origins: Vec<Option<(String, String)>> =
-        (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
+fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Token<'_>], ways: &Ways) -> KeySource {
+    // A part's rows are found by the beginning of their keys.
+    let ordered = |keys: Vec<usize>| {
+        let first = ways.part.as_ref().map_or(&[][..], |part| &part.shown);
+        let others = keys.into_iter().filter(|key| !first.contains(key));
+        KeySource::Columns(first.iter().copied().chain(others).collect())
+    };
     let shows = |table: &str, column: &str| {
         origins.iter().flatten().any(|(t, c)| t.eq_ignore_ascii_case(table) && c.eq_ignore_ascii_case(column))
     };
@@ -470,12 +484,12 @@ fn key_source(statement: &Statement, schema: &Schema, text: &[Token<'_>]) -> Key
     let keys: Vec<usize> =
         (0..origins.len()).filter(|&index| origins[index].as_ref().is_some_and(is_key_part)).collect();
     if !keys.is_empty() {
-        return KeySource::Columns(keys);
+        return ordered(keys);
     }
     let plain: Vec<usize> = (0..origins.len()).filter(|&index| origins[index].is_some()).collect();
     let is_grouped = text.iter().any(|token| token.is("group"));
     if is_grouped && !plain.is_empty() && plain.len() < origins.len() {
-        return KeySource::Columns(plain);
+        return ordered(plain);
     }
     KeySource::Row
 }

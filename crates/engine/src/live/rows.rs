@@ -1,6 +1,9 @@
-//! A result as a lane remembers it: a key and a hash per row, no values. And how a query is run into one.
+//! How a live query is run: as a whole, or by the parts that may have changed.
 
+use super::part::{Part, PartKeys};
 use super::query::{Query, looks_at_clock};
+use super::row_set::is_of_part;
+pub use super::row_set::{Key, RowSet, Seen};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
@@ -18,27 +21,12 @@ use std::hash::Hasher as _;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Unique in a result and a function of the result's content.
-pub type Key = Box<str>;
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// These columns' values; rows that share them get a hash of the row behind it, all but the least.
     Columns(Vec<usize>),
     /// A hash of the whole row; equal rows are numbered.
     Row,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub hash: u128,
-    /// Index in the result's order.
-    pub place: u32,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct RowSet {
-    pub rows: HashMap<Key, Seen>,
 }
 
 /// A row of a fresh result. `json` is what follows the key in its array: `,v1,v2]`.
@@ -54,6 +42,7 @@ pub struct FreshRow {
 pub struct Fresh {
     pub rows: Vec<FreshRow>,
     text: Bytes,
+    has_reals: bool,
 }
 
 impl Fresh {
@@ -64,7 +53,7 @@ impl Fresh {
 
     pub fn into_set(self) -> RowSet {
         let seen = |(place, row): (usize, FreshRow)| (row.key, Seen { hash: row.hash, place: place as u32 });
-        RowSet { rows: self.rows.into_iter().enumerate().map(seen).collect() }
+        RowSet::of(self.rows.into_iter().enumerate().map(seen).collect())
     }
 
     /// Bytes of JSON held.
@@ -106,21 +95,114 @@ pub fn evaluate(
     }
 }
 
+/// What became of some parts of a result.
+#[derive(Debug, Default)]
+pub struct PartChanges {
+    pub delete: Vec<Key>,
+    pub insert: Vec<Changed>,
+    pub update: Vec<Changed>,
+}
+
+/// A row with its values' JSON (see [`FreshRow`]).
+#[derive(Debug)]
+pub struct Changed {
+    pub key: Key,
+    pub hash: u128,
+    pub json: Bytes,
+}
+
+/// Runs the query for these keys only, in the connection's open snapshot, and compares with what was known.
+///
+/// `None` if what became of the result cannot be told by parts: a row's place in it would have to be known, for example.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_parts(
+    sqlite: &mut Sqlite,
+    query: &Query,
+    part: &Part,
+    keys: &PartKeys,
+    known: &RowSet,
+    time: Duration,
+    limits: &Limits,
+) -> Result<Option<PartChanges>> {
+    let changes = sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
+        let mut statement = sqlite
+            .prepare(&part.sql, Mode::Caller)?
+            .ok_or_else(|| Error::internal("a part of a live query has no statement"))?;
+        clock::was_read();
+        let changes = read_parts(&mut statement, query, part, keys, known, limits);
+        sqlite.keep(&part.sql, statement);
+        if clock::was_read() { Ok(None) } else { changes }
+    })?;
+    // That a result is too large its evaluation as a whole shall say.
+    let grown = |changes: &PartChanges| known.count() + changes.insert.len();
+    Ok(changes.filter(|changes| grown(changes) <= limits.live_rows_max && known.size() <= limits.live_bytes_max))
+}
+
+fn read_parts(
+    statement: &mut Statement,
+    query: &Query,
+    part: &Part,
+    keys: &PartKeys,
+    known: &RowSet,
+    limits: &Limits,
+) -> Result<Option<PartChanges>> {
+    let mut changes = PartChanges::default();
+    for (text, values) in keys {
+        let mut run = |known: Option<&RowSet>| {
+            statement.reset();
+            statement.bind_more(&query.params, values)?;
+            read(statement, query, known, limits)
+        };
+        let fresh = match run(Some(known))? {
+            Some(fresh) => fresh,
+            None => run(None)?.ok_or_else(|| Error::internal("a full evaluation lacks rows"))?,
+        };
+        let mut old = known.part(text);
+        let is_place_needed = query.template.is_ordered && !(old.is_empty() && fresh.rows.is_empty());
+        let is_order_seen = part.is_grouped && fresh.has_reals;
+        if is_place_needed || is_order_seen || !fresh.rows.iter().all(|row| is_of_part(&row.key, text)) {
+            return Ok(None);
+        }
+        for row in &fresh.rows {
+            let changed = || Changed { key: row.key.clone(), hash: row.hash, json: fresh.json(row) };
+            match old.iter().position(|(key, _)| *key == row.key) {
+                None => changes.insert.push(changed()),
+                Some(index) => {
+                    if old.swap_remove(index).1.hash != row.hash {
+                        changes.update.push(changed());
+                    }
+                }
+            }
+        }
+        changes.delete.extend(old.into_iter().map(|(key, _)| key));
+    }
+    // The map's order is chance; the frame is not.
+    changes.delete.sort_unstable();
+    changes.insert.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    changes.update.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(Some(changes))
+}
+
 /// `None` if a row that is not known was skipped.
 fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits: &Limits) -> Result<Option<Fresh>> {
     let mut text = Vec::new();
     let mut rows: Vec<FreshRow> = Vec::new();
     // How many rows have each key so far.
-    let mut counts: HashMap<Key, u32> = HashMap::with_capacity(known.map_or(0, |known| known.rows.len()));
+    let mut counts: HashMap<Key, u32> = HashMap::with_capacity(known.map_or(0, RowSet::count));
     let mut key = String::new();
     let mut bytes = 0;
     let mut shares_keys = false;
+    let mut has_reals = false;
     while statement.step()? {
-        let hash = hash_row(statement);
+        let hash = hash_row(statement, &mut has_reals);
         key.clear();
         match &query.template.key {
             KeySource::Row => write_hash(&mut key, hash),
-            KeySource::Columns(columns) => write_key(&mut key, statement, columns),
+            KeySource::Columns(columns) => {
+                write_key(&mut key, columns.iter().map(|&column| statement.column(column)));
+            }
         }
         match counts.entry(key.as_str().into()) {
             Entry::Vacant(entry) => {
@@ -134,7 +216,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
                 shares_keys = true;
             }
         }
-        let is_known = known.is_some_and(|known| known.rows.get(key.as_str()).is_some_and(|seen| seen.hash == hash));
+        let is_known = known.is_some_and(|known| known.get(&key).is_some_and(|seen| seen.hash == hash));
         let json = (!is_known).then(|| write_row(&mut text, statement));
         bytes += key.len() + 48;
         rows.push(FreshRow { key: key.as_str().into(), hash, json });
@@ -154,14 +236,13 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
     if shares_keys && query.template.key != KeySource::Row {
         separate(&mut rows, &counts);
         let is_missing = |row: &FreshRow| {
-            row.json.is_none()
-                && known.is_none_or(|known| known.rows.get(&row.key).is_none_or(|seen| seen.hash != row.hash))
+            row.json.is_none() && known.is_none_or(|known| known.get(&row.key).is_none_or(|seen| seen.hash != row.hash))
         };
         if rows.iter().any(is_missing) {
             return Ok(None);
         }
     }
-    Ok(Some(Fresh { rows, text: Bytes::from(text) }))
+    Ok(Some(Fresh { rows, text: Bytes::from(text), has_reals }))
 }
 
 /// Makes shared keys unique by content: among the rows of one key the one with the least hash keeps it, the others get
@@ -189,10 +270,12 @@ fn separate(rows: &mut [FreshRow], counts: &HashMap<Key, u32>) {
     }
 }
 
-fn hash_row(statement: &Statement) -> u128 {
+fn hash_row(statement: &Statement, has_reals: &mut bool) -> u128 {
     let mut hasher = SipHasher13::new();
     for column in 0..statement.column_count() {
-        hash_value(&mut hasher, statement.column(column));
+        let value = statement.column(column);
+        *has_reals |= matches!(value, ValueRef::Real(_));
+        hash_value(&mut hasher, value);
     }
     hasher.finish128().as_u128()
 }
@@ -227,13 +310,13 @@ fn write_hash(out: &mut String, hash: u128) {
 }
 
 /// Readable where it is short: `42`, `'name`, several with commas. Long values are hashed.
-fn write_key(out: &mut String, statement: &Statement, columns: &[usize]) {
+pub fn write_key<'a>(out: &mut String, values: impl Iterator<Item = ValueRef<'a>>) {
     const SHORT: usize = 64;
-    for (index, &column) in columns.iter().enumerate() {
+    for (index, value) in values.enumerate() {
         if index > 0 {
             out.push(',');
         }
-        match statement.column(column) {
+        match value {
             ValueRef::Null => out.push('-'),
             ValueRef::Integer(value) => write!(out, "{value}").expect("writing to memory"),
             ValueRef::Text(bytes) if bytes.len() <= SHORT && is_plain(bytes) => {

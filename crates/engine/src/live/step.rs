@@ -5,6 +5,7 @@ use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::Wanted;
 use super::lane::Lane;
+use super::part::Parts;
 use super::query::{self, Identity, Query, SharedQuery};
 use super::rows;
 use super::session::RequestId;
@@ -185,23 +186,69 @@ impl Lane {
     }
 
     fn evaluate_touched(&mut self, sets: &[Arc<ChangeSet>], revision: Revision, too_slow: &mut TooSlow) {
+        let time = self.time_max();
         let mut touched = Touched::default();
         if std::mem::take(&mut self.has_stale) {
-            let stale = self.groups.iter().filter(|(_, group)| group.is_stale);
-            touched.groups.extend(stale.map(|(identity, _)| identity.clone()));
+            for (identity, group) in self.groups.iter().filter(|(_, group)| group.is_stale) {
+                let found = touched.families.entry(group.query.template.id).or_default();
+                found.groups.insert(identity.clone());
+            }
         }
         for set in sets {
-            self.families.find_touched(set, &mut touched);
+            self.families.find_touched(set, Some((&mut self.sqlite, time)), &mut touched);
         }
-        self.shared.metrics.live_spared.add(touched.spared);
-        for identity in touched.groups {
-            self.evaluate_one(&identity, revision, too_slow);
+        self.shared.metrics.live_spared.add(self.families.spared(&touched));
+        self.shared.metrics.live_trails.add(touched.trails);
+        for found in touched.families.into_values() {
+            for identity in &found.groups {
+                if !self.evaluate_changed_parts(identity, &found.parts, revision) {
+                    self.evaluate_one(identity, revision, too_slow);
+                }
+            }
+        }
+    }
+
+    pub(super) fn time_max(&self) -> Duration {
+        if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max }
+    }
+
+    /// False if the result must be evaluated as a whole.
+    fn evaluate_changed_parts(&mut self, identity: &Identity, parts: &Parts, revision: Revision) -> bool {
+        let time = self.time_max();
+        let Some(group) = self.groups.get_mut(identity) else { return true };
+        let query = Arc::clone(&group.query);
+        let (Some(part), Parts::These(keys)) = (&query.template.ways.part, parts) else { return false };
+        let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(keys.len() as u64));
+        if group.is_stale || cost > group.cost {
+            return false;
+        }
+        let (sqlite, limits) = (&mut self.sqlite, &self.limits);
+        let changes = guarded(|| rows::evaluate_parts(sqlite, &query, part, keys, &group.rows, time, limits));
+        // Whatever goes wrong: the whole will show whether it goes wrong there too.
+        let Ok(Some(changes)) = changes else { return false };
+        self.shared.metrics.live_parts.add(1);
+        if group.advance_parts(changes, self.at, revision) {
+            self.tell_of(identity);
+        }
+        true
+    }
+
+    /// A group has changed: its listeners are to be told.
+    fn tell_of(&mut self, identity: &Identity) {
+        let Some(group) = self.groups.get(identity) else { return };
+        self.grown.push(identity.clone());
+        self.shared.metrics.live_deltas.add(1);
+        for (session, id) in &group.listeners {
+            if let Some(socket) = self.sockets.get_mut(session) {
+                socket.touched.push((id.clone(), identity.clone()));
+                self.due.insert(*session);
+            }
         }
     }
 
     fn evaluate_one(&mut self, identity: &Identity, revision: Revision, too_slow: &mut TooSlow) {
+        let time = self.time_max();
         let Some(group) = self.groups.get_mut(identity) else { return };
-        let time = if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max };
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
@@ -210,14 +257,7 @@ impl Lane {
         match fresh {
             Ok(fresh) => {
                 if group.advance(fresh, self.at, revision) {
-                    self.grown.push(identity.clone());
-                    self.shared.metrics.live_deltas.add(1);
-                    for (session, id) in &group.listeners {
-                        if let Some(socket) = self.sockets.get_mut(session) {
-                            socket.touched.push((id.clone(), identity.clone()));
-                            self.due.insert(*session);
-                        }
-                    }
+                    self.tell_of(identity);
                 }
             }
             Err(error) if error.code == Code::Timeout && self.number == 0 => {

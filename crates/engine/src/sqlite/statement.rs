@@ -80,6 +80,19 @@ impl Statement {
         }
     }
 
+    /// The same, and these values for the last parameters.
+    pub fn bind_more(&mut self, params: &Params, more: &[Value]) -> Result<()> {
+        let own = self.parameter_count().saturating_sub(more.len());
+        match params {
+            Params::None => {}
+            Params::Positional(values) => {
+                (1..).zip(values).try_for_each(|(index, value)| self.bind_at(index, value))?;
+            }
+            Params::Named(values) => self.bind_names(own, values)?,
+        }
+        (own as c_int + 1..).zip(more).try_for_each(|(index, value)| self.bind_at(index, value))
+    }
+
     fn bind_names(&mut self, wanted: usize, values: &[(String, Value)]) -> Result<()> {
         let mut used = vec![false; values.len()];
         for index in 1..=wanted as c_int {

@@ -136,7 +136,10 @@ impl<'a> Run<'a> {
         for _ in 0..self.engine.metrics().live_moved_to_slow_lane.get() {
             self.stats.hits.note(Trap::SlowLane);
         }
-        self.stats.hits.note_times(Trap::Spared, self.engine.metrics().live_spared.get());
+        let metrics = self.engine.metrics();
+        self.stats.hits.note_times(Trap::Spared, metrics.live_spared.get());
+        self.stats.hits.note_times(Trap::Parts, metrics.live_parts.get());
+        self.stats.hits.note_times(Trap::Trails, metrics.live_trails.get());
         self.engine.close();
     }
 

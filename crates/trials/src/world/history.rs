@@ -98,6 +98,8 @@ fn limits(random: &mut Random) -> Limits {
     now_and_then(|limits| limits.live_frames_in_flight_max = 1);
     now_and_then(|limits| limits.group_linger = Duration::ZERO);
     now_and_then(|limits| limits.live_quick_time_max = Duration::ZERO);
+    // By parts whenever that is possible, or never.
+    limits.live_part_micros = if random.percent(75) { 0 } else { u64::MAX };
     limits
 }
 

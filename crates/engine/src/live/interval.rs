@@ -1,0 +1,146 @@
+//! Which of many intervals a point lies in: an interval tree in an array, made anew when enough has been added to it.
+//!
+//! Found in O(log n + hits); what was added since is looked through one by one.
+
+use super::query::Identity;
+use super::term::Interval;
+
+/// Added intervals looked through one by one: so many, and this share of all.
+const LOOSE_MAX: usize = 64;
+const LOOSE_SHARE: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Intervals {
+    /// By their low ends. A tree: the middle of a range is its root, what is left and right of it the branches.
+    tree: Vec<Entry>,
+    /// For each root the highest end in its branches; none if it is open.
+    highest: Vec<Option<Box<[u8]>>>,
+    loose: Vec<Entry>,
+    /// Entries of the tree that are no longer.
+    gone: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    interval: Interval,
+    /// None once it was removed.
+    group: Option<Identity>,
+}
+
+impl Intervals {
+    pub fn add(&mut self, interval: Interval, group: Identity) {
+        self.loose.push(Entry { interval, group: Some(group) });
+    }
+
+    pub fn remove(&mut self, interval: &Interval, group: &Identity) {
+        if let Some(index) = self.loose.iter().position(|entry| entry.group.as_ref() == Some(group)) {
+            self.loose.swap_remove(index);
+            return;
+        }
+        let start = self.tree.partition_point(|entry| entry.interval.low < interval.low);
+        let same = self.tree[start..].iter_mut().take_while(|entry| entry.interval.low == interval.low);
+        if let Some(entry) = same.into_iter().find(|entry| entry.group.as_ref() == Some(group)) {
+            entry.group = None;
+            self.gone += 1;
+        }
+    }
+
+    /// Calls `found` with each group whose interval has the point in it.
+    pub fn find(&mut self, point: &[u8], mut found: impl FnMut(&Identity)) {
+        if self.loose.len() > LOOSE_MAX + self.tree.len() / LOOSE_SHARE || self.gone * 2 > self.tree.len() {
+            self.build();
+        }
+        for entry in &self.loose {
+            entry.tell(point, &mut found);
+        }
+        self.find_in(0, self.tree.len(), point, &mut found);
+    }
+
+    fn find_in(&self, start: usize, end: usize, point: &[u8], found: &mut impl FnMut(&Identity)) {
+        if start >= end {
+            return;
+        }
+        let middle = start.midpoint(end);
+        if self.highest[middle].as_deref().is_some_and(|highest| highest < point) {
+            return;
+        }
+        self.find_in(start, middle, point, found);
+        self.tree[middle].tell(point, found);
+        if self.tree[middle].interval.low.as_deref().is_none_or(|low| low <= point) {
+            self.find_in(middle + 1, end, point, found);
+        }
+    }
+
+    fn build(&mut self) {
+        self.tree.append(&mut self.loose);
+        self.tree.retain(|entry| entry.group.is_some());
+        self.tree.sort_unstable_by(|a, b| a.interval.low.cmp(&b.interval.low));
+        self.gone = 0;
+        self.highest = vec![None; self.tree.len()];
+        if !self.tree.is_empty() {
+            self.measure(0, self.tree.len());
+        }
+    }
+
+    /// Gives the highest end between the two.
+    fn measure(&mut self, start: usize, end: usize) -> Option<Box<[u8]>> {
+        let middle = start.midpoint(end);
+        let mut highest = self.tree[middle].interval.high.clone();
+        for (start, end) in [(start, middle), (middle + 1, end)] {
+            if start < end {
+                let branch = self.measure(start, end);
+                highest = highest.and_then(|highest| branch.map(|branch| branch.max(highest)));
+            }
+        }
+        self.highest[middle].clone_from(&highest);
+        highest
+    }
+}
+
+impl Entry {
+    fn tell(&self, point: &[u8], found: &mut impl FnMut(&Identity)) {
+        if let Some(group) = self.group.as_ref().filter(|_| self.interval.holds(point)) {
+            found(group);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator of numbers, so that the test is the same each time.
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 33
+    }
+
+    #[test]
+    fn a_point_is_found_in_the_intervals_that_hold_it_and_in_no_other() {
+        let mut state = 7;
+        let mut intervals = Intervals::default();
+        let mut all: Vec<(Interval, Identity)> = Vec::new();
+        for round in 0..4_000_u128 {
+            let end = |state: &mut u64| {
+                (!next(state).is_multiple_of(8)).then(|| (next(state) % 1000).to_be_bytes().as_slice().into())
+            };
+            let interval = Interval { low: end(&mut state), high: end(&mut state) };
+            intervals.add(interval.clone(), Identity(round));
+            all.push((interval, Identity(round)));
+            if next(&mut state).is_multiple_of(3) {
+                let (interval, group) = all.swap_remove(next(&mut state) as usize % all.len());
+                intervals.remove(&interval, &group);
+            }
+            if round % 10 == 0 {
+                let point: Box<[u8]> = (next(&mut state) % 1000).to_be_bytes().as_slice().into();
+                let mut found = Vec::new();
+                intervals.find(&point, |group| found.push(group.clone()));
+                let its = all.iter().filter(|(interval, _)| interval.holds(&point));
+                let mut expected: Vec<Identity> = its.map(|(_, group)| group.clone()).collect();
+                found.sort_unstable();
+                expected.sort_unstable();
+                assert_eq!(found, expected, "round {round}");
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Trails: from a changed row of a joined table to the rows it is joined with, and by their values to the queries it may
+//! matter to.
+//!
+//! `… FROM orders JOIN items ON items.order_id = orders.id WHERE orders.customer = ?`: a changed item matters to the
+//! customer of its order, whom the order knows and the item does not. So for each changed row, before and after, the rows
+//! at the other end of the joins are looked up, in the snapshot after the change.
+//!
+//! That this snapshot suffices: suppose a result had a row in which the old item met an order that is no longer what it
+//! was. Then of the rows that linked them, the changed one nearest to the order leads there by links that still stand,
+//! or is the order itself, whose values before the change are known.
+
+use super::outline::{Holds, Outline};
+use crate::error::Result;
+use crate::sqlite::budget::Cancel;
+use crate::sqlite::exclude::quoted;
+use crate::sqlite::gate::Mode;
+use crate::sqlite::schema::Table;
+use crate::sqlite::{Sqlite, Statement};
+use crate::value::{Params, Value};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows that a change may lead to; past it, everything counts.
+const ROWS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub struct Trail {
+    /// Lower case.
+    pub table: Box<str>,
+    /// Columns of that table whose values the trail begins with, by index and name.
+    pub columns: Vec<(usize, Box<str>)>,
+    /// Gives columns of the table it leads to. Its parameters are the values it begins with.
+    pub sql: String,
+}
+
+/// An equality between columns of two members of FROM.
+#[derive(Debug)]
+pub struct Link {
+    pub ends: [End; 2],
+    pub holds: Holds,
+}
+
+#[derive(Clone, Debug)]
+pub struct End {
+    pub member: usize,
+    pub table: Arc<Table>,
+    pub column: usize,
+}
+
+impl End {
+    fn name(&self) -> String {
+        format!("m{}.{}", self.member, quoted(&self.table.columns[self.column].name))
+    }
+}
+
+impl Link {
+    fn other(&self, member: usize) -> Option<(&End, &End)> {
+        match &self.ends {
+            [own, other] | [other, own] if own.member == member && other.member != member => Some((own, other)),
+            _ => None,
+        }
+    }
+
+    /// Is it true of every row of the result in which these members are not missing?
+    fn holds_with(&self, present: &HashSet<usize>) -> bool {
+        match self.holds {
+            Holds::Always => true,
+            Holds::With(member) => present.contains(&member),
+        }
+    }
+
+    /// A value of one column finds the equal ones in the other: nothing is converted, and both compare texts alike.
+    fn is_between_equals(&self) -> bool {
+        let [a, b] = [&self.ends[0], &self.ends[1]].map(|end| &end.table.columns[end.column]);
+        a.affinity == b.affinity
+            && a.collation.is_some()
+            && a.collation == b.collation
+            && !a.is_virtual
+            && !b.is_virtual
+    }
+}
+
+impl Trail {
+    /// From one member to another, and the columns `wanted` of it. `None` if the links do not lead there for certain.
+    pub fn find(outline: &Outline<'_>, links: &[Link], from: &Table, to: &Table, wanted: &[usize]) -> Option<Self> {
+        let member = |table: &Table| outline.members.iter().position(|m| m.table.eq_ignore_ascii_case(&table.name));
+        let (start, target) = (member(from)?, member(to)?);
+        let here = HashSet::from([start]);
+        let firsts = links.iter().filter(|link| link.holds_with(&here) && link.is_between_equals());
+        for (_, next) in firsts.filter_map(|link| link.other(start)) {
+            let Some(path) = path(links, start, next.member, target) else { continue };
+            let tables: Vec<String> = path
+                .iter()
+                .map(|member| format!("main.{} AS m{member}", quoted(&outline.members[*member].table)))
+                .collect();
+            // All that is known to link the path, and to tie its beginning to the changed row.
+            let present = present(links, start, next.member, target);
+            let inner = links
+                .iter()
+                .filter(|link| link.holds_with(&present) && link.ends.iter().all(|end| path.contains(&end.member)));
+            let mut conditions: Vec<String> =
+                inner.map(|link| format!("{} = {}", link.ends[0].name(), link.ends[1].name())).collect();
+            let mut columns = Vec::new();
+            let ties = links.iter().filter(|link| link.holds_with(&here) && link.is_between_equals());
+            for (own, other) in ties.filter_map(|link| link.other(start)) {
+                if other.member == next.member {
+                    columns.push((own.column, own.table.columns[own.column].name.clone()));
+                    conditions.push(format!("{} = ?{}", other.name(), columns.len()));
+                }
+            }
+            let shown: Vec<String> =
+                wanted.iter().map(|&column| format!("m{target}.{}", quoted(&to.columns[column].name))).collect();
+            let sql = format!(
+                "SELECT DISTINCT {} FROM {} WHERE {}",
+                shown.join(", "),
+                tables.join(", "),
+                conditions.join(" AND ")
+            );
+            return Some(Self { table: from.name.to_ascii_lowercase().into(), columns, sql });
+        }
+        None
+    }
+
+    /// The values at its end for a row with these at its beginning. `None` if they are too many.
+    ///
+    /// # Errors
+    /// `timeout`, or SQLite's own.
+    pub fn follow(&self, sqlite: &mut Sqlite, values: &[&Value], time: Duration) -> Result<Option<Vec<Box<[Value]>>>> {
+        sqlite.bounded(time, None::<Cancel>, Mode::Open, |sqlite| {
+            let Some(mut statement) = sqlite.prepare(&self.sql, Mode::Open)? else { return Ok(None) };
+            let params = Params::Positional(values.iter().map(|&value| value.clone()).collect());
+            let found = statement.bind(&params).and_then(|()| read(&mut statement));
+            sqlite.keep(&self.sql, statement);
+            found
+        })
+    }
+}
+
+fn read(statement: &mut Statement) -> Result<Option<Vec<Box<[Value]>>>> {
+    let mut found = Vec::new();
+    while statement.step()? {
+        if found.len() == ROWS_MAX {
+            return Ok(None);
+        }
+        found.push((0..statement.column_count()).map(|column| Value::from(statement.column(column))).collect());
+    }
+    Ok(Some(found))
+}
+
+/// The members that are surely not missing in a row of the result in which these two are not, without a look at `start`,
+/// whose partners may stand in the result without it.
+fn present(links: &[Link], start: usize, next: usize, target: usize) -> HashSet<usize> {
+    let mut present = HashSet::from([next, target]);
+    loop {
+        let before = present.len();
+        for link in links.iter().filter(|link| link.ends.iter().all(|end| end.member != start)) {
+            if link.holds_with(&present) {
+                present.extend(link.ends.iter().map(|end| end.member));
+            }
+        }
+        if present.len() == before {
+            return present;
+        }
+    }
+}
+
+/// The members on the shortest way from `next` to `target` that does not lead through `start`.
+fn path(links: &[Link], start: usize, next: usize, target: usize) -> Option<Vec<usize>> {
+    let present = present(links, start, next, target);
+    let mut paths = vec![vec![next]];
+    let mut seen = HashSet::from([start, next]);
+    while let Some(path) = (!paths.is_empty()).then(|| paths.remove(0)) {
+        let end = *path.last()?;
+        if end == target {
+            return Some(path);
+        }
+        for (_, other) in links.iter().filter(|link| link.holds_with(&present)).filter_map(|link| link.other(end)) {
+            if seen.insert(other.member) {
+                paths.push([&path[..], &[other.member]].concat());
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,456 @@
+//! The ways from a changed row to the results that it may change: found once for a template.
+//!
+//! Each is a promise that must hold for every content of the tables, so each is made only for SELECTs of a plain shape,
+//! and what there is no way for counts as touched, and is run again as a whole.
+
+use super::outline::{Asks, Condition, Holds, Outline};
+use super::part::Part;
+use super::route::Route;
+use super::term::Term;
+use super::trail::{End, Link, Trail};
+use crate::sqlite::gate::{Mode, Reads};
+use crate::sqlite::schema::{Affinity, Collation, Relation, Schema, Table};
+use crate::sqlite::tokens::{Kind, Token};
+use crate::sqlite::{Sqlite, Statement};
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub struct Ways {
+    /// One for each table that has one.
+    pub routes: Vec<Route>,
+    /// From tables without a route. What they find are values of one table: first those of the terms of its route, if it
+    /// has one, then those of the part's key, if it is the part's table.
+    pub trails: Vec<Trail>,
+    /// The table they lead to, in lower case.
+    pub target: Box<str>,
+    pub part: Option<Part>,
+}
+
+/// Functions that cannot fail, whatever they are given. A condition that fails at a row ends the query even if another
+/// condition would have kept the row out, so with others every row counts.
+const NEVER_FAIL: [&str; 41] = [
+    "avg",
+    "coalesce",
+    "count",
+    "cume_dist",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "glob",
+    "group_concat",
+    "hex",
+    "ifnull",
+    "iif",
+    "instr",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "nullif",
+    "quote",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "string_agg",
+    "substr",
+    "substring",
+    "sum",
+    "total",
+    "trim",
+    "typeof",
+    "unicode",
+    "unixepoch",
+    "upper",
+];
+
+/// What is asked of the analysis of one statement.
+pub struct Search<'a> {
+    pub sqlite: &'a mut Sqlite,
+    pub schema: &'a Schema,
+    pub reads: &'a Reads,
+    /// The result does not depend on the order in which rows are read.
+    pub is_free_of_scan_order: bool,
+    pub is_ordered: bool,
+    /// Where each result column comes from, if it is a column.
+    pub shown: &'a [Option<(String, String)>],
+    pub parameters: usize,
+}
+
+impl Search<'_> {
+    pub fn run(&mut self, statement: &str) -> Ways {
+        if self.reads.through_view || !self.reads.functions.iter().all(|name| NEVER_FAIL.contains(&name.as_str())) {
+            return Ways::default();
+        }
+        Outline::of(statement, self.parameters).and_then(|outline| self.ways(&outline)).unwrap_or_default()
+    }
+
+    fn ways(&mut self, outline: &Outline<'_>) -> Option<Ways> {
+        let conditions = outline.conditions();
+        let names: Vec<&str> = conditions
+            .iter()
+            .flat_map(|(condition, _)| match condition {
+                Condition::Asks { column, .. } => vec![*column],
+                Condition::Links { left, right } => vec![*left, *right],
+            })
+            .collect();
+        let mut origins = outline.origins(self.sqlite, &names)?.into_iter();
+        let mut terms: Vec<(Arc<Table>, Term)> = Vec::new();
+        let mut links = Vec::new();
+        for (condition, holds) in conditions {
+            match condition {
+                Condition::Asks { asks, .. } => {
+                    if let Some((table, column)) = self.column(outline, origins.next()?)
+                        && holds == Holds::Always
+                        && may_be_asked(outline, &table, &asks)
+                        && let Some(term) = Term::of(column, &table.columns[column], asks)
+                    {
+                        terms.push((table, term));
+                    }
+                }
+                Condition::Links { .. } => {
+                    let ends = [origins.next()?, origins.next()?].map(|origin| self.end(outline, origin));
+                    if let [Some(left), Some(right)] = ends {
+                        links.push(Link { ends: [left, right], holds });
+                    }
+                }
+            }
+        }
+        let mut routes = Vec::new();
+        while let Some((table, _)) = terms.first() {
+            let table = Arc::clone(table);
+            let (its, others) = terms.into_iter().partition(|(other, _)| other.name == table.name);
+            terms = others;
+            routes.extend(Route::of(&table.name, Vec::into_iter(its).map(|(_, term)| term).collect()));
+        }
+        let part = self.part(outline, &routes).filter(|part| self.can_run(part));
+        let trails = self.trails(outline, &links, &routes, part.as_ref());
+        let (target, trails) = trails.unwrap_or_default();
+        Some(Ways { routes, trails, target, part })
+    }
+
+    /// The column of a table that is named once.
+    fn column(&self, outline: &Outline<'_>, origin: Option<(String, String)>) -> Option<(Arc<Table>, usize)> {
+        let (table, column) = origin?;
+        let Some(Relation::Table(known)) = self.schema.get(&table) else { return None };
+        let position = known.columns.iter().position(|known| known.name.eq_ignore_ascii_case(&column))?;
+        outline.stands_once(&table).then(|| (Arc::clone(known), position))
+    }
+
+    fn end(&self, outline: &Outline<'_>, origin: Option<(String, String)>) -> Option<End> {
+        let (table, column) = self.column(outline, origin)?;
+        let member = outline.members.iter().position(|member| member.table.eq_ignore_ascii_case(&table.name))?;
+        Some(End { member, table, column })
+    }
+
+    /// By the columns of GROUP BY, or by the primary key of a table: best of one that has a route.
+    fn part(&mut self, outline: &Outline<'_>, routes: &[Route]) -> Option<Part> {
+        let is_cut = outline.count_of("limit") > 0;
+        if outline.is_distinct()
+            || outline.count_of("over") > 0
+            || is_cut && !(self.is_ordered && outline.has_plain_limit())
+        {
+            return None;
+        }
+        if outline.is_grouped() {
+            return self.part_by_group(outline);
+        }
+        if !self.is_free_of_scan_order {
+            return None;
+        }
+        let members = outline.members.iter().filter_map(|member| match self.schema.get(&member.table)? {
+            Relation::Table(table) => outline.stands_once(&table.name).then(|| Arc::clone(table)),
+            _ => None,
+        });
+        let mut tables: Vec<Arc<Table>> = members.collect();
+        tables.sort_by_key(|table| !routes.iter().any(|route| route.is_of(&table.name)));
+        tables.iter().filter(|table| !table.key.is_empty()).find_map(|table| {
+            let shown: Option<Vec<usize>> = table.key.iter().map(|&column| self.where_shown(table, column)).collect();
+            Part::of(outline, table, &table.key, shown?, self.parameters)
+        })
+    }
+
+    fn where_shown(&self, table: &Table, column: usize) -> Option<usize> {
+        let is_it = |origin: &Option<(String, String)>| {
+            origin.as_ref().is_some_and(|(of, name)| {
+                of.eq_ignore_ascii_case(&table.name) && name.eq_ignore_ascii_case(&table.columns[column].name)
+            })
+        };
+        self.shown.iter().position(is_it)
+    }
+
+    fn part_by_group(&mut self, outline: &Outline<'_>) -> Option<Part> {
+        let functions = ["count", "sum", "min", "max"];
+        if !self.reads.functions.iter().all(|name| functions.contains(&name.as_str())) || outline.count_of("select") > 1
+        {
+            return None;
+        }
+        let names = outline.group_columns()?;
+        let origins = outline.origins(self.sqlite, &names)?;
+        let columns: Vec<(Arc<Table>, usize)> =
+            origins.into_iter().map(|origin| self.column(outline, origin)).collect::<Option<_>>()?;
+        let table = Arc::clone(&columns.first()?.0);
+        if columns.iter().any(|(other, _)| other.name != table.name) {
+            return None;
+        }
+        let keys: Vec<usize> = columns.iter().map(|(_, column)| *column).collect();
+        for (index, item) in outline.items().into_iter().enumerate() {
+            let origin = self.shown.get(index)?;
+            let is_key = origin.as_ref().is_some_and(|(of, name)| {
+                of.eq_ignore_ascii_case(&table.name)
+                    && keys.iter().any(|&key| table.columns[key].name.eq_ignore_ascii_case(name))
+            });
+            if !(is_key || origin.is_none() && self.is_plain_aggregate(outline, item)) {
+                return None;
+            }
+        }
+        let shown: Option<Vec<usize>> = keys.iter().map(|&column| self.where_shown(&table, column)).collect();
+        Part::of(outline, &table, &keys, shown?, self.parameters)
+    }
+
+    /// `count(*)`, `count(column)` or another whose outcome is the same in whatever order rows come.
+    fn is_plain_aggregate(&mut self, outline: &Outline<'_>, item: &[Token<'_>]) -> bool {
+        let Some(close) = item.iter().position(|token| token.is_punctuation(b')')) else { return false };
+        let is_function = |names: &[&str]| names.iter().any(|name| item[0].is(name));
+        let is_named = match &item[close + 1..] {
+            [] => true,
+            [word, name] => word.is("as") && matches!(name.kind, Kind::Word | Kind::Quoted),
+            _ => false,
+        };
+        if close < 3 || !is_named || !item[1].is_punctuation(b'(') {
+            return false;
+        }
+        let mut inside = &item[2..close];
+        if is_function(&["count"]) && inside[0].is("distinct") {
+            inside = &inside[1..];
+        }
+        if let [only] = inside
+            && only.is_punctuation(b'*')
+        {
+            return is_function(&["count"]);
+        }
+        let Some(name) = outline.column_of(inside) else { return false };
+        let origin = outline.origins(self.sqlite, &[name]).and_then(|mut origins| origins.pop().flatten());
+        let Some((table, column)) = self.column(outline, origin) else { return false };
+        let column = &table.columns[column];
+        // Of equal values that look different, which one MIN shows is a matter of order.
+        let is_exact = column.collation == Some(Collation::Binary) && column.affinity != Affinity::Blob;
+        is_function(&["count", "sum"]) || is_exact && is_function(&["min", "max"])
+    }
+
+    fn can_run(&mut self, part: &Part) -> bool {
+        self.sqlite.take_reads();
+        let prepared = self.sqlite.prepare(&part.sql, Mode::Live);
+        self.sqlite.take_reads();
+        let fits = |statement: &Statement| {
+            statement.column_count() == self.shown.len()
+                && statement.parameter_count() == self.parameters + part.shown.len()
+        };
+        matches!(prepared, Ok(Some(statement)) if fits(&statement))
+    }
+
+    /// From all other tables to the one whose values tell the most.
+    fn trails(
+        &self,
+        outline: &Outline<'_>,
+        links: &[Link],
+        routes: &[Route],
+        part: Option<&Part>,
+    ) -> Option<(Box<str>, Vec<Trail>)> {
+        let of_part = part.map(|part| &part.table);
+        let best = routes.iter().find(|route| Some(&route.table) == of_part).or(routes.first());
+        let target = best.map(|route| &route.table).or(of_part)?;
+        let Some(Relation::Table(to)) = self.schema.get(target) else { return None };
+        let mut wanted: Vec<usize> =
+            best.map_or_else(Vec::new, |route| route.terms.iter().map(|term| term.column).collect());
+        wanted.extend(part.filter(|part| part.table == *target).into_iter().flat_map(Part::columns));
+        let mut trails = Vec::new();
+        for table in self.reads.tables.keys() {
+            let Some(Relation::Table(from)) = self.schema.get(table) else { continue };
+            let has_route = routes.iter().any(|route| route.is_of(table));
+            if !has_route && **table != **target && outline.stands_once(table) {
+                trails.extend(Trail::find(outline, links, from, to, &wanted));
+            }
+        }
+        Some((target.clone(), trails))
+    }
+}
+
+/// NULL IS NULL also for the missing side of an outer join, which shows no row's value.
+fn may_be_asked(outline: &Outline<'_>, table: &Table, asks: &Asks) -> bool {
+    let is_null_safe = matches!(asks, Asks::Equal { is_null_safe: true, .. });
+    let mut members = outline.members.iter();
+    let member = members.find(|member| member.table.eq_ignore_ascii_case(&table.name));
+    !is_null_safe || member.is_some_and(|member| !member.is_left_joined)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::limits::Limits;
+    use crate::live::query;
+    use crate::sqlite::open::{Purpose, open};
+    use std::time::Duration;
+
+    fn ways(sql: &str) -> Ways {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ways.db");
+        let writer = open(&path, None, Purpose::Write, Duration::from_secs(5)).unwrap();
+        let layout = "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b TEXT COLLATE NOCASE, v AS (a) VIRTUAL, n INTEGER); \
+                      CREATE TABLE u (id INTEGER PRIMARY KEY, of_t INTEGER, a, word TEXT); \
+                      CREATE TABLE w3 (id INTEGER PRIMARY KEY, of_u INTEGER, a); \
+                      CREATE VIEW w AS SELECT * FROM t";
+        writer.own.execute_batch(layout).unwrap();
+        let mut sqlite = open(&path, None, Purpose::Live, Duration::from_secs(5)).unwrap();
+        let schema = Schema::load(&sqlite.own).unwrap();
+        query::analyse(&mut sqlite, &schema, 0, sql, &Limits::default()).unwrap().ways
+    }
+
+    /// The columns by which a query is routed, by table.
+    fn routed(sql: &str) -> Vec<String> {
+        let shown = |route: &Route| {
+            let columns: Vec<&str> = route.terms.iter().map(|term| &*term.name).collect();
+            format!("{} by {}", route.table, columns.join(", "))
+        };
+        ways(sql).routes.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn what_must_hold_for_every_row_is_a_route() {
+        for (sql, expected) in [
+            ("SELECT a FROM t WHERE a = 1", &["t by a"][..]),
+            ("SELECT a FROM t WHERE a = 1 AND b IS 'x' AND length(a) > 1", &["t by a, b"]),
+            ("SELECT a FROM t WHERE (a = -1) AND ((b == ?1 AND id > 3))", &["t by a, b"]),
+            ("SELECT a FROM t AS x WHERE x.id IN (1, ?, :c) ORDER BY a LIMIT 3", &["t by id"]),
+            ("SELECT a FROM t WHERE rowid = 5", &["t by id"]),
+            ("SELECT a FROM t WHERE id BETWEEN 1 AND 2 AND a = 5 GROUP BY b", &["t by a"]),
+            ("SELECT 1 FROM t JOIN u ON u.of_t = t.id WHERE u.a = 1 AND t.a = 2", &["u by a", "t by a"]),
+            ("SELECT 1 FROM t LEFT JOIN u ON u.of_t = t.id WHERE u.a = 1", &["u by a"]),
+            ("SELECT a IS DISTINCT FROM b FROM t WHERE a = 1", &["t by a"]),
+            ("SELECT a FROM t WHERE b = $x AND id = ?2", &["t by b, id"]),
+            ("SELECT a FROM t WHERE 5 = a AND b IS NULL", &["t by a, b"]),
+            ("SELECT a FROM t WHERE id < ?1", &["t by id"]),
+            ("SELECT a FROM t WHERE ?1 <= id AND b = 'x'", &["t by b"]),
+            ("SELECT a FROM t WHERE b LIKE 'x%'", &["t by b"]),
+            ("SELECT 1 FROM t JOIN u ON u.of_t = t.id AND u.a = ?1", &["u by a"]),
+            ("SELECT 1 FROM t LEFT JOIN u ON u.of_t = t.id WHERE u.a IS 1 AND t.a IS 2", &["t by a"]),
+            // No promise.
+            ("SELECT 1 FROM t LEFT JOIN u ON u.of_t = t.id AND u.a = 1", &[]),
+            ("SELECT 1 FROM t LEFT JOIN u ON u.of_t = t.id WHERE u.a IS NULL", &[]),
+            ("SELECT 1 FROM u RIGHT JOIN t ON u.of_t = t.id WHERE u.a IS NULL", &[]),
+            ("SELECT a FROM t WHERE a <> 5", &[]),
+            ("SELECT a FROM t WHERE b LIKE 'x%' ESCAPE '!'", &[]),
+            ("SELECT a FROM t WHERE b = $x::y AND id = ?", &[]),
+            ("SELECT a FROM t WHERE b = $x(y) AND id = ?", &["t by id"]),
+            ("SELECT a FROM t WHERE a = 1 OR b = 2", &[]),
+            ("SELECT a FROM t WHERE a = 1 AND b = 2 OR id = 3", &[]),
+            ("SELECT a FROM t WHERE NOT a = 1", &[]),
+            ("SELECT a FROM t WHERE a = 1 COLLATE NOCASE", &[]),
+            ("SELECT a FROM t WHERE a = 1 + 1", &[]),
+            ("SELECT a FROM t WHERE a IS NOT 1", &[]),
+            ("SELECT a FROM t WHERE a NOT IN (1)", &[]),
+            ("SELECT a FROM t WHERE id BETWEEN 1 AND a = 5", &[]),
+            ("SELECT a FROM t WHERE CASE WHEN id AND a = 5 THEN 1 END", &[]),
+            ("SELECT a FROM t WHERE v = 1", &[]),
+            ("SELECT a FROM w WHERE a = 1", &[]),
+            ("SELECT a FROM (SELECT * FROM t) WHERE a = 1", &[]),
+            ("SELECT a FROM t WHERE a = 1 UNION SELECT b FROM t", &[]),
+            ("SELECT x.a FROM t AS x, t AS y WHERE x.a = 1", &[]),
+            ("SELECT a FROM t WHERE a = 1 AND (SELECT count(*) FROM t) > 1", &[]),
+            ("SELECT (SELECT max(a) FROM t) FROM u WHERE a = 1", &["u by a"]),
+            // Such a condition fails at some rows, and the query with it.
+            ("SELECT a FROM t WHERE a = 1 AND abs(id) > 1", &[]),
+        ] {
+            assert_eq!(routed(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_a_joined_table_leads_to_the_table_that_is_asked() {
+        for (sql, expected) in [
+            (
+                "SELECT u.id FROM t JOIN u ON u.of_t = t.id WHERE t.a = ?1",
+                &["u: SELECT DISTINCT m0.\"a\" FROM main.\"t\" AS m0 WHERE m0.\"id\" = ?1"][..],
+            ),
+            (
+                "SELECT t.id FROM t, u LEFT JOIN w3 AS x ON x.of_u = u.id WHERE t.n = u.of_t AND t.a = ?1",
+                &[
+                    "u: SELECT DISTINCT m0.\"a\", m0.\"id\" FROM main.\"t\" AS m0 WHERE m0.\"n\" = ?1",
+                    "w3: SELECT DISTINCT m0.\"a\", m0.\"id\" FROM main.\"u\" AS m1, main.\"t\" AS m0 \
+                     WHERE m0.\"n\" = m1.\"of_t\" AND m1.\"id\" = ?1",
+                ],
+            ),
+            // By the key alone.
+            (
+                "SELECT t.id, u.word FROM t LEFT JOIN u ON u.of_t = t.id",
+                &["u: SELECT DISTINCT m0.\"id\" FROM main.\"t\" AS m0 WHERE m0.\"id\" = ?1"],
+            ),
+            // The link binds only rows in which the middle is not missing.
+            (
+                "SELECT 1 FROM u JOIN t ON 1 LEFT JOIN w3 ON w3.of_u = u.id AND w3.id = t.id WHERE t.a = ?1",
+                &["w3: SELECT DISTINCT m1.\"a\" FROM main.\"t\" AS m1 WHERE m1.\"id\" = ?1"],
+            ),
+            // Compared with a conversion: 5 and '5' are equal.
+            ("SELECT 1 FROM t JOIN u ON u.word = t.id WHERE t.a = ?1", &[]),
+            ("SELECT 1 FROM t JOIN u ON u.of_t < t.id WHERE t.a = ?1", &[]),
+            ("SELECT 1 FROM t JOIN u USING (id) WHERE t.a = ?1", &[]),
+            ("SELECT 1 FROM u RIGHT JOIN t ON u.of_t = t.id WHERE t.a = ?1", &[]),
+            ("SELECT 1 FROM t JOIN u ON u.of_t = t.id OR u.id = 1 WHERE t.a = ?1", &[]),
+        ] {
+            let found: Vec<String> =
+                ways(sql).trails.iter().map(|trail| format!("{}: {}", trail.table, trail.sql)).collect();
+            assert_eq!(found, expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_result_falls_into_parts_by_a_key_that_it_shows() {
+        for (sql, expected) in [
+            ("SELECT id, a FROM t", Some("SELECT id, a FROM t WHERE t.\"id\" IS ?1 ")),
+            (
+                "SELECT x.id FROM t AS x WHERE a = ? OR b = 'y' ORDER BY a LIMIT 3",
+                Some("SELECT x.id FROM t AS x WHERE (a = ? OR b = 'y') AND x.\"id\" IS ?2 "),
+            ),
+            (
+                "SELECT u.id, t.id FROM u JOIN t ON u.of_t = t.id WHERE t.a = ?1",
+                Some("SELECT u.id, t.id FROM u JOIN t ON u.of_t = t.id WHERE (t.a = ?1) AND t.\"id\" IS ?2 "),
+            ),
+            (
+                "SELECT n, count(*) AS c, max(u.word) FROM t JOIN u ON u.of_t = t.id WHERE u.a GROUP BY t.n",
+                Some(
+                    "SELECT n, count(*) AS c, max(u.word) FROM t JOIN u ON u.of_t = t.id WHERE (u.a) AND t.\"n\" IS ?1 \
+                     GROUP BY t.n",
+                ),
+            ),
+            ("SELECT a FROM t", None),
+            ("SELECT DISTINCT id FROM t", None),
+            ("SELECT id FROM t LIMIT 3", None),
+            ("SELECT id FROM t ORDER BY a LIMIT 3 OFFSET 1", None),
+            ("SELECT id FROM t ORDER BY a LIMIT 1, 3", None),
+            ("SELECT id, row_number() OVER (ORDER BY a) FROM t", None),
+            ("SELECT u.id FROM t LEFT JOIN u ON u.of_t = t.id", None),
+            ("SELECT x.id FROM t AS x, t AS y", None),
+            ("SELECT count(*) FROM t", None),
+            ("SELECT n, count(*) FROM t GROUP BY n HAVING count(*) > 1", None),
+            ("SELECT n, word, count(*) FROM t, u GROUP BY n", None),
+            ("SELECT n, group_concat(word) FROM t, u GROUP BY n", None),
+            ("SELECT n, max(b) FROM t GROUP BY n", None),
+            ("SELECT n + 0, count(*) FROM t GROUP BY n", None),
+            // Of values that are equal, though they look different, it cannot be told which one is shown.
+            ("SELECT b, count(*) FROM t GROUP BY b", None),
+            ("SELECT a, count(*) FROM t GROUP BY a", None),
+        ] {
+            let part = ways(sql).part;
+            assert_eq!(part.as_ref().map(|part| &*part.sql), expected, "{sql}");
+        }
+    }
+}
