@@ -30,6 +30,7 @@ use keys::{Entry, KeyWrite};
 use live::frame;
 use live::inbox::{Command, Inbox};
 use live::lane::Lane;
+use live::report::LaneReport;
 use live::session::{Ended, Holder};
 use shared::Shared;
 use sqlite::budget::{Cancel, CancelOnDrop};
@@ -157,6 +158,24 @@ impl Engine {
 
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// What each lane tells of itself. One that is busy is waited for, up to `live_slow_time_max`.
+    ///
+    /// # Errors
+    /// `unavailable` if a lane does not answer.
+    pub async fn live_report(&self) -> Result<Vec<LaneReport>> {
+        let mut reports = Vec::new();
+        for lane in self.shared.lanes() {
+            let (reply, report) = oneshot::channel();
+            lane.push(Command::Report(reply));
+            let time = self.shared.limits.live_slow_time_max;
+            match tokio::time::timeout(time, report).await {
+                Ok(Ok(report)) => reports.push(report),
+                _ => return Err(Error::unavailable("A lane of live queries is busy. Try again later.")),
+            }
+        }
+        Ok(reports)
     }
 
     pub fn metrics(&self) -> &metrics::Metrics {

@@ -124,6 +124,10 @@ Limits {
     live_rows_max: usize = 100_000,
     /// Rows and bytes of one live result. Past it: `too_large`, the subscription ends.
     live_bytes_max: usize = 16 << 20,
+    /// Different texts of live queries, and live queries that differ in text or parameters, in one lane. Past it: `too_many`.
+    live_templates_max: usize = 20_000,
+    /// Different texts of live queries, and live queries that differ in text or parameters, in one lane. Past it: `too_many`.
+    live_queries_max: usize = 2_000_000,
     /// Time one evaluation may take among the quick ones; past it the query moves to a slow lane.
     live_quick_time_max: Duration = Duration::from_millis(50),
     /// Time one evaluation may take in a slow lane. Past it: `timeout`, the subscription ends.

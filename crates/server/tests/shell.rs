@@ -47,6 +47,15 @@ fn folder(setup: &str) -> tempfile::TempDir {
 }
 
 #[test]
+fn explain_live_works_on_a_file_too() {
+    let folder = folder("create table t(a integer primary key, b)");
+    let told = good(&sql(folder.path(), &["--db", "test.db", "explain live select a, b from t where b = 5"]));
+    assert!(told.contains("found by    t: b = a value"), "{told}");
+    let refused = bad(&sql(folder.path(), &["--db", "test.db", "explain live delete from t"]));
+    assert!(refused.contains("Only a SELECT can be live."), "{refused}");
+}
+
+#[test]
 fn sql_as_an_argument_is_run_and_printed() {
     let folder = folder("create table t(a integer primary key, b)");
     let db = ["--db", "test.db"];

@@ -3,15 +3,18 @@
 //! What a write costs follows from here: each template that reads the table is looked at once, whatever the number of
 //! its groups, and of these only the ones are touched that the row's values lead to.
 
+use super::few::Few;
 use super::interval::Intervals;
 use super::part::Parts;
 use super::query::{self, Identity, Query, Template, TemplateId};
+use super::report::{TEMPLATES_TOLD_MAX, TemplateReport};
 use super::route::{Keys, Mark};
 use super::trail::Trail;
 use crate::changes::change::{Change, ChangeSet, Extent, Rows};
 use crate::sqlite::Sqlite;
 use crate::value::Value;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +28,16 @@ pub struct Family {
     pub groups: HashSet<Identity>,
     /// One for each of the template's routes.
     signposts: Vec<Signpost>,
+    /// Runs of its groups, and what they took together.
+    runs: u64,
+    took: Duration,
 }
 
 /// Which groups a row of one table leads to.
 #[derive(Debug, Default)]
 struct Signpost {
     /// Mostly one: queries with the same values are one group.
-    by_key: HashMap<u64, Vec<Identity>>,
+    by_key: HashMap<u64, Few<Identity>>,
     by_rank: Intervals,
     /// Groups whose values give no key: every row leads to them.
     always: HashSet<Identity>,
@@ -40,14 +46,11 @@ struct Signpost {
 impl Signpost {
     fn add(&mut self, keys: Keys, identity: &Identity) {
         match keys {
-            Keys::All => drop(self.always.insert(identity.clone())),
-            Keys::Within(interval) => self.by_rank.add(interval, identity.clone()),
+            Keys::All => drop(self.always.insert(*identity)),
+            Keys::Within(interval) => self.by_rank.add(interval, *identity),
             Keys::These(keys) => {
                 for key in keys {
-                    let groups = self.by_key.entry(key).or_default();
-                    if !groups.contains(identity) {
-                        groups.push(identity.clone());
-                    }
+                    self.by_key.entry(key).or_default().insert(*identity);
                 }
             }
         }
@@ -60,7 +63,7 @@ impl Signpost {
             Keys::These(keys) => {
                 for key in keys {
                     let Some(groups) = self.by_key.get_mut(key) else { continue };
-                    groups.retain(|group| group != identity);
+                    groups.remove(identity);
                     if groups.is_empty() {
                         self.by_key.remove(key);
                     }
@@ -73,8 +76,8 @@ impl Signpost {
     fn find(&mut self, mark: &Mark, found: &mut HashSet<Identity>) -> bool {
         match mark {
             Mark::Any => return false,
-            Mark::Key(key) => found.extend(self.by_key.get(key).into_iter().flatten().cloned()),
-            Mark::Rank(rank) => self.by_rank.find(rank, |group| found.extend([group.clone()])),
+            Mark::Key(key) => found.extend(self.by_key.get(key).into_iter().flat_map(Few::iter)),
+            Mark::Rank(rank) => self.by_rank.find(rank, |group| found.extend([*group])),
         }
         true
     }
@@ -139,9 +142,11 @@ impl Families {
                 template: Arc::clone(template),
                 groups: HashSet::new(),
                 signposts: template.ways.routes.iter().map(|_| Signpost::default()).collect(),
+                runs: 0,
+                took: Duration::ZERO,
             }
         });
-        if family.groups.insert(query.identity.clone()) {
+        if family.groups.insert(query.identity) {
             for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
                 signpost.add(route.keys(&query.params), &query.identity);
             }
@@ -191,6 +196,24 @@ impl Families {
         }
     }
 
+    pub fn count(&self) -> usize {
+        self.by_template.len()
+    }
+
+    pub fn note_run(&mut self, template: TemplateId, took: Duration) {
+        if let Some(family) = self.by_template.get_mut(&template) {
+            family.runs += 1;
+            family.took += took;
+        }
+    }
+
+    /// The templates that took the most.
+    pub fn dearest(&self) -> Vec<TemplateReport> {
+        let mut families: Vec<&Family> = self.by_template.values().collect();
+        families.sort_unstable_by_key(|family| (Reverse(family.took), family.template.id));
+        families.into_iter().take(TEMPLATES_TOLD_MAX).map(Family::report).collect()
+    }
+
     /// How many groups read what was written, and were not found.
     pub fn spared(&self, touched: &Touched) -> u64 {
         let spared = |(template, found): (&TemplateId, &Found)| {
@@ -201,8 +224,20 @@ impl Families {
 }
 
 impl Family {
+    fn report(&self) -> TemplateReport {
+        let Template { written, reads, ways, .. } = &*self.template;
+        TemplateReport {
+            sql: written.clone(),
+            groups: self.groups.len(),
+            runs: self.runs,
+            took: self.took,
+            is_found_by_value: !reads.is_everything() && reads.tables().all(|table| ways.lead_from(table)),
+            is_read_by_parts: ways.part.is_some(),
+        }
+    }
+
     fn touch_all(&self, found: &mut Found) {
-        found.groups.extend(self.groups.iter().cloned());
+        found.groups.extend(self.groups.iter().copied());
         found.parts.add_all();
     }
 
@@ -238,7 +273,7 @@ impl Family {
                     }
                     continue;
                 }
-                (None, None) => found.groups.extend(self.groups.iter().cloned()),
+                (None, None) => found.groups.extend(self.groups.iter().copied()),
             }
             match part {
                 Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
@@ -253,7 +288,7 @@ impl Family {
     /// False if that cannot be told.
     fn find_by_route(&mut self, route: usize, rows: &Rows, shape: usize, found: &mut Found) -> bool {
         let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
-        found.groups.extend(signpost.always.iter().cloned());
+        found.groups.extend(signpost.always.iter().copied());
         let mut changes = rows.changes.iter().filter(|change| change.shape == shape);
         route.fits(&rows.shapes[shape])
             && changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found.groups)))
@@ -273,8 +308,8 @@ impl Family {
         let route = ways.routes.iter().position(|route| route.table == ways.target);
         let part = ways.part.as_ref().filter(|part| part.table == ways.target);
         match route {
-            Some(route) => found.groups.extend(self.signposts[route].always.iter().cloned()),
-            None => found.groups.extend(self.groups.iter().cloned()),
+            Some(route) => found.groups.extend(self.signposts[route].always.iter().copied()),
+            None => found.groups.extend(self.groups.iter().copied()),
         }
         for values in beginnings {
             let Ok(Some(ends)) = trail.follow(sqlite, &values, *time) else { return false };

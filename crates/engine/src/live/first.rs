@@ -5,6 +5,7 @@ use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::{Since, Wanted};
 use super::lane::Lane;
+use super::lift::lift;
 use super::query::{self, Identity, Query, SharedQuery, Template};
 use super::rows::{self, RowSet};
 use super::session::RequestId;
@@ -80,8 +81,10 @@ impl Lane {
         params: &Params,
         since: Option<&Since>,
     ) -> Result<()> {
+        let lifted = lift(sql, params, &self.schema);
+        let (sql, params) = lifted.as_ref().map_or((sql, params), |(sql, params)| (sql, params));
         let identity = query::identity(sql, params);
-        let is_new = !self.groups.contains_key(&identity);
+        let is_new = !self.groups.has(&identity);
         let chunks = self.hydrate(&identity, sql, params)?;
         let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
         let Some(socket) = self.sockets.get_mut(&session) else { return Ok(()) };
@@ -91,7 +94,7 @@ impl Lane {
                 group.send_rows(&socket.session, id, &chunks, self.at);
             }
         }
-        socket.queries.insert(id.clone(), identity.clone());
+        socket.queries.insert(id.clone(), identity);
         socket.last_frame = Instant::now();
         if let Some(group) = self.groups.get_mut(&identity) {
             group.listeners.insert((session, id.clone()));
@@ -126,7 +129,7 @@ impl Lane {
             if differs {
                 group.rows = fresh.into_set();
             }
-            self.add_group(identity.clone(), group);
+            self.add_group(*identity, group);
             return Ok(chunks);
         }
         let mut group = Group::new(query, RowSet::default(), self.at);
@@ -134,12 +137,20 @@ impl Lane {
         let chunks = group.keep_rows(&fresh, &self.limits);
         group.rows = fresh.into_set();
         group.left_at = Some(Instant::now());
-        self.add_group(identity.clone(), group);
+        self.add_group(*identity, group);
         Ok(chunks)
     }
 
     fn analyse_query(&mut self, sql: &str, params: &Params) -> Result<SharedQuery> {
         let family = self.families.get(query::template_id(sql)).map(|family| Arc::clone(&family.template));
+        let (templates, groups) = (self.families.count(), self.groups.count());
+        if groups >= self.limits.live_queries_max || family.is_none() && templates >= self.limits.live_templates_max {
+            return Err(Error::too_many(format!(
+                "There are {templates} different texts of live queries with {groups} sets of parameters; {} and {} may be. \
+                 Give values as parameters.",
+                self.limits.live_templates_max, self.limits.live_queries_max
+            )));
+        }
         let template = family.map_or_else(|| self.analyse(sql).map(Arc::new), Ok)?;
         Query::new(template, params).map(Arc::new)
     }

@@ -4,6 +4,7 @@
 //! back; without listeners the whole group lingers for a while for the same reason.
 
 use super::delta::{self, Delta};
+use super::few::Few;
 use super::frame::{self, RowsHead};
 use super::query::SharedQuery;
 use super::rows::{Changed, Fresh, PartChanges, RowSet, Seen};
@@ -11,7 +12,7 @@ use super::session::{RequestId, Session};
 use crate::changes::change::Revision;
 use crate::limits::Limits;
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ const READY_ROWS_BYTES_MAX: usize = 256 << 10;
 pub struct Group {
     pub query: SharedQuery,
     pub rows: RowSet,
-    pub listeners: HashSet<(u64, RequestId)>,
+    pub listeners: Few<(u64, RequestId)>,
     history: VecDeque<Step>,
     history_bytes: usize,
     /// The history tells everything after this revision.
@@ -60,7 +61,7 @@ impl Group {
         Self {
             query,
             rows,
-            listeners: HashSet::new(),
+            listeners: Few::None,
             history: VecDeque::new(),
             history_bytes: 0,
             history_from: revision,
@@ -113,7 +114,7 @@ impl Group {
     }
 
     /// Begins anew, empty: nothing before can be told as a difference. Gives those who listened.
-    pub fn restart(&mut self, query: SharedQuery, revision: Revision) -> HashSet<(u64, RequestId)> {
+    pub fn restart(&mut self, query: SharedQuery, revision: Revision) -> Few<(u64, RequestId)> {
         let before = std::mem::replace(self, Self::new(query, RowSet::default(), revision));
         self.left_at = Some(Instant::now());
         before.listeners
@@ -177,11 +178,12 @@ impl Group {
         self.ready_rows.clone()
     }
 
-    /// Cuts the rows into chunks, and keeps them for the next listener if they are small.
+    /// Cuts the rows into chunks, and keeps them for further listeners if there is one already and they are small.
     pub fn keep_rows(&mut self, fresh: &Fresh, limits: &Limits) -> Arc<Vec<Bytes>> {
         let chunks = Arc::new(chunks(fresh, limits.rows_chunk_bytes));
         let size: usize = chunks.iter().map(Bytes::len).sum();
-        self.ready_rows = (size <= READY_ROWS_BYTES_MAX).then(|| Arc::clone(&chunks));
+        let is_shared = !self.listeners.is_empty();
+        self.ready_rows = (is_shared && size <= READY_ROWS_BYTES_MAX).then(|| Arc::clone(&chunks));
         chunks
     }
 

@@ -1,6 +1,7 @@
 //! What waits for a lane: commands from sessions and change sets from the writer.
 
 use super::query::SharedQuery;
+use super::report::LaneReport;
 use super::rows::RowSet;
 use super::session::{RequestId, Session};
 use super::socket::Watch;
@@ -10,6 +11,7 @@ use crate::value::Params;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Change sets that may wait for a lane before they are merged to "everything".
 const WAITING_BYTES_MAX: usize = 64 << 20;
@@ -79,6 +81,7 @@ pub enum Command {
         session: u64,
     },
     Move(Box<Moved>),
+    Report(oneshot::Sender<LaneReport>),
     Stop,
 }
 
@@ -91,7 +94,7 @@ impl Command {
             }
             Self::Drained { session } | Self::Detach { session } => Some(*session),
             Self::Move(moved) => Some(moved.session.number),
-            Self::Stop => None,
+            Self::Report(_) | Self::Stop => None,
         }
     }
 }

@@ -125,8 +125,8 @@ mod tests {
                 (!next(state).is_multiple_of(8)).then(|| (next(state) % 1000).to_be_bytes().as_slice().into())
             };
             let interval = Interval { low: end(&mut state), high: end(&mut state) };
-            intervals.add(interval.clone(), Identity(round));
-            all.push((interval, Identity(round)));
+            intervals.add(interval.clone(), Identity::of(round));
+            all.push((interval, Identity::of(round)));
             if next(&mut state).is_multiple_of(3) {
                 let (interval, group) = all.swap_remove(next(&mut state) as usize % all.len());
                 intervals.remove(&interval, &group);
@@ -134,9 +134,9 @@ mod tests {
             if round % 10 == 0 {
                 let point: Box<[u8]> = (next(&mut state) % 1000).to_be_bytes().as_slice().into();
                 let mut found = Vec::new();
-                intervals.find(&point, |group| found.push(group.clone()));
+                intervals.find(&point, |group| found.push(*group));
                 let its = all.iter().filter(|(interval, _)| interval.holds(&point));
-                let mut expected: Vec<Identity> = its.map(|(_, group)| group.clone()).collect();
+                let mut expected: Vec<Identity> = its.map(|(_, group)| *group).collect();
                 found.sort_unstable();
                 expected.sort_unstable();
                 assert_eq!(found, expected, "round {round}");

@@ -7,8 +7,10 @@
 use super::family::{Families, Touched};
 use super::frame;
 use super::group::Group;
+use super::groups::Groups;
 use super::inbox::{Arrived, Command, Inbox, Moved, Wanted};
 use super::query::Identity;
+use super::report::LaneReport;
 use super::session::{RequestId, Session};
 use super::socket::{Socket, Watch};
 use super::stream::Stream;
@@ -40,7 +42,7 @@ pub struct Lane {
     pub(super) unknown_at: Revision,
     /// Change sets that came early: newer than the snapshot of the step that received them.
     pub(super) early: Vec<Arc<ChangeSet>>,
-    pub(super) groups: HashMap<Identity, Group>,
+    pub(super) groups: Groups,
     /// The groups of one template, and the way from a changed row to them.
     pub(super) families: Families,
     /// A group's state is in doubt: the next step evaluates it.
@@ -69,7 +71,7 @@ impl Lane {
             schema_epoch: -1,
             unknown_at: 0,
             early: Vec::new(),
-            groups: HashMap::new(),
+            groups: Groups::default(),
             families: Families::default(),
             has_stale: false,
             grown: Vec::new(),
@@ -155,7 +157,20 @@ impl Lane {
             }
             Command::Detach { session } => self.detach(session),
             Command::Move(moved) => self.receive(*moved),
+            // Who asked may have gone.
+            Command::Report(reply) => drop(reply.send(self.report())),
             Command::Stop => {}
+        }
+    }
+
+    fn report(&self) -> LaneReport {
+        LaneReport {
+            lane: self.number,
+            revision: self.at,
+            sockets: self.sockets.len(),
+            groups: self.groups.count(),
+            templates: self.families.count(),
+            dearest: self.families.dearest(),
         }
     }
 
@@ -179,12 +194,10 @@ impl Lane {
     }
 
     fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
-        if let Some(group) = self.groups.get_mut(identity) {
-            group.leave(session, id);
-            if group.listeners.is_empty() && group.is_stale {
-                // Too slow for this lane: nobody shall try it again for nobody.
-                self.drop_group(identity);
-            }
+        self.groups.leave(identity, session, id);
+        if self.groups.get(identity).is_some_and(|group| group.listeners.is_empty() && group.is_stale) {
+            // Too slow for this lane: nobody shall try it again for nobody.
+            self.drop_group(identity);
         }
     }
 
@@ -247,7 +260,7 @@ impl Lane {
         socket.keys = moved.keys.into_iter().map(|watch| Watch { is_behind: true, ..watch }).collect();
         socket.is_dirty = true;
         for (id, query, rows) in moved.queries {
-            let identity = query.identity.clone();
+            let identity = query.identity;
             let group = self.groups.get(&identity);
             if group.is_none_or(|group| group.listeners.is_empty())
                 && let Some(rows) = rows
@@ -255,7 +268,7 @@ impl Lane {
                 self.drop_group(&identity);
                 let mut group = Group::new(query, rows, moved.told);
                 group.is_stale = true;
-                self.add_group(identity.clone(), group);
+                self.add_group(identity, group);
             } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.reaches_back_to(moved.told)) {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = query.wanted();
@@ -277,14 +290,7 @@ impl Lane {
     }
 
     fn housekeep(&mut self) {
-        let linger = self.limits.group_linger;
-        let gone: Vec<Identity> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.left_at.is_some_and(|left| left.elapsed() >= linger))
-            .map(|(identity, _)| identity.clone())
-            .collect();
-        for identity in gone {
+        for identity in self.groups.forsaken(self.limits.group_linger) {
             self.drop_group(&identity);
         }
         let closed: Vec<u64> =

@@ -8,6 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `query` | what is known of a live query before it runs: what it reads, its columns, its keys |
+//! | `lift` | literals become parameters |
 //! | `outline` | what a SELECT shows by its words: its clauses, tables and plain conditions |
 //! | `ways` | from a changed row to the results it may change: which of the following a template has |
 //! | `route` | from the values of a changed row to the queries that ask for them |
@@ -15,10 +16,12 @@
 //! | `trail` | from a row of a joined table to the rows whose values are asked for |
 //! | `part` | the rows of a result that show one key, read again alone |
 //! | `family` | the groups of one template, found by what they read and by these ways |
+//! | `few` | a set that mostly has one member |
 //! | `rows` | how a query is run, as a whole or by parts |
 //! | `row_set` | a result as keys and hashes |
 //! | `delta` | the difference between two results, and of several differences one |
 //! | `group` | one query with everyone who holds it, and the deltas it remembers |
+//! | `groups` | all groups of a lane, and which of them nobody holds |
 //! | `stream` | change streams, from the change sets or from the log |
 //! | `lane` | the loop: commands from sessions, which lane serves whom |
 //! | `step` | one snapshot, all groups touched, one frame a socket |
@@ -26,19 +29,26 @@
 //! | `watch` | keys |
 //! | `socket` | what a lane knows of one session |
 //! | `session` | one client's subscriptions and its outbox |
+//! | `report` | what a lane tells of itself |
+//! | `explain` | EXPLAIN LIVE |
 //! | `frame` | the frames as bytes |
 
 pub mod delta;
+pub mod explain;
 mod family;
+mod few;
 mod first;
 pub mod frame;
 mod group;
+mod groups;
 pub mod inbox;
 mod interval;
 pub mod lane;
+mod lift;
 mod outline;
 mod part;
 pub mod query;
+pub mod report;
 mod route;
 mod row_set;
 pub mod rows;

@@ -161,6 +161,15 @@ impl<'a> Outline<'a> {
         !self.groups.is_empty()
     }
 
+    /// The tokens behind WHERE.
+    pub fn filter(&self) -> &[Token<'a>] {
+        self.filter.clone().map_or(&[][..], |filter| &self.text[filter])
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &Token<'a>> {
+        self.text.iter().filter(|token| is_name(token))
+    }
+
     pub fn count_of(&self, word: &str) -> usize {
         self.text.iter().filter(|token| token.is(word)).count()
     }

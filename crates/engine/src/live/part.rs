@@ -67,6 +67,10 @@ impl Part {
         self.columns.iter().map(|(column, _)| *column)
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(_, name)| &**name)
+    }
+
     /// Are the columns where they were when the template was analysed?
     pub fn fits(&self, shape: &Shape) -> bool {
         self.columns

@@ -23,8 +23,19 @@ use std::hash::Hasher as _;
 use std::sync::Arc;
 
 /// What makes two subscriptions the same query.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity(pub u128);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity([u64; 2]);
+
+impl Identity {
+    pub fn of(hash: u128) -> Self {
+        Self([hash as u64, (hash >> 64) as u64])
+    }
+
+    /// A number that depends on nothing else.
+    pub fn number(self) -> u64 {
+        self.0[0]
+    }
+}
 
 /// Names a template: a hash of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +87,7 @@ impl Query {
     /// Names SQL, parameters and schema, for a client that comes back.
     pub fn tag(&self) -> String {
         let mut tag = SipHasher13::new();
-        tag.write_u128(self.identity.0);
+        self.identity.0.iter().for_each(|half| tag.write_u64(*half));
         tag.write_i64(self.template.schema_epoch);
         format!("{:032x}", tag.finish128().as_u128())
     }
@@ -118,6 +129,14 @@ enum Columns {
 impl Dependencies {
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.keys().map(|table| &**table)
+    }
+
+    /// The columns of a table that matter; `None` if all do.
+    pub fn columns(&self, table: &str) -> Option<Vec<&str>> {
+        match self.tables.get(table)? {
+            Columns::All => None,
+            Columns::These(columns) => Some(columns.iter().map(|column| &**column).collect()),
+        }
     }
 
     pub fn is_everything(&self) -> bool {
@@ -179,7 +198,7 @@ pub fn identity(sql: &str, params: &Params) -> Identity {
     let mut hasher = SipHasher13::new();
     write_text(&mut hasher, sql);
     write_params(&mut hasher, params);
-    Identity(hasher.finish128().as_u128())
+    Identity::of(hasher.finish128().as_u128())
 }
 
 /// Of values that stand beside each other.

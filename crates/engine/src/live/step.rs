@@ -3,6 +3,7 @@
 use super::family::Touched;
 use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
+use super::groups::Groups;
 use super::inbox::Wanted;
 use super::lane::Lane;
 use super::part::Parts;
@@ -31,7 +32,7 @@ type TooSlow = HashMap<u64, usize>;
 
 /// The same query is slow for everyone, so they share a lane.
 fn slow_lane(identity: &Identity, limits: &crate::limits::Limits) -> usize {
-    1 + (identity.0 % limits.slow_lanes.max(1) as u128) as usize
+    1 + (identity.number() % limits.slow_lanes.max(1) as u64) as usize
 }
 
 impl Lane {
@@ -42,7 +43,7 @@ impl Lane {
             if !self.sqlite.is_autocommit() {
                 let _ = self.sqlite.own.execute_batch("ROLLBACK");
             }
-            for group in self.groups.values_mut() {
+            for group in self.groups.iter_mut() {
                 group.doubt(self.at);
             }
             self.has_stale = true;
@@ -122,7 +123,7 @@ impl Lane {
         templates.sort_unstable();
         for id in templates {
             let Some(family) = self.families.get(id) else { continue };
-            let mut identities: Vec<Identity> = family.groups.iter().cloned().collect();
+            let mut identities: Vec<Identity> = family.groups.iter().copied().collect();
             identities.sort_unstable();
             let old = Arc::clone(&family.template);
             let new = match self.analyse(&old.written) {
@@ -136,12 +137,12 @@ impl Lane {
             // A family is of one template: all leave the old one before the first joins the new.
             let groups: Vec<Group> = identities.iter().filter_map(|identity| self.drop_group(identity)).collect();
             for mut group in groups {
-                let identity = group.query.identity.clone();
+                let identity = group.query.identity;
                 match Query::new(Arc::clone(&new), &group.query.params).map(Arc::new) {
                     Ok(query) if is_alike => group.query = query,
                     Ok(query) => self.begin_anew(&identity, &mut group, query, revision),
                     Err(error) => {
-                        self.add_group(identity.clone(), group);
+                        self.add_group(identity, group);
                         self.end_group(&identity, &error);
                         continue;
                     }
@@ -159,9 +160,8 @@ impl Lane {
         for set in sets {
             if matches!(set.extent, Extent::Everything { .. }) {
                 self.unknown_at = set.revision;
-                let joined = |(_, group): &(&Identity, &Group)| group.joined_at.is_some_and(|at| at >= before);
-                let doubtful: Vec<Identity> =
-                    self.groups.iter().filter(joined).map(|(identity, _)| identity.clone()).collect();
+                let joined = |(_, group): &(Identity, &Group)| group.joined_at.is_some_and(|at| at >= before);
+                let doubtful: Vec<Identity> = self.groups.iter().filter(joined).map(|(identity, _)| identity).collect();
                 for identity in doubtful {
                     let Some(mut group) = self.drop_group(&identity) else { continue };
                     let query = Arc::clone(&group.query);
@@ -177,10 +177,11 @@ impl Lane {
     /// A result to which no difference leads: every listener is told to forget, and waits for its rows like a new one.
     pub(super) fn begin_anew(&mut self, identity: &Identity, group: &mut Group, query: SharedQuery, at: Revision) {
         let listeners = group.restart(query, at);
-        for (session, id) in listeners {
+        for (session, id) in listeners.iter() {
+            let (session, id) = (*session, id.clone());
             let Some(socket) = self.sockets.get_mut(&session) else { continue };
             socket.queries.retain(|_, held| held != identity);
-            ask_again(socket, id, group);
+            ask_again(socket, id, group.query.wanted());
             self.due.insert(session);
         }
     }
@@ -191,7 +192,7 @@ impl Lane {
         if std::mem::take(&mut self.has_stale) {
             for (identity, group) in self.groups.iter().filter(|(_, group)| group.is_stale) {
                 let found = touched.families.entry(group.query.template.id).or_default();
-                found.groups.insert(identity.clone());
+                found.groups.insert(identity);
             }
         }
         for set in sets {
@@ -222,8 +223,10 @@ impl Lane {
         if group.is_stale || cost > group.cost {
             return false;
         }
+        let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let changes = guarded(|| rows::evaluate_parts(sqlite, &query, part, keys, &group.rows, time, limits));
+        self.families.note_run(query.template.id, started.elapsed());
         // Whatever goes wrong: the whole will show whether it goes wrong there too.
         let Ok(Some(changes)) = changes else { return false };
         self.shared.metrics.live_parts.add(1);
@@ -236,11 +239,11 @@ impl Lane {
     /// A group has changed: its listeners are to be told.
     fn tell_of(&mut self, identity: &Identity) {
         let Some(group) = self.groups.get(identity) else { return };
-        self.grown.push(identity.clone());
+        self.grown.push(*identity);
         self.shared.metrics.live_deltas.add(1);
-        for (session, id) in &group.listeners {
+        for (session, id) in group.listeners.iter() {
             if let Some(socket) = self.sockets.get_mut(session) {
-                socket.touched.push((id.clone(), identity.clone()));
+                socket.touched.push((id.clone(), *identity));
                 self.due.insert(*session);
             }
         }
@@ -254,6 +257,7 @@ impl Lane {
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let fresh = guarded(|| rows::evaluate(sqlite, &group.query, Some(&group.rows), time, limits));
         group.note_cost(started.elapsed());
+        self.families.note_run(group.query.template.id, started.elapsed());
         match fresh {
             Ok(fresh) => {
                 if group.advance(fresh, self.at, revision) {
@@ -278,7 +282,7 @@ impl Lane {
     fn end_group(&mut self, identity: &Identity, error: &Error) {
         let Some(group) = self.drop_group(identity) else { return };
         log_internal(error);
-        for (session, id) in &group.listeners {
+        for (session, id) in group.listeners.iter() {
             if let Some(socket) = self.sockets.get_mut(session) {
                 socket.queries.remove(id);
                 socket.touched.retain(|(touched, _)| touched != id);
@@ -367,16 +371,11 @@ impl Lane {
 }
 
 /// Sends what changed since the socket was last told, if something did.
-pub(super) fn bring_up(
-    socket: &mut Socket,
-    groups: &mut HashMap<Identity, Group>,
-    at: Revision,
-    shared: &crate::shared::Shared,
-) {
+pub(super) fn bring_up(socket: &mut Socket, groups: &mut Groups, at: Revision, shared: &crate::shared::Shared) {
     let touched = std::mem::take(&mut socket.touched);
     let all: Vec<(RequestId, Identity)>;
     let looked_at = if std::mem::take(&mut socket.is_dirty) {
-        all = socket.queries.iter().map(|(id, identity)| (id.clone(), identity.clone())).collect();
+        all = socket.queries.iter().map(|(id, identity)| (id.clone(), *identity)).collect();
         &all
     } else {
         &touched
@@ -392,8 +391,9 @@ pub(super) fn bring_up(
                 let id = id.clone();
                 socket.queries.remove(&id);
                 // Until it has its rows it holds nothing: should the query end before, it must be told once.
-                group.leave(socket.session.number, &id);
-                ask_again(socket, id, group);
+                let wanted = group.query.wanted();
+                groups.leave(identity, socket.session.number, &id);
+                ask_again(socket, id, wanted);
             }
         }
     }
@@ -408,12 +408,7 @@ pub(super) fn bring_up(
 }
 
 /// The same, and says `at` if nothing did: afterwards the socket stands at this revision.
-pub(super) fn bring_to(
-    socket: &mut Socket,
-    groups: &mut HashMap<Identity, Group>,
-    at: Revision,
-    shared: &crate::shared::Shared,
-) {
+pub(super) fn bring_to(socket: &mut Socket, groups: &mut Groups, at: Revision, shared: &crate::shared::Shared) {
     bring_up(socket, groups, at, shared);
     if socket.told < at {
         say_at(socket, at);
@@ -428,9 +423,9 @@ fn say_at(socket: &mut Socket, at: Revision) {
 }
 
 /// Forget this result; rows follow, like for a new subscription.
-fn ask_again(socket: &mut Socket, id: RequestId, group: &Group) {
+fn ask_again(socket: &mut Socket, id: RequestId, wanted: Wanted) {
     socket.session.push(frame::resync(&id, None));
-    socket.waiting.push((id, group.query.wanted()));
+    socket.waiting.push((id, wanted));
 }
 
 /// One reading of the log for a stream that is behind.

@@ -65,6 +65,20 @@ impl Term {
         Some(Self { column: position, name: column.name.clone(), affinity: column.affinity, collation, asks })
     }
 
+    /// For people.
+    pub fn words(&self) -> String {
+        let words = match &self.asks {
+            Asks::Equal { is_null_safe: true, .. } => "IS a value",
+            Asks::Equal { operands, .. } if operands.len() > 1 => "IN a list",
+            Asks::Equal { .. } => "= a value",
+            Asks::Range { low: Some(_), high: Some(_) } => "between two values",
+            Asks::Range { low: Some(_), .. } => "> a value",
+            Asks::Range { .. } => "< a value",
+            Asks::Like(_) => "LIKE a beginning",
+        };
+        format!("{} {words}", self.name)
+    }
+
     pub fn is_equality(&self) -> bool {
         matches!(self.asks, Asks::Equal { .. })
     }

@@ -32,6 +32,8 @@ pub struct Trail {
     pub columns: Vec<(usize, Box<str>)>,
     /// Gives columns of the table it leads to. Its parameters are the values it begins with.
     pub sql: String,
+    /// What it looks for without an index: `table (column)`.
+    pub unindexed: Option<String>,
 }
 
 /// An equality between columns of two members of FROM.
@@ -83,12 +85,18 @@ impl Link {
 
 impl Trail {
     /// From one member to another, and the columns `wanted` of it. `None` if the links do not lead there for certain.
-    pub fn find(outline: &Outline<'_>, links: &[Link], from: &Table, to: &Table, wanted: &[usize]) -> Option<Self> {
+    pub fn find(
+        sqlite: &Sqlite,
+        outline: &Outline<'_>,
+        links: &[Link],
+        from: &Table,
+        to: &Table,
+        wanted: &[usize],
+    ) -> Option<Self> {
         let member = |table: &Table| outline.members.iter().position(|m| m.table.eq_ignore_ascii_case(&table.name));
         let (start, target) = (member(from)?, member(to)?);
         let here = HashSet::from([start]);
-        let firsts = links.iter().filter(|link| link.holds_with(&here) && link.is_between_equals());
-        for (_, next) in firsts.filter_map(|link| link.other(start)) {
+        for (_, next) in ties_of(links, &here, start) {
             let Some(path) = path(links, start, next.member, target) else { continue };
             let tables: Vec<String> = path
                 .iter()
@@ -102,8 +110,7 @@ impl Trail {
             let mut conditions: Vec<String> =
                 inner.map(|link| format!("{} = {}", link.ends[0].name(), link.ends[1].name())).collect();
             let mut columns = Vec::new();
-            let ties = links.iter().filter(|link| link.holds_with(&here) && link.is_between_equals());
-            for (own, other) in ties.filter_map(|link| link.other(start)) {
+            for (own, other) in ties_of(links, &here, start) {
                 if other.member == next.member {
                     columns.push((own.column, own.table.columns[own.column].name.clone()));
                     conditions.push(format!("{} = ?{}", other.name(), columns.len()));
@@ -117,7 +124,12 @@ impl Trail {
                 tables.join(", "),
                 conditions.join(" AND ")
             );
-            return Some(Self { table: from.name.to_ascii_lowercase().into(), columns, sql });
+            let unindexed = reads_whole_table(sqlite, &sql).then(|| {
+                let ends = ties_of(links, &here, start).filter(|(_, other)| other.member == next.member);
+                let names: Vec<&str> = ends.map(|(_, other)| &*other.table.columns[other.column].name).collect();
+                format!("{} ({})", next.table.name, names.join(", "))
+            });
+            return Some(Self { table: from.name.to_ascii_lowercase().into(), columns, sql, unindexed });
         }
         None
     }
@@ -135,6 +147,29 @@ impl Trail {
             found
         })
     }
+}
+
+/// The links with which a trail from `start` can begin.
+fn ties_of<'a>(links: &'a [Link], here: &HashSet<usize>, start: usize) -> impl Iterator<Item = (&'a End, &'a End)> {
+    let firsts = links.iter().filter(|link| link.holds_with(here) && link.is_between_equals());
+    firsts.filter_map(move |link| link.other(start))
+}
+
+/// Does SQLite look at every row of some table for it?
+fn reads_whole_table(sqlite: &Sqlite, sql: &str) -> bool {
+    scanned(sqlite, sql).is_ok_and(|scanned| !scanned.is_empty())
+}
+
+/// The tables, by their names in the statement, of which it reads every row.
+pub fn scanned(sqlite: &Sqlite, sql: &str) -> Result<Vec<String>> {
+    let mut plan = sqlite.own.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let mut rows = plan.raw_query();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let detail: String = row.get("detail")?;
+        found.extend(detail.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next()).map(str::to_owned));
+    }
+    Ok(found)
 }
 
 fn read(statement: &mut Statement) -> Result<Option<Vec<Box<[Value]>>>> {

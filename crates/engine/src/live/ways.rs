@@ -24,6 +24,15 @@ pub struct Ways {
     /// The table they lead to, in lower case.
     pub target: Box<str>,
     pub part: Option<Part>,
+    /// Why there is not more, for the author of the SQL.
+    pub lacks: Vec<String>,
+}
+
+impl Ways {
+    /// Does a changed row of this table find its queries by its values?
+    pub fn lead_from(&self, table: &str) -> bool {
+        self.routes.iter().any(|route| route.is_of(table)) || self.trails.iter().any(|trail| *trail.table == *table)
+    }
 }
 
 /// Functions that cannot fail, whatever they are given. A condition that fails at a row ends the query even if another
@@ -87,10 +96,18 @@ pub struct Search<'a> {
 
 impl Search<'_> {
     pub fn run(&mut self, statement: &str) -> Ways {
-        if self.reads.through_view || !self.reads.functions.iter().all(|name| NEVER_FAIL.contains(&name.as_str())) {
-            return Ways::default();
+        let lacking = |why: String| Ways { lacks: vec![why], ..Ways::default() };
+        if self.reads.through_view {
+            return lacking("It reads through a view.".into());
         }
-        Outline::of(statement, self.parameters).and_then(|outline| self.ways(&outline)).unwrap_or_default()
+        if let Some(name) = self.reads.functions.iter().find(|name| !NEVER_FAIL.contains(&name.as_str())) {
+            return lacking(format!(
+                "The function {name} can fail at a row, also at one that another condition keeps out."
+            ));
+        }
+        Outline::of(statement, self.parameters)
+            .and_then(|outline| self.ways(&outline))
+            .unwrap_or_else(|| lacking("It is not a single SELECT with tables in its FROM.".into()))
     }
 
     fn ways(&mut self, outline: &Outline<'_>) -> Option<Ways> {
@@ -131,10 +148,20 @@ impl Search<'_> {
             terms = others;
             routes.extend(Route::of(&table.name, Vec::into_iter(its).map(|(_, term)| term).collect()));
         }
-        let part = self.part(outline, &routes).filter(|part| self.can_run(part));
+        let mut lacks = Vec::new();
+        if routes.is_empty() {
+            lacks.push("No column of a table is compared with a value, alone or between ANDs in its WHERE.".into());
+        }
+        let part = match self.part(outline, &routes) {
+            Ok(part) => Some(part).filter(|part| self.can_run(part)),
+            Err(why) => {
+                lacks.push(why.into());
+                None
+            }
+        };
         let trails = self.trails(outline, &links, &routes, part.as_ref());
         let (target, trails) = trails.unwrap_or_default();
-        Some(Ways { routes, trails, target, part })
+        Some(Ways { routes, trails, target, part, lacks })
     }
 
     /// The column of a table that is named once.
@@ -152,19 +179,27 @@ impl Search<'_> {
     }
 
     /// By the columns of GROUP BY, or by the primary key of a table: best of one that has a route.
-    fn part(&mut self, outline: &Outline<'_>, routes: &[Route]) -> Option<Part> {
-        let is_cut = outline.count_of("limit") > 0;
-        if outline.is_distinct()
-            || outline.count_of("over") > 0
-            || is_cut && !(self.is_ordered && outline.has_plain_limit())
-        {
-            return None;
+    fn part(&mut self, outline: &Outline<'_>, routes: &[Route]) -> Result<Part, &'static str> {
+        if outline.is_distinct() {
+            return Err("DISTINCT compares all rows with each other.");
+        }
+        if outline.count_of("over") > 0 {
+            return Err("A window looks from one row at others.");
+        }
+        if outline.count_of("limit") > 0 && !self.is_ordered {
+            return Err("Which rows a LIMIT without ORDER BY keeps is a matter of chance.");
+        }
+        if outline.count_of("limit") > 0 && !outline.has_plain_limit() {
+            return Err("With an OFFSET each row depends on those before it.");
         }
         if outline.is_grouped() {
-            return self.part_by_group(outline);
+            return self.part_by_group(outline).ok_or(
+                "The groups are not by columns that are shown, of a type and with the BINARY collation, or there is more \
+                 than count, sum, min and max of columns.",
+            );
         }
         if !self.is_free_of_scan_order {
-            return None;
+            return Err("It has an aggregate, a sub-query beside IN and EXISTS, or a function of many rows.");
         }
         let members = outline.members.iter().filter_map(|member| match self.schema.get(&member.table)? {
             Relation::Table(table) => outline.stands_once(&table.name).then(|| Arc::clone(table)),
@@ -172,10 +207,12 @@ impl Search<'_> {
         });
         let mut tables: Vec<Arc<Table>> = members.collect();
         tables.sort_by_key(|table| !routes.iter().any(|route| route.is_of(&table.name)));
-        tables.iter().filter(|table| !table.key.is_empty()).find_map(|table| {
+        let mut with_key = tables.iter().filter(|table| !table.key.is_empty());
+        let part = with_key.find_map(|table| {
             let shown: Option<Vec<usize>> = table.key.iter().map(|&column| self.where_shown(table, column)).collect();
             Part::of(outline, table, &table.key, shown?, self.parameters)
-        })
+        });
+        part.ok_or("It does not show the primary key of a table that is named once in its FROM and never missing.")
     }
 
     fn where_shown(&self, table: &Table, column: usize) -> Option<usize> {
@@ -277,7 +314,7 @@ impl Search<'_> {
             let Some(Relation::Table(from)) = self.schema.get(table) else { continue };
             let has_route = routes.iter().any(|route| route.is_of(table));
             if !has_route && **table != **target && outline.stands_once(table) {
-                trails.extend(Trail::find(outline, links, from, to, &wanted));
+                trails.extend(Trail::find(self.sqlite, outline, links, from, to, &wanted));
             }
         }
         Some((target.clone(), trails))

@@ -101,6 +101,8 @@ pub struct Schema {
     relations: HashMap<Box<str>, Relation>,
     /// Virtual tables that exist without being made: `json_each`, `pragma_table_info` and their like.
     modules: HashSet<Box<str>>,
+    /// Lower-case tables with an index that has a WHERE.
+    partially_indexed: HashSet<Box<str>>,
 }
 
 impl Schema {
@@ -110,6 +112,10 @@ impl Schema {
         } else {
             self.relations.get(name)
         }
+    }
+
+    pub fn has_partial_index(&self, table: &str) -> bool {
+        !self.partially_indexed.is_empty() && self.partially_indexed.contains(table.to_ascii_lowercase().as_str())
     }
 
     /// Is there a table-valued function of this (lower-case) name?
@@ -140,7 +146,14 @@ impl Schema {
         let modules = list
             .query_map([], |row| Ok(row.get::<_, String>(0)?.to_ascii_lowercase().into()))?
             .collect::<Result<_, _>>()?;
-        Ok(Self { relations, modules })
+        let mut list = connection.prepare(
+            "SELECT DISTINCT s.tbl_name FROM main.sqlite_schema AS s, pragma_index_list(s.tbl_name) AS l
+             WHERE s.type = 'index' AND l.partial",
+        )?;
+        let partially_indexed = list
+            .query_map([], |row| Ok(row.get::<_, String>(0)?.to_ascii_lowercase().into()))?
+            .collect::<Result<_, _>>()?;
+        Ok(Self { relations, modules, partially_indexed })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
+use crate::live::explain;
 use crate::request::{Format, Sql, SqlRequest};
 use crate::sqlite::gate::Mode;
 use crate::sqlite::tokens::{self, Class};
@@ -126,6 +127,10 @@ fn run_single(
     limits: &Limits,
     place: Place,
 ) -> Result<Ran> {
+    if let Some(select) = explain::explained(sql) {
+        let (rows, values) = explain::as_rows(explain::explain(sqlite, select, limits)?);
+        return run_single(sqlite, &rows, &Params::Positional(values), sink, limits, place);
+    }
     let Some(mut statement) = sqlite.prepare(sql, Mode::Caller)? else { return Err(Error::invalid(EMPTY_SQL)) };
     let done = if place == Place::Reader && !(statement.is_readonly() || statement.is_explain()) {
         Ok(Ran::NeedsWriter)

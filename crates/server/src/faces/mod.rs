@@ -9,7 +9,7 @@
 //! | `/data`, `/data/{key}` | [`data`]: keys |
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
 //! | `POST /auth/ticket` | [`tickets`] |
-//! | `/health`, `/ready`, `/metrics`, `/status/database` | [`status`] |
+//! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
 //! A face parses, names the principal, calls one engine verb and writes the answer. None imports another.
@@ -84,7 +84,8 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
-        .route("/status/database", get(status::database));
+        .route("/status/database", get(status::database))
+        .route("/status/live", get(status::live));
     let router = match public {
         Some(folder) => router.fallback_service(page::public(folder)),
         None => page::routes(router).fallback(any(nothing_here)),

@@ -1,4 +1,5 @@
-//! How the server is: for load balancers (`/health`, `/ready`), for Prometheus (`/metrics`), for people (`/status/database`).
+//! How the server is: for load balancers (`/health`, `/ready`), for Prometheus (`/metrics`), for people (`/status/database`,
+//! `/status/live`).
 
 use super::{Admin, Shared};
 use crate::answer::{self, Reply};
@@ -8,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
+use tidebase_engine::live::report::{LaneReport, TemplateReport};
 use tidebase_engine::{Params, SqlRequest};
 
 /// The process is alive.
@@ -23,6 +25,46 @@ pub async fn ready(State(app): State<Shared>) -> Response {
     } else {
         answer::own(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" }))
     }
+}
+
+/// What live queries cost: by lane, and there by template.
+pub async fn live(State(app): State<Shared>, _: Admin) -> Reply {
+    let revision = app.engine.revision();
+    let template = |template: &TemplateReport| {
+        let average = template.took.as_micros() as u64 / template.runs.max(1);
+        json!({
+            "sql": template.sql,
+            "live_queries": template.groups,
+            "runs": template.runs,
+            "run_micros": average,
+            "found_by_value": template.is_found_by_value,
+            "read_by_parts": template.is_read_by_parts,
+        })
+    };
+    let lane = |lane: &LaneReport| {
+        json!({
+            "lane": lane.lane,
+            "revision": lane.revision,
+            "revisions_behind": (revision - lane.revision).max(0),
+            "sockets": lane.sockets,
+            "live_queries": lane.groups,
+            "templates": lane.templates,
+            "dearest": lane.dearest.iter().map(template).collect::<Vec<_>>(),
+        })
+    };
+    let lanes: Vec<_> = app.engine.live_report().await?.iter().map(lane).collect();
+    let metrics = app.engine.metrics();
+    Ok(answer::own(
+        StatusCode::OK,
+        json!({
+            "revision": revision,
+            "subscriptions": metrics.subscriptions.get(),
+            "live_queries": metrics.live_groups.get(),
+            "merged": metrics.live_merged.get(),
+            "resyncs": metrics.live_resyncs.get(),
+            "lanes": lanes,
+        }),
+    ))
 }
 
 pub async fn database(State(app): State<Shared>, _: Admin) -> Reply {

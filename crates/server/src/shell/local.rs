@@ -10,7 +10,9 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Row};
 use std::ffi::{CStr, c_char, c_int};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidebase_engine::{Error, Result, Value};
+use tidebase_engine::live::explain;
+use tidebase_engine::sqlite::open::{Purpose, open};
+use tidebase_engine::{Error, Limits, Result, Value};
 
 /// How long another program's lock is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -67,6 +69,17 @@ impl Local {
                 statement: 0,
                 at: Some(at),
             }));
+        }
+        if let Some(select) = explain::explained(sql) {
+            let mut sqlite =
+                open(&self.path, None, Purpose::Read, LOCK_WAIT).map_err(|error| Failure::refused(error.message))?;
+            let said = explain::explain(&mut sqlite, select, &Limits::default())
+                .map_err(|error| Failure::refused(error.message))?;
+            sink.columns(vec!["topic".into(), "says".into()])?;
+            for (topic, says) in said {
+                sink.row(vec![Value::text(topic), Value::text(says)])?;
+            }
+            return sink.done(None);
         }
         let mut statement = self.connection.prepare(sql).map_err(failure)?;
         if statement.parameter_count() > 0 {

@@ -23,6 +23,7 @@ fn everything() -> Vec<Request> {
         Request::get("/live?sql=SELECT%201"),
         Request::get("/metrics"),
         Request::get("/status/database"),
+        Request::get("/status/live"),
     ]
 }
 

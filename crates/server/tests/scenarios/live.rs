@@ -1,5 +1,6 @@
 //! `GET /ws`: rows, then deltas, in the order of what was sent; mistakes answered, never punished.
 
+use crate::server::http::Request;
 use crate::server::socket::{Socket, stands_at};
 use crate::server::{Server, within};
 use serde_json::{Value as Json, json};
@@ -240,4 +241,23 @@ async fn large_first_rows_come_in_chunks() {
     })
     .await;
     assert!(ids.into_iter().eq(1..=5000));
+}
+
+#[tokio::test]
+async fn the_status_of_live_queries_shows_what_they_cost_by_their_text() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    for (id, a) in [(1, "x"), (2, "y"), (3, "it''s")] {
+        socket.subscribe(id, &format!("SELECT id FROM t WHERE a = '{a}'")).await;
+    }
+    let revision = server.write("INSERT INTO t VALUES (1, 'x')").await;
+    socket.reaches(revision).await;
+    let status = server.send(Request::get("/status/live")).await.result();
+    assert_eq!(status["live_queries"], 3);
+    let lane = &status["lanes"][0];
+    assert_eq!((&lane["revisions_behind"], &lane["sockets"], &lane["templates"]), (&json!(0), &json!(1), &json!(1)));
+    let dearest = &lane["dearest"][0];
+    assert_eq!(dearest["sql"], "SELECT id FROM t WHERE a = ?1");
+    assert_eq!((&dearest["live_queries"], &dearest["runs"]), (&json!(3), &json!(1)));
+    assert_eq!((&dearest["found_by_value"], &dearest["read_by_parts"]), (&json!(true), &json!(true)));
 }

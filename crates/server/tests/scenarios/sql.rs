@@ -270,3 +270,44 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
     gzip.stdin.take().unwrap().write_all(bytes).unwrap();
     gzip.wait_with_output().unwrap().stdout
 }
+
+#[tokio::test]
+async fn explain_live_says_what_a_live_query_costs_and_why() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT)").await;
+    server.sql("CREATE TABLE items (id INTEGER PRIMARY KEY, order_id INTEGER, name TEXT)").await;
+    let said = async |sql: &str| -> Vec<String> {
+        let rows = server.sql(&format!("EXPLAIN LIVE {sql}")).await;
+        let row =
+            |row: &serde_json::Value| format!("{}: {}", row["topic"].as_str().unwrap(), row["says"].as_str().unwrap());
+        rows.as_array().unwrap().iter().map(row).collect()
+    };
+    let joined = "FROM orders AS o JOIN items AS i ON i.order_id = o.id WHERE o.customer = ?1";
+    assert_eq!(
+        said(&format!("SELECT o.id, i.name {joined};")).await,
+        [
+            "watches: items (name, order_id)",
+            "watches: orders (customer, id)",
+            "found by: orders: customer = a value",
+            "found by: items: through order_id to the rows of orders",
+            "read again: the rows of the changed orders.id",
+            "index: i is read from first row to last at each run.",
+        ]
+    );
+    server.sql("CREATE INDEX items_order ON items (order_id)").await;
+    assert_eq!(
+        said(&format!("SELECT count(*), o.customer {joined}")).await[4..],
+        [
+            "read again: the whole result",
+            "because: It has an aggregate, a sub-query beside IN and EXISTS, or a function of many rows.",
+            "index: o is read from first row to last at each run.",
+        ]
+    );
+    assert_eq!(
+        said("SELECT name FROM items ORDER BY name LIMIT 3").await[1..3],
+        ["found by: items: every change of what is watched, whatever the parameters", "read again: the whole result"]
+    );
+    let refused = server.query(json!({ "sql": "EXPLAIN LIVE SELECT random()" })).await;
+    assert_eq!(refused.status, 501);
+    assert!(refused.text().contains("random"), "{}", refused.text());
+}

@@ -104,12 +104,18 @@ fn by_value(build: &mut Build<'_>) -> Shape {
     };
     let more = if build.random.percent(30) { format!(" AND {}", build.predicate(&scope, 0)) } else { String::new() };
     let rest = format!("{from} WHERE {term}{more}");
-    if build.random.percent(75) {
+    if build.random.percent(65) {
         return shape(build, &scope, "SELECT", &rest);
     }
     build.traps.add(Trap::Grouping);
     let (key, of) = (build.column(&scope).sql, build.column(&scope).sql);
-    let core = format!("SELECT {key}, count(*), count({of}) FROM {rest} GROUP BY {key}");
+    let function = *build.random.pick(&["count", "sum", "sum", "min", "max", "count(DISTINCT"]);
+    if function == "sum" {
+        build.traps.add(Trap::FloatSum);
+        build.may_fail = true;
+    }
+    let aggregate = if function.contains('(') { format!("{function} {of})") } else { format!("{function}({of})") };
+    let core = format!("SELECT {key}, count(*), {aggregate} FROM {rest} GROUP BY {key}");
     Shape { core, columns: 3, order: vec![key], is_whole: false }
 }
 
@@ -126,7 +132,12 @@ fn joined(build: &mut Build<'_>, scope: &mut Vec<Source>, from: &mut String, kin
     let kind = *build.random.pick(kinds);
     build.traps.add(if kind == "JOIN" { Trap::Joins } else { Trap::OuterJoins });
     scope.push(next);
-    let more = if build.random.percent(30) { format!(" AND {}", build.predicate(scope, 0)) } else { String::new() };
+    let more = match build.random.below(10) {
+        0..=2 => format!(" AND {}", build.predicate(scope, 0)),
+        // A second link, perhaps to another table.
+        3 | 4 => format!(" AND {} = {}", build.column(scope).sql, build.column(&scope[scope.len() - 1..]).sql),
+        _ => String::new(),
+    };
     let next = &scope[scope.len() - 1];
     from.push_str(&format!(" {kind} {} ON {} = {}{more}", next.from, left.sql, right.sql));
 }

@@ -1,0 +1,73 @@
+//! All groups of a lane, and those among them that nobody holds and that wait for their end.
+
+use super::group::Group;
+use super::query::Identity;
+use super::session::RequestId;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+pub struct Groups {
+    /// Boxed: a map has room for more than it holds.
+    all: HashMap<Identity, Box<Group>>,
+    /// In the order in which their last listeners left; some have come to have others, or have gone.
+    left: VecDeque<(Instant, Identity)>,
+}
+
+impl Groups {
+    pub fn get(&self, identity: &Identity) -> Option<&Group> {
+        self.all.get(identity).map(|group| &**group)
+    }
+
+    pub fn get_mut(&mut self, identity: &Identity) -> Option<&mut Group> {
+        self.all.get_mut(identity).map(|group| &mut **group)
+    }
+
+    pub fn has(&self, identity: &Identity) -> bool {
+        self.all.contains_key(identity)
+    }
+
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Identity, &Group)> {
+        self.all.iter().map(|(identity, group)| (*identity, &**group))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.all.values_mut().map(|group| &mut **group)
+    }
+
+    pub fn insert(&mut self, identity: Identity, group: Group) {
+        self.left.extend(group.left_at.map(|left| (left, identity)));
+        self.all.insert(identity, Box::new(group));
+    }
+
+    pub fn remove(&mut self, identity: &Identity) -> Option<Group> {
+        self.all.remove(identity).map(|group| *group)
+    }
+
+    /// One who listened no longer does.
+    pub fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
+        let Some(group) = self.all.get_mut(identity) else { return };
+        group.leave(session, id);
+        self.left.extend(group.left_at.map(|left| (left, *identity)));
+    }
+
+    /// Those that nobody has held for so long.
+    pub fn forsaken(&mut self, linger: Duration) -> Vec<Identity> {
+        let mut found = Vec::new();
+        while let Some((left, identity)) = self.left.front().copied().filter(|(left, _)| left.elapsed() >= linger) {
+            self.left.pop_front();
+            if self.get(&identity).is_some_and(|group| group.left_at == Some(left)) {
+                found.push(identity);
+            }
+        }
+        found
+    }
+}
