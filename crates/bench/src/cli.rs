@@ -32,7 +32,7 @@ pub enum Measure {
     Delta,
     /// Inserts beside 0, 100 and 1000 subscribers of one query
     FanOut,
-    /// Writes beside up to 100,000 live queries that differ in one value
+    /// Writes beside many live queries that differ in their values
     Flat,
     /// Memory of idle WebSockets with one subscription each
     Idle,
@@ -79,6 +79,10 @@ pub struct Options {
     /// Size of the file to start on, in MB
     #[arg(long, global = true, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=20_000))]
     size_mb: u64,
+    /// Numbers of live queries to measure beside; the first is what the others are compared with
+    #[arg(long, global = true, value_delimiter = ',', default_values_t = [0, 1_000, 10_000, 100_000],
+        value_parser = clap::value_parser!(u64).range(0..=2_000_000))]
+    queries: Vec<u64>,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
     pub json: bool,
@@ -96,6 +100,7 @@ pub struct Settings {
     pub rounds: u64,
     pub sockets: usize,
     pub size_bytes: u64,
+    pub queries: Vec<u64>,
     /// The admin token of every server of this run.
     pub token: String,
 }
@@ -123,6 +128,7 @@ impl Options {
             rounds: self.rounds,
             sockets: self.sockets as usize,
             size_bytes: self.size_mb * 1_000_000,
+            queries: self.queries,
             token: random_token()?,
         })
     }

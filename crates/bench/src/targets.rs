@@ -23,9 +23,10 @@ pub const LAST_TOLD: Target = Target::AtMost(50.0);
 pub const IDLE_SOCKET: Target = Target::AtMost(8.0);
 /// The matcher's CPU for a write beside 100,000 live queries, as a multiple of that with none.
 pub const UNRELATED_WRITE_RATIO: Target = Target::AtMost(1.25);
+pub const UNRELATED_WRITE_MILLION_RATIO: Target = Target::AtMost(1.5);
 pub const AFFECTED_WRITE_RATIO: Target = Target::AtMost(5.0);
-/// KiB of the server for a live query among 100,000, a hundred a socket.
-pub const QUERY_MEMORY: Target = Target::AtMost(2.5);
+/// KiB of the server for a live query, a hundred or more a socket: 1 KiB and the share of an idle socket.
+pub const QUERY_MEMORY: Target = Target::AtMost(1.08);
 /// ms from spawn to the first answer on a large, cleanly stopped file.
 pub const START: Target = Target::AtMost(50.0);
 /// PocketBase's CPU for an operation as a multiple of ours.

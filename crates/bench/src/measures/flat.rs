@@ -1,5 +1,7 @@
 //! What a write costs beside many live queries that differ in one value: writes that none of them asks for, and writes
 //! that one of them does. The cost shall follow the change, not the audience.
+//!
+//! The queries are of four shapes in equal parts: the rows of a value, a join, groups with counts, a range.
 
 use std::time::Duration;
 
@@ -18,15 +20,22 @@ use crate::latency::Latencies;
 use crate::measures::scattered;
 use crate::procfs::{resident_bytes, thread_cpu};
 use crate::report::{Report, ratio};
-use crate::targets::{AFFECTED_WRITE_RATIO, QUERY_MEMORY, UNRELATED_WRITE_RATIO};
+use crate::targets::{AFFECTED_WRITE_RATIO, QUERY_MEMORY, UNRELATED_WRITE_MILLION_RATIO, UNRELATED_WRITE_RATIO};
 use crate::tidebase::{NAME, Tidebase};
 use crate::told::allow_sockets;
 
-const SIZES: [u64; 4] = [0, 1_000, 10_000, 100_000];
+const SHAPES: [&str; 4] = [
+    "SELECT id, status, title FROM issues WHERE project = ?1",
+    "SELECT c.id, c.body, i.status FROM comments c JOIN issues i ON i.id = c.issue WHERE i.project = ?1",
+    "SELECT status, count(*) FROM issues WHERE project = ?1 GROUP BY status",
+    "SELECT id, status, title FROM issues WHERE id >= ?1 AND id < ?2",
+];
 const QUERIES_PER_SOCKET: u64 = 100;
+/// With more queries than that, a socket has more of them.
+const SOCKETS_MAX: u64 = 2_000;
 const OPENING_MAX: usize = 8;
-/// Rows that are asked for, and as many that nobody asks for.
-const ROWS: u64 = 100_000;
+/// Rows that are asked for, at least, and as many that nobody asks for.
+const ROWS_MIN: u64 = 100_000;
 /// The thread that keeps quick live queries true.
 const MATCHER: &str = "lane-0";
 const SETTLE: Duration = Duration::from_millis(300);
@@ -34,28 +43,37 @@ const SETTLE: Duration = Duration::from_millis(300);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Write {
     Unrelated,
+    /// To the table that is joined, whose rows find their queries through the other.
+    UnrelatedJoined,
     Affected,
 }
 
-/// CPU of the matcher and writes it saw.
+const WRITES: [(Write, &str); 3] = [
+    (Write::Unrelated, "unrelated write"),
+    (Write::UnrelatedJoined, "unrelated write to a joined table"),
+    (Write::Affected, "affected write"),
+];
+
+/// CPU of the matcher for each write, one figure a round.
 #[derive(Default)]
 struct Cost {
-    cpu: Duration,
-    writes: u64,
+    rounds: Vec<f64>,
     latencies: Latencies,
 }
 
 impl Cost {
     fn micros(&self) -> f64 {
-        ratio(self.cpu.as_secs_f64() * 1e6, self.writes as f64)
+        let mut sorted = self.rounds.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 }
 
 struct Stage {
     server: Tidebase,
     queries: u64,
-    unrelated: Cost,
-    affected: Cost,
+    rows: u64,
+    costs: [Cost; 3],
     /// Bytes of the server for each query, its share of a socket included.
     bytes: f64,
     sequence: u64,
@@ -63,31 +81,43 @@ struct Stage {
 }
 
 pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
-    allow_sockets(SIZES.iter().map(|size| (size / QUERIES_PER_SOCKET) as usize).sum())?;
+    allow_sockets(settings.queries.iter().map(|queries| queries.div_ceil(per_socket(*queries)) as usize).sum())?;
     let mut stages = Vec::new();
-    for queries in SIZES {
-        stages.push(Stage::open(settings, queries).await?);
+    for queries in &settings.queries {
+        stages.push(Stage::open(settings, *queries).await?);
     }
     // In turns, so that a noisy moment is nobody's own.
     for _ in 0..settings.rounds {
         for stage in &mut stages {
-            stage.measure(Write::Unrelated, settings.window).await?;
-            stage.measure(Write::Affected, settings.window).await?;
+            for (index, (write, _)) in WRITES.iter().enumerate() {
+                stage.measure(*write, index, settings.window).await?;
+            }
         }
     }
-    let (none, none_affected) = (stages[0].unrelated.micros(), stages[0].affected.micros());
+    let first = stages.first().context("no number of live queries")?;
+    let alone: Vec<f64> = first.costs.iter().map(Cost::micros).collect();
     for stage in &stages {
         let beside = format!("beside {} live queries", stage.queries);
-        report.figure(format!("unrelated write {beside}, matcher CPU"), NAME, stage.unrelated.micros(), "µs");
-        report.figure(format!("affected write {beside}, matcher CPU"), NAME, stage.affected.micros(), "µs");
-        let p50 = stage.affected.latencies.summary().p50.as_secs_f64() * 1e3;
+        for ((_, words), cost) in WRITES.iter().zip(&stage.costs) {
+            report.figure(format!("{words} {beside}, matcher CPU"), NAME, cost.micros(), "µs");
+        }
+        let p50 = stage.costs[2].latencies.summary().p50.as_secs_f64() * 1e3;
         report.figure(format!("affected write {beside}, p50"), NAME, p50, "ms");
+        let times = |index: usize| stage.costs[index].micros() / alone[index];
+        let name = |words: &str| format!("{words}, {} live queries to {}", stage.queries, first.queries);
+        match stage.queries {
+            100_000 => {
+                report.judged(name("unrelated write"), times(0), "x", UNRELATED_WRITE_RATIO);
+                report.judged(name("affected write"), times(2), "x", AFFECTED_WRITE_RATIO);
+            }
+            1_000_000 => report.judged(name("unrelated write"), times(0), "x", UNRELATED_WRITE_MILLION_RATIO),
+            _ => {}
+        }
+        if stage.queries >= 100_000 {
+            let name = format!("live query among {} with its share of a socket, memory", stage.queries);
+            report.judged(name, stage.bytes / 1024.0, "KiB", QUERY_MEMORY);
+        }
     }
-    let most = stages.last().context("no stage")?;
-    let ratios = (most.unrelated.micros() / none, most.affected.micros() / none_affected);
-    report.judged("unrelated write, 100,000 live queries to none", ratios.0, "x", UNRELATED_WRITE_RATIO);
-    report.judged("affected write, 100,000 live queries to none", ratios.1, "x", AFFECTED_WRITE_RATIO);
-    report.judged("live query with its share of a socket, memory", most.bytes / 1024.0, "KiB", QUERY_MEMORY);
     for stage in stages {
         stage.readers.iter().for_each(JoinHandle::abort);
         stage.server.stop()?;
@@ -95,81 +125,97 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+fn per_socket(queries: u64) -> u64 {
+    QUERIES_PER_SOCKET.max(queries / SOCKETS_MAX)
+}
+
 impl Stage {
     async fn open(settings: &Settings, queries: u64) -> Result<Self> {
         let server = Tidebase::fresh(settings).await?;
-        let table = "CREATE TABLE issues(id INTEGER PRIMARY KEY, project INTEGER, status INTEGER, title TEXT)";
-        server.sql(table, json!([])).await?;
-        let fill = "INSERT INTO issues(project, status, title) WITH RECURSIVE c(i) AS (SELECT ?1 UNION ALL SELECT i + 1 \
-                    FROM c WHERE i < ?2) SELECT i, 0, 'a title of usual length ' || i FROM c";
-        for first in (1..=2 * ROWS).step_by(10_000) {
-            server.sql(fill, json!([first, first + 9_999])).await?;
+        let rows = ROWS_MIN.max(queries);
+        for table in [
+            "CREATE TABLE issues(id INTEGER PRIMARY KEY, project INTEGER, status INTEGER, title TEXT)",
+            "CREATE TABLE comments(id INTEGER PRIMARY KEY, issue INTEGER, body TEXT)",
+        ] {
+            server.sql(table, json!([])).await?;
+        }
+        let each = "WITH RECURSIVE c(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM c WHERE i < ?2)";
+        for fill in [
+            format!(
+                "INSERT INTO issues(project, status, title) {each} SELECT i, 0, 'a title of usual length ' || i FROM c"
+            ),
+            format!("INSERT INTO comments(issue, body) {each} SELECT i, 'a comment on ' || i FROM c"),
+        ] {
+            for first in (1..=2 * rows).step_by(10_000) {
+                server.sql(&fill, json!([first, first + 9_999])).await?;
+            }
         }
         server.sql("CREATE INDEX issues_project ON issues(project)", json!([])).await?;
+        server.sql("CREATE INDEX comments_issue ON comments(issue)", json!([])).await?;
         let before = resident_bytes(server.pid())?;
-        let sockets: Vec<_> = stream::iter((0..queries).step_by(QUERIES_PER_SOCKET as usize))
-            .map(|first| subscribe(&server, first))
+        let each = per_socket(queries);
+        let sockets: Vec<_> = stream::iter((0..queries).step_by(each as usize))
+            .map(|first| subscribe(&server, first, each.min(queries - first)))
             .buffer_unordered(OPENING_MAX)
             .try_collect()
             .await?;
         tokio::time::sleep(SETTLE).await;
         let grown = resident_bytes(server.pid())?.saturating_sub(before);
         let readers = sockets.into_iter().map(|socket| tokio::task::spawn_local(read_on(socket))).collect();
-        Ok(Self {
-            server,
-            queries,
-            unrelated: Cost::default(),
-            affected: Cost::default(),
-            bytes: ratio(grown as f64, queries as f64),
-            sequence: 0,
-            readers,
-        })
+        let bytes = ratio(grown as f64, queries as f64);
+        Ok(Self { server, queries, rows, costs: Default::default(), bytes, sequence: 0, readers })
     }
 
     /// One client, one write after the other.
-    async fn measure(&mut self, write: Write, window: Duration) -> Result<()> {
+    async fn measure(&mut self, write: Write, index: usize, window: Duration) -> Result<()> {
         let mut connection = Connection::open(self.server.address).await?;
         let pid = self.server.pid();
         let before = thread_cpu(pid, MATCHER)?;
         let started = std::time::Instant::now();
         let mut request = Vec::new();
-        let cost = if write == Write::Unrelated { &mut self.unrelated } else { &mut self.affected };
+        let cost = &mut self.costs[index];
+        let mut writes = 0;
         while started.elapsed() < window {
             self.sequence += 1;
-            let id = match write {
-                Write::Unrelated => ROWS + scattered(self.sequence, ROWS),
-                Write::Affected => scattered(self.sequence, self.queries.max(1)),
+            let (table, id) = match write {
+                Write::Unrelated => ("issues SET status = status + 1", self.rows + scattered(self.sequence, self.rows)),
+                Write::UnrelatedJoined => {
+                    ("comments SET body = body || '.'", self.rows + scattered(self.sequence, self.rows))
+                }
+                Write::Affected => ("issues SET status = status + 1", scattered(self.sequence, self.queries.max(1))),
             };
             request.clear();
-            let body = format!(r#"{{"sql":"UPDATE issues SET status = status + 1 WHERE id = ?1","params":[{id}]}}"#);
+            let body = format!(r#"{{"sql":"UPDATE {table} WHERE id = ?1","params":[{id}]}}"#);
             self.server.caller.post(&mut request, "/query", &body);
             let sent = std::time::Instant::now();
             connection.exchange(&request).await?.checked()?;
             cost.latencies.push(sent.elapsed());
-            cost.writes += 1;
+            writes += 1;
         }
         tokio::time::sleep(SETTLE).await;
-        cost.cpu += thread_cpu(pid, MATCHER)?.saturating_sub(before);
+        let cpu = thread_cpu(pid, MATCHER)?.saturating_sub(before);
+        cost.rounds.push(ratio(cpu.as_secs_f64() * 1e6, f64::from(writes)));
         Ok(())
     }
 }
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// A socket with a hundred queries, each with a value of its own.
-async fn subscribe(server: &Tidebase, first: u64) -> Result<Socket> {
+/// A socket with so many queries, each with a value of its own.
+async fn subscribe(server: &Tidebase, first: u64, queries: u64) -> Result<Socket> {
     let stream = TcpStream::connect(server.address).await.context("connecting a WebSocket")?;
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default().read_buffer_size(2048);
     let url = format!("ws://{}/ws?token={}", server.address, server.token);
     let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
-    for project in first + 1..=first + QUERIES_PER_SOCKET {
-        let sql = "SELECT id, status, title FROM issues WHERE project = ?1";
-        let frame = json!({ "id": project, "action": "subscribe", "sql": sql, "params": [project] });
+    for value in first + 1..=first + queries {
+        let sql = SHAPES[value as usize % SHAPES.len()];
+        let params = if sql.contains("?2") { json!([value, value + 1]) } else { json!([value]) };
+        let frame = json!({ "id": value, "action": "subscribe", "sql": sql, "params": params });
         socket.feed(Message::text(frame.to_string())).await?;
     }
     socket.flush().await?;
-    let mut missing = QUERIES_PER_SOCKET;
+    let mut missing = queries;
     while missing > 0 {
         let Message::Text(text) = socket.next().await.context("the server closed a WebSocket")?? else { continue };
         if text.contains("\"type\":\"error\"") {
