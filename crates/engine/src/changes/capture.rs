@@ -77,9 +77,14 @@ struct Collected {
     paused: bool,
 }
 
+/// Holds the table, so that its address is nobody else's.
+type Known = (Arc<Table>, Arc<Shape>);
+
 /// Owns the hook; lives as long as the writer's connection is open.
 pub struct Capture {
     collected: Rc<RefCell<Collected>>,
+    /// The shapes of tables that were written, each made once: who is told of them may know one again by its address.
+    shapes: RefCell<HashMap<*const Table, Known>>,
     _hook: Hook,
 }
 
@@ -95,11 +100,12 @@ impl Capture {
         let collected = Rc::new(RefCell::new(Collected { bounds: Some(bounds), ..Collected::default() }));
         let inner = Rc::clone(&collected);
         let hook = preupdate::observe(connection, move |touch| inner.borrow_mut().touch(touch));
-        Self { collected, _hook: hook }
+        Self { collected, shapes: RefCell::default(), _hook: hook }
     }
 
     pub fn set_schema(&self, schema: Arc<Schema>) {
         self.collected.borrow_mut().schema = schema;
+        self.shapes.borrow_mut().clear();
     }
 
     /// Forgets what was seen: at the start of a request, and when one is undone.
@@ -157,7 +163,7 @@ impl Capture {
             let table = Arc::as_ptr(&row.table);
             let known = shapes.iter().find(|(known, _)| *known == table).map(|(_, index)| *index);
             let shape = known.unwrap_or_else(|| {
-                net.shapes.push(Arc::new(shape(&row.table)));
+                net.shapes.push(self.shape(&row.table));
                 shapes.push((table, net.shapes.len() - 1));
                 net.shapes.len() - 1
             });
@@ -165,6 +171,12 @@ impl Capture {
             net.changes.push(Change { shape, rowid, old: row.old, new });
         }
         Ok(Net::Rows(net))
+    }
+
+    fn shape(&self, table: &Arc<Table>) -> Arc<Shape> {
+        let mut shapes = self.shapes.borrow_mut();
+        let known = shapes.entry(Arc::as_ptr(table)).or_insert_with(|| (Arc::clone(table), Arc::new(shape(table))));
+        Arc::clone(&known.1)
     }
 }
 

@@ -5,12 +5,12 @@
 
 use super::few::Few;
 use super::interval::Intervals;
-use super::part::Parts;
-use super::query::{self, Identity, Query, Template, TemplateId};
+use super::part::{Part, Parts};
+use super::query::{self, Identity, Query, ReadColumns, Template, TemplateId};
 use super::report::{TEMPLATES_TOLD_MAX, TemplateReport};
 use super::route::{Keys, Mark};
 use super::trail::Trail;
-use crate::changes::change::{Change, ChangeSet, Extent, Rows};
+use crate::changes::change::{Change, ChangeSet, Extent, Rows, Shape};
 use crate::sqlite::Sqlite;
 use crate::value::Value;
 use std::borrow::Cow;
@@ -28,10 +28,35 @@ pub struct Family {
     pub groups: HashSet<Identity>,
     /// One for each of the template's routes.
     signposts: Vec<Signpost>,
+    /// What is known of the tables as they were when they were written.
+    sights: Vec<Sight>,
     /// Runs of its groups, and what they took together.
     runs: u64,
     took: Duration,
 }
+
+/// A table, as it was when some rows were written, in the eyes of one template: found out once.
+#[derive(Debug)]
+struct Sight {
+    shape: Arc<Shape>,
+    /// None if the template does not read it.
+    read: Option<ReadColumns>,
+    /// The way from its rows.
+    way: Way,
+    has_part: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Indexes in the template's [`super::ways::Ways`].
+    Route(usize),
+    Trail(usize),
+    /// Every change counts for every group.
+    None,
+}
+
+/// Tables and states of them remembered; after a change of the schema the old ones are of no use.
+const SIGHTS_MAX: usize = 16;
 
 /// Which groups a row of one table leads to.
 #[derive(Debug, Default)]
@@ -86,8 +111,11 @@ impl Signpost {
 /// What a step found.
 #[derive(Debug, Default)]
 pub struct Touched {
-    /// Of every family that reads what was written; of some of them perhaps no group.
     pub families: HashMap<TemplateId, Found>,
+    /// Families that read what was written, found or not; some more than once.
+    looked: Vec<TemplateId>,
+    /// Empty; kept for its memory.
+    scratch: HashSet<Identity>,
     /// Trails that were followed.
     pub trails: u64,
     /// A trail must be followed, and there was no snapshot to do it in: more may be touched than was found.
@@ -108,6 +136,16 @@ impl Default for Found {
 }
 
 impl Touched {
+    fn of(&mut self, template: TemplateId) -> &mut Found {
+        self.families.entry(template).or_default()
+    }
+
+    fn looked(&mut self, template: TemplateId) {
+        if self.looked.last() != Some(&template) {
+            self.looked.push(template);
+        }
+    }
+
     pub fn is_nothing(&self) -> bool {
         !self.lacks_snapshot && self.families.values().all(|found| found.groups.is_empty())
     }
@@ -142,6 +180,7 @@ impl Families {
                 template: Arc::clone(template),
                 groups: HashSet::new(),
                 signposts: template.ways.routes.iter().map(|_| Signpost::default()).collect(),
+                sights: Vec::new(),
                 runs: 0,
                 took: Duration::ZERO,
             }
@@ -178,21 +217,22 @@ impl Families {
     pub fn find_touched(&mut self, set: &ChangeSet, mut snapshot: Option<Snapshot<'_>>, touched: &mut Touched) {
         let Extent::Rows(rows) = &set.extent else {
             for (template, family) in &self.by_template {
-                family.touch_all(touched.families.entry(*template).or_default());
+                family.touch_all(touched.of(*template));
             }
             return;
         };
         let written = rows.shapes.iter().map(|shape| query::lower(&shape.table));
         let opaque = rows.opaque.iter().map(|table| Cow::Borrowed(&**table));
-        let mut seen = HashSet::new();
+        // Few tables are written at a time: a template that reads several of them is looked at just once.
+        let mut seen: Vec<&HashSet<TemplateId>> = Vec::new();
         for table in written.chain(opaque).chain([Cow::Borrowed("")]) {
-            for template in self.by_table.get(&*table).into_iter().flatten() {
-                if seen.insert(*template)
-                    && let Some(family) = self.by_template.get_mut(template)
-                {
+            let Some(templates) = self.by_table.get(&*table) else { continue };
+            for template in templates.iter().filter(|template| !seen.iter().any(|seen| seen.contains(template))) {
+                if let Some(family) = self.by_template.get_mut(template) {
                     family.find_touched(rows, snapshot.as_mut(), touched);
                 }
             }
+            seen.push(templates);
         }
     }
 
@@ -215,11 +255,14 @@ impl Families {
     }
 
     /// How many groups read what was written, and were not found.
-    pub fn spared(&self, touched: &Touched) -> u64 {
-        let spared = |(template, found): (&TemplateId, &Found)| {
-            self.by_template.get(template).map_or(0, |family| family.groups.len().saturating_sub(found.groups.len()))
+    pub fn spared(&self, touched: &mut Touched) -> u64 {
+        touched.looked.sort_unstable();
+        touched.looked.dedup();
+        let spared = |template: &TemplateId| {
+            let all = self.by_template.get(template).map_or(0, |family| family.groups.len());
+            all.saturating_sub(touched.families.get(template).map_or(0, |found| found.groups.len()))
         };
-        touched.families.iter().map(spared).sum::<usize>() as u64
+        touched.looked.iter().map(spared).sum::<usize>() as u64
     }
 }
 
@@ -242,69 +285,102 @@ impl Family {
     }
 
     fn find_touched(&mut self, rows: &Rows, mut snapshot: Option<&mut Snapshot<'_>>, touched: &mut Touched) {
-        let template = Arc::clone(&self.template);
-        let is_whole = template.reads.is_touched_as_a_whole(rows);
-        for shape in 0..rows.shapes.len() {
-            if is_whole || !template.reads.is_touched_in(rows, shape) {
+        if self.template.reads.is_touched_as_a_whole(rows) {
+            self.touch_all(touched.of(self.template.id));
+            return;
+        }
+        for (index, shape) in rows.shapes.iter().enumerate() {
+            let sight = self.sight(shape);
+            let Sight { read, way, has_part, .. } = &self.sights[sight];
+            if !read.as_ref().is_some_and(|read| read.are_touched(rows, index)) {
                 continue;
             }
-            let table = &rows.shapes[shape].table;
-            let part = template.ways.part.as_ref().filter(|part| part.fits(&rows.shapes[shape]));
-            let part = part.filter(|part| part.table.eq_ignore_ascii_case(table));
-            let route = template.ways.routes.iter().position(|route| route.is_of(table));
-            let trail = template.ways.trails.iter().find(|trail| trail.table.eq_ignore_ascii_case(table));
-            let found = touched.families.entry(template.id).or_default();
-            let changes = || rows.changes.iter().filter(move |change| change.shape == shape);
-            match (route, trail) {
-                (Some(route), _) => {
-                    if !self.find_by_route(route, rows, shape, found) {
-                        self.touch_all(found);
-                        continue;
-                    }
-                }
-                (None, Some(trail)) => {
+            let (way, has_part) = (*way, *has_part);
+            let changes = || rows.changes.iter().filter(move |change| change.shape == index);
+            touched.looked(self.template.id);
+            let is_told = match way {
+                Way::Route(route) => self.find_by_route(route, changes(), touched),
+                Way::Trail(trail) => {
                     let Some(snapshot) = &mut snapshot else {
                         touched.lacks_snapshot = true;
                         return;
                     };
                     touched.trails += 1;
+                    let found = touched.of(self.template.id);
                     if !self.find_by_trail(trail, changes(), snapshot, found) {
                         self.touch_all(found);
                     }
                     continue;
                 }
-                (None, None) => found.groups.extend(self.groups.iter().copied()),
+                Way::None => {
+                    touched.of(self.template.id).groups.extend(self.groups.iter().copied());
+                    true
+                }
+            };
+            if !is_told {
+                self.touch_all(touched.of(self.template.id));
+            } else if let Some(found) = touched.families.get_mut(&self.template.id) {
+                match self.template.ways.part.as_ref().filter(|_| has_part) {
+                    Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
+                    None => found.parts.add_all(),
+                }
             }
-            match part {
-                Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
-                None => found.parts.add_all(),
-            }
-        }
-        if is_whole {
-            self.touch_all(touched.families.entry(template.id).or_default());
         }
     }
 
+    /// Finds out what there is to know of a table, or finds it.
+    fn sight(&mut self, shape: &Arc<Shape>) -> usize {
+        if let Some(known) = self.sights.iter().position(|sight| Arc::ptr_eq(&sight.shape, shape)) {
+            return known;
+        }
+        let Template { reads, ways, .. } = &*self.template;
+        let route = ways.routes.iter().position(|route| route.is_of(&shape.table));
+        let trail = ways.trails.iter().position(|trail| trail.table.eq_ignore_ascii_case(&shape.table));
+        let way = match (route, trail) {
+            (Some(route), _) if ways.routes[route].fits(shape) => Way::Route(route),
+            (None, Some(trail)) if ways.trails[trail].fits(shape) => Way::Trail(trail),
+            _ => Way::None,
+        };
+        let is_of_part = |part: &Part| part.table.eq_ignore_ascii_case(&shape.table) && part.fits(shape);
+        let has_part = ways.part.as_ref().is_some_and(is_of_part);
+        let sight = Sight { shape: Arc::clone(shape), read: reads.of(shape), way, has_part };
+        if self.sights.len() >= SIGHTS_MAX {
+            self.sights.clear();
+        }
+        self.sights.push(sight);
+        self.sights.len() - 1
+    }
+
     /// False if that cannot be told.
-    fn find_by_route(&mut self, route: usize, rows: &Rows, shape: usize, found: &mut Found) -> bool {
+    fn find_by_route<'a>(
+        &mut self,
+        route: usize,
+        mut changes: impl Iterator<Item = &'a Change>,
+        touched: &mut Touched,
+    ) -> bool {
         let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
-        found.groups.extend(signpost.always.iter().copied());
-        let mut changes = rows.changes.iter().filter(|change| change.shape == shape);
-        route.fits(&rows.shapes[shape])
-            && changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found.groups)))
+        let mut found = std::mem::take(&mut touched.scratch);
+        found.extend(signpost.always.iter().copied());
+        let is_told = changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found)));
+        if !found.is_empty() {
+            touched.of(self.template.id).groups.extend(found.drain());
+        }
+        touched.scratch = found;
+        is_told
     }
 
     /// False if that cannot be told.
     fn find_by_trail<'a>(
         &mut self,
-        trail: &Trail,
+        trail: usize,
         changes: impl Iterator<Item = &'a Change>,
         (sqlite, time): &mut Snapshot<'_>,
         found: &mut Found,
     ) -> bool {
-        let Some(beginnings) = beginnings(trail, changes) else { return false };
         let template = Arc::clone(&self.template);
         let ways = &template.ways;
+        let trail = &ways.trails[trail];
+        let Some(beginnings) = beginnings(trail, changes) else { return false };
         let route = ways.routes.iter().position(|route| route.table == ways.target);
         let part = ways.part.as_ref().filter(|part| part.table == ways.target);
         match route {

@@ -121,7 +121,7 @@ impl Lane {
                 return false;
             }
         }
-        self.shared.metrics.live_spared.add(self.families.spared(&touched));
+        self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
         self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
         true
     }

@@ -6,7 +6,7 @@
 use super::inbox::Wanted;
 use super::rows::KeySource;
 use super::ways::{Search, Ways};
-use crate::changes::change::{ChangeSet, Extent, Rows};
+use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
@@ -98,7 +98,7 @@ impl Query {
         let Extent::Rows(rows) = &set.extent else { return true };
         reads.is_touched_as_a_whole(rows)
             || (0..rows.shapes.len()).any(|shape| {
-                reads.is_touched_in(rows, shape)
+                reads.of(&rows.shapes[shape]).is_some_and(|read| read.are_touched(rows, shape))
                     && self
                         .template
                         .ways
@@ -148,10 +148,13 @@ impl Dependencies {
         self.everything || rows.opaque.iter().any(|table| self.tables.contains_key(table))
     }
 
-    /// Has a column that is read changed in one of the tables that were written?
-    pub fn is_touched_in(&self, rows: &Rows, shape: usize) -> bool {
-        let table = lower(&rows.shapes[shape].table);
-        self.tables.get(&*table).is_some_and(|columns| columns.are_touched(rows, shape))
+    /// What is read of a table that was written; `None` if nothing is.
+    pub fn of(&self, shape: &Shape) -> Option<ReadColumns> {
+        let Columns::These(names) = self.tables.get(&*lower(&shape.table))? else { return Some(ReadColumns::Any) };
+        let is_read = |column: &str| names.iter().any(|name| name.eq_ignore_ascii_case(column));
+        let read: Box<[usize]> = (0..shape.columns.len()).filter(|&index| is_read(&shape.columns[index])).collect();
+        let is_computed = read.iter().any(|&index| shape.is_virtual.get(index).copied().unwrap_or(true));
+        Some(if is_computed { ReadColumns::Any } else { ReadColumns::These(read) })
     }
 }
 
@@ -164,25 +167,24 @@ pub fn lower(name: &str) -> Cow<'_, str> {
     }
 }
 
-impl Columns {
-    fn are_touched(&self, rows: &Rows, shape_index: usize) -> bool {
+/// The columns of a table, as it was when rows were written, that a query reads.
+#[derive(Debug)]
+pub enum ReadColumns {
+    /// Of these any change matters: all are read, or one that is computed and so follows from the others.
+    Any,
+    /// By index.
+    These(Box<[usize]>),
+}
+
+impl ReadColumns {
+    pub fn are_touched(&self, rows: &Rows, shape: usize) -> bool {
         let Self::These(columns) = self else { return true };
-        let shape = &rows.shapes[shape_index];
-        let is_read = |column: &str| columns.iter().any(|read| read.eq_ignore_ascii_case(column));
-        let matters: Vec<bool> = shape.columns.iter().map(|column| is_read(column)).collect();
-        // A computed column follows from the others: any change of the row may change it.
-        let reads_virtual = matters.iter().zip(&shape.is_virtual).any(|(matters, is_virtual)| *matters && *is_virtual);
-        rows.changes.iter().filter(|change| change.shape == shape_index).any(|change| {
-            match (&change.old, &change.new) {
-                (Some(old), Some(new)) => {
-                    reads_virtual
-                        || matters
-                            .iter()
-                            .zip(old.iter().zip(new))
-                            .any(|(matters, (old, new))| *matters && !old.same(new))
-                }
+        rows.changes.iter().filter(|change| change.shape == shape).any(|change| match (&change.old, &change.new) {
+            (Some(old), Some(new)) => columns.iter().any(|&column| match (old.get(column), new.get(column)) {
+                (Some(old), Some(new)) => !old.same(new),
                 _ => true,
-            }
+            }),
+            _ => true,
         })
     }
 }

@@ -74,14 +74,14 @@ impl Route {
             };
             let mut next = Vec::new();
             for operand in operands {
-                let likeness = match operand.value(params) {
-                    Some(value) => term.asked(value),
-                    None => Likeness::Unknown,
-                };
-                match likeness {
-                    Likeness::Nothing => {}
-                    Likeness::Unknown => return Keys::All,
-                    Likeness::Known(bytes) => next.extend(hashers.iter().map(|hasher| fed(*hasher, &bytes))),
+                for hasher in &hashers {
+                    let mut hasher = *hasher;
+                    let value = operand.value(params);
+                    match value.map_or(Likeness::Unknown, |value| term.write_asked(value, &mut feed(&mut hasher))) {
+                        Likeness::Nothing => {}
+                        Likeness::Unknown => return Keys::All,
+                        Likeness::Written => next.push(hasher),
+                    }
                 }
             }
             if next.len() > KEYS_MAX {
@@ -110,8 +110,8 @@ impl Route {
                     Rank::Unknown => Some(Mark::Any),
                 };
             }
-            match term.stored(value) {
-                Likeness::Known(bytes) => hasher = fed(hasher, &bytes),
+            match term.write_stored(value, &mut feed(&mut hasher)) {
+                Likeness::Written => {}
                 Likeness::Nothing => return None,
                 Likeness::Unknown => return Some(Mark::Any),
             }
@@ -137,10 +137,12 @@ impl Route {
     }
 }
 
-fn fed(mut hasher: SipHasher13, bytes: &[u8]) -> SipHasher13 {
-    hasher.write_u64(bytes.len() as u64);
-    hasher.write(bytes);
-    hasher
+/// Each piece with its length, so that no two rows of pieces are alike by chance of where they end.
+fn feed(hasher: &mut SipHasher13) -> impl FnMut(&[u8]) {
+    |bytes| {
+        hasher.write_u64(bytes.len() as u64);
+        hasher.write(bytes);
+    }
 }
 
 /// The first range, with its other end if that is a condition of its own: `a >= ? AND a < ?`.

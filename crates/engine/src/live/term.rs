@@ -5,6 +5,7 @@
 use super::outline::Asks;
 use crate::sqlite::schema::{Affinity, Collation, Column};
 use crate::value::{Params, Value};
+use std::borrow::Cow;
 
 /// A condition on one column of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +19,10 @@ pub struct Term {
 }
 
 /// What a value is equal to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// Equal values have the same bytes.
-    Known(Vec<u8>),
+    /// To those for which the same was written.
+    Written,
     /// Equal to nothing.
     Nothing,
     Unknown,
@@ -87,10 +88,11 @@ impl Term {
         matches!(self.asks, Asks::Equal { is_null_safe: true, .. })
     }
 
-    /// A value in the query: SQLite converts it by the column's affinity before it compares.
-    pub fn asked(&self, value: &Value) -> Likeness {
+    /// A value in the query: SQLite converts it by the column's affinity before it compares. Writes what equal values have
+    /// in common.
+    pub fn write_asked(&self, value: &Value, write: &mut impl FnMut(&[u8])) -> Likeness {
         match self.converted(value) {
-            Some(value) => self.stored(&value),
+            Some(value) => self.write_stored(&value, write),
             None => Likeness::Unknown,
         }
     }
@@ -108,20 +110,30 @@ impl Term {
         }
     }
 
-    /// A value as it is in the table.
-    pub fn stored(&self, value: &Value) -> Likeness {
-        let tagged = |tag: u8, bytes: &[u8]| Likeness::Known([&[tag], bytes].concat());
+    /// The same for a value as it is in the table.
+    pub fn write_stored(&self, value: &Value, write: &mut impl FnMut(&[u8])) -> Likeness {
         match value {
-            Value::Null if self.is_null_safe() => tagged(0, &[]),
-            Value::Null => Likeness::Nothing,
-            Value::Integer(value) => tagged(1, &value.to_le_bytes()),
-            Value::Real(value) => match as_integer(*value) {
-                Some(value) => tagged(1, &value.to_le_bytes()),
-                None => tagged(2, &value.to_bits().to_le_bytes()),
-            },
-            Value::Text(text) => tagged(3, &collated(text, self.collation)),
-            Value::Blob(bytes) => tagged(4, bytes),
+            Value::Null if self.is_null_safe() => write(&[0]),
+            Value::Null => return Likeness::Nothing,
+            Value::Integer(value) => write_integer(*value, write),
+            Value::Real(value) => {
+                if let Some(whole) = as_integer(*value) {
+                    write_integer(whole, write);
+                } else {
+                    write(&[2]);
+                    write(&value.to_bits().to_le_bytes());
+                }
+            }
+            Value::Text(text) => {
+                write(&[3]);
+                write(&collated(text, self.collation));
+            }
+            Value::Blob(bytes) => {
+                write(&[4]);
+                write(bytes);
+            }
         }
+        Likeness::Written
     }
 
     /// Where a value as it is in the table stands.
@@ -199,13 +211,18 @@ fn beginning(pattern: &Value) -> Span {
     Span::Within(Interval { low: Some(start.into()), high })
 }
 
+fn write_integer(value: i64, write: &mut impl FnMut(&[u8])) {
+    write(&[1]);
+    write(&value.to_le_bytes());
+}
+
 /// Texts that a collation takes for equal have the same bytes, and those in its order have them in that order.
-fn collated(text: &[u8], collation: Collation) -> Vec<u8> {
+fn collated(text: &[u8], collation: Collation) -> Cow<'_, [u8]> {
     match collation {
-        Collation::Binary => text.to_vec(),
+        Collation::Binary => Cow::Borrowed(text),
         Collation::Rtrim => {
             let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-            text[..end].to_vec()
+            Cow::Borrowed(&text[..end])
         }
         // SQLite compares up to the first NUL, then the lengths.
         Collation::Nocase => {
@@ -213,7 +230,7 @@ fn collated(text: &[u8], collation: Collation) -> Vec<u8> {
             let mut bytes = text[..end].to_ascii_lowercase();
             bytes.push(0);
             bytes.extend((text.len() as u64).to_be_bytes());
-            bytes
+            Cow::Owned(bytes)
         }
     }
 }
@@ -287,9 +304,12 @@ mod tests {
         for (operator, is_null_safe) in [("=", false), ("IS", true)] {
             let asks = |operand| Asks::Equal { operands: vec![operand], is_null_safe };
             compare(operator, asks, |term, stored, asked, is_true, what| {
-                let said = match (term.asked(asked), term.stored(stored)) {
+                let (mut left, mut right) = (Vec::new(), Vec::new());
+                let likeness = term.write_asked(asked, &mut |bytes| left.extend_from_slice(bytes));
+                let other = term.write_stored(stored, &mut |bytes| right.extend_from_slice(bytes));
+                let said = match (likeness, other) {
                     (Likeness::Unknown, _) => return,
-                    (Likeness::Known(asked), Likeness::Known(stored)) => asked == stored,
+                    (Likeness::Written, Likeness::Written) => left == right,
                     _ => false,
                 };
                 assert_eq!(said, is_true, "{what}");

@@ -10,6 +10,7 @@
 //! or is the order itself, whose values before the change are known.
 
 use super::outline::{Holds, Outline};
+use crate::changes::change::Shape;
 use crate::error::Result;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::exclude::quoted;
@@ -134,15 +135,22 @@ impl Trail {
         None
     }
 
+    /// Are the columns where they were when the template was analysed?
+    pub fn fits(&self, shape: &Shape) -> bool {
+        self.columns
+            .iter()
+            .all(|(index, name)| shape.columns.get(*index).is_some_and(|column| column.eq_ignore_ascii_case(name)))
+    }
+
     /// The values at its end for a row with these at its beginning. `None` if they are too many.
     ///
     /// # Errors
     /// `timeout`, or SQLite's own.
     pub fn follow(&self, sqlite: &mut Sqlite, values: &[&Value], time: Duration) -> Result<Option<Vec<Box<[Value]>>>> {
-        sqlite.bounded(time, None::<Cancel>, Mode::Open, |sqlite| {
-            let Some(mut statement) = sqlite.prepare(&self.sql, Mode::Open)? else { return Ok(None) };
-            let params = Params::Positional(values.iter().map(|&value| value.clone()).collect());
-            let found = statement.bind(&params).and_then(|()| read(&mut statement));
+        sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
+            let Some(mut statement) = sqlite.prepare(&self.sql, Mode::Caller)? else { return Ok(None) };
+            let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
+            let found = statement.bind_more(&Params::None, &values).and_then(|()| read(&mut statement));
             sqlite.keep(&self.sql, statement);
             found
         })

@@ -25,13 +25,14 @@ use std::time::Duration;
 const QUICK: Duration = Duration::from_millis(10);
 const LOOKS_FREE: u32 = 40;
 
-/// Statements kept per connection; the whole cache is dropped when it is full, which a healthy application never sees.
-const CACHED_STATEMENTS_MAX: usize = 256;
+/// Statements kept per connection, of some 8 KB each; past it any goes.
+const CACHED_STATEMENTS_MAX: usize = 1024;
 
 /// The statements are dropped before the connection: fields drop in the order they stand here.
 #[derive(Debug)]
 pub struct Sqlite {
-    cache: HashMap<Box<str>, Statement>,
+    /// By their text; none while one is in use.
+    cache: HashMap<Box<str>, Option<Statement>>,
     gate: Arc<Gate>,
     budget: Arc<Budget>,
     /// For our own statements: rusqlite's interface and its cache.
@@ -52,7 +53,7 @@ impl Sqlite {
     /// `None` if the text is blank.
     pub fn prepare(&mut self, sql: &str, mode: Mode) -> Result<Option<Statement>> {
         if mode == Mode::Caller
-            && let Some(statement) = self.cache.remove(sql)
+            && let Some(statement) = self.cache.get_mut(sql).and_then(Option::take)
         {
             return Ok(Some(statement));
         }
@@ -68,15 +69,21 @@ impl Sqlite {
     }
 
     pub fn has_cached(&self, sql: &str) -> bool {
-        self.cache.contains_key(sql)
+        self.cache.get(sql).is_some_and(Option::is_some)
     }
 
     pub fn keep(&mut self, sql: &str, mut statement: Statement) {
         statement.reset();
-        if self.cache.len() >= CACHED_STATEMENTS_MAX {
-            self.cache.clear();
+        if let Some(slot) = self.cache.get_mut(sql) {
+            *slot = Some(statement);
+            return;
         }
-        self.cache.insert(sql.into(), statement);
+        if self.cache.len() >= CACHED_STATEMENTS_MAX
+            && let Some(any) = self.cache.keys().next().cloned()
+        {
+            self.cache.remove(&any);
+        }
+        self.cache.insert(sql.into(), Some(statement));
     }
 
     pub fn forget_statements(&mut self) {
