@@ -34,6 +34,10 @@ pub enum Measure {
     FanOut,
     /// Writes beside many live queries that differ in their values
     Flat,
+    /// From a write to those it matters to among up to 100,000 live queries
+    Reach,
+    /// 10,000 sockets with 10 live queries each lose their connections and come back
+    Storm,
     /// Memory of idle WebSockets with one subscription each
     Idle,
     /// Start on a large file: after a clean stop, and after kill -9

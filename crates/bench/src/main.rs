@@ -6,6 +6,7 @@
 mod answer;
 mod child;
 mod cli;
+mod crowd;
 mod disk;
 mod fan_out;
 mod http;
@@ -74,6 +75,8 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::Delta => measures::delta::run(settings, report).await,
         Measure::FanOut => measures::fan_out::run(settings, report).await,
         Measure::Flat => measures::flat::run(settings, report).await,
+        Measure::Reach => measures::reach::run(settings, report).await,
+        Measure::Storm => measures::storm::run(settings, report).await,
         Measure::Idle => measures::idle::run(settings, report).await,
         Measure::Start => measures::start::run(settings, report).await,
         Measure::Pocketbase => peers::pocketbase::run(settings, report).await,

@@ -27,6 +27,11 @@ pub const UNRELATED_WRITE_MILLION_RATIO: Target = Target::AtMost(1.5);
 pub const AFFECTED_WRITE_RATIO: Target = Target::AtMost(5.0);
 /// KiB of the server for a live query, a hundred or more a socket: 1 KiB and the share of an idle socket.
 pub const QUERY_MEMORY: Target = Target::AtMost(1.08);
+/// ms from a write to the one of 100,000 live queries that it matters to, p99, beyond the disk's own p99.
+pub const REACH: Target = Target::AtMost(20.0);
+/// Seconds until 10,000 sockets with 10 queries are back, and bytes sent for it in % of all rows.
+pub const STORM_SECONDS: Target = Target::AtMost(15.0);
+pub const STORM_BYTES: Target = Target::AtMost(5.0);
 /// ms from spawn to the first answer on a large, cleanly stopped file.
 pub const START: Target = Target::AtMost(50.0);
 /// PocketBase's CPU for an operation as a multiple of ours.

@@ -8,8 +8,10 @@ pub mod flat;
 pub mod idle;
 pub mod insert;
 pub mod json;
+pub mod reach;
 pub mod read;
 pub mod start;
+pub mod storm;
 
 /// Name of the point read, for every server.
 pub const POINT_READ: &str = "point read over HTTP, 32 connections";
