@@ -44,6 +44,8 @@ pub enum Measure {
     Start,
     /// The same loads against PocketBase (needs --pocketbase)
     Pocketbase,
+    /// One message to 1000 listeners of a topic, beside Redis and NATS (--redis, --nats)
+    Broker,
     /// fdatasync of the disk the databases stand on
     Disk,
     /// Everything, in one run
@@ -65,6 +67,11 @@ pub struct Options {
     /// PocketBase's binary
     #[arg(long, global = true, value_name = "PATH")]
     pocketbase: Option<PathBuf>,
+    /// The binaries of Redis and NATS
+    #[arg(long, global = true, value_name = "PATH")]
+    redis: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "PATH")]
+    nats: Option<PathBuf>,
     /// Folder for the temporary databases; choose one on a real disk [default: the system's]
     #[arg(long, global = true, value_name = "DIR")]
     work_dir: Option<PathBuf>,
@@ -98,6 +105,8 @@ pub struct Settings {
     server: PathBuf,
     pub server_args: Vec<String>,
     pub pocketbase: Option<PathBuf>,
+    pub redis: Option<PathBuf>,
+    pub nats: Option<PathBuf>,
     work_dir: PathBuf,
     pub window: Duration,
     pub rows: u64,
@@ -126,6 +135,8 @@ impl Options {
             server: absolute(self.server.map_or_else(beside, Ok)?)?,
             server_args: self.server_args,
             pocketbase,
+            redis: self.redis.map(absolute).transpose()?,
+            nats: self.nats.map(absolute).transpose()?,
             work_dir,
             window: Duration::from_secs(self.seconds),
             rows: self.rows,

@@ -80,6 +80,7 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::Idle => measures::idle::run(settings, report).await,
         Measure::Start => measures::start::run(settings, report).await,
         Measure::Pocketbase => peers::pocketbase::run(settings, report).await,
+        Measure::Broker => peers::broker::run(settings, report).await,
         Measure::Disk => measures::disk::run(settings, report),
         Measure::All { out } => measures::all::run(settings, report, out.as_deref()).await,
     }

@@ -34,6 +34,8 @@ pub const STORM_SECONDS: Target = Target::AtMost(15.0);
 pub const STORM_BYTES: Target = Target::AtMost(5.0);
 /// ms from spawn to the first answer on a large, cleanly stopped file.
 pub const START: Target = Target::AtMost(50.0);
+/// Our CPU for a message and listener as a multiple of a broker's.
+pub const BROKER_RATIO: Target = Target::AtMost(1.0);
 /// PocketBase's CPU for an operation as a multiple of ours.
 pub const PEER_RATIO: Target = Target::AtLeast(5.0);
 

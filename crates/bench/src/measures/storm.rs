@@ -35,7 +35,7 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     let server = Tidebase::fresh(settings).await?;
     server.sql("CREATE TABLE things(id INTEGER PRIMARY KEY, k INTEGER, n INTEGER, body TEXT)", json!([])).await?;
     let fill = "INSERT INTO things(k, n, body) WITH RECURSIVE c(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM c WHERE i < ?2) \
-                SELECT i / ?3, 0, 'a text of usual length with a number, ' || i FROM c";
+                SELECT i / ?3, 0, 'a message as people write them, one sentence or two, a hundred characters long as a rule, and its number ' || i FROM c";
     let rows = SOCKETS * QUERIES * ROWS;
     for first in (0..rows).step_by(10_000) {
         server.sql(fill, json!([first, first + 9_999, ROWS])).await?;

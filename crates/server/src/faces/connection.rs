@@ -3,11 +3,12 @@
 use super::Shared;
 use crate::answer::Failure;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidebase_engine::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// Close code: the server stops, come back.
 pub const RESTARTING: u16 = 1012;
@@ -23,12 +24,13 @@ pub const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Pulse {
     heard: Instant,
     next_ping: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Pulse {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { heard: now, next_ping: now + PING_EVERY }
+        Self { heard: now, next_ping: now + PING_EVERY, timer: Box::pin(tokio::time::sleep_until(now + PING_EVERY)) }
     }
 
     pub fn heard(&mut self) {
@@ -37,9 +39,19 @@ impl Pulse {
 
     /// Waits for the next ping or for the end of patience.
     pub async fn beat(&mut self) {
-        tokio::time::sleep_until(self.next_ping.min(self.heard + DEAD_AFTER)).await;
-        if Instant::now() >= self.next_ping {
-            self.next_ping = Instant::now() + PING_EVERY;
+        loop {
+            self.timer.as_mut().await;
+            // The timer is set anew only when it has gone off: a socket is heard of far more often than that.
+            let due = self.next_ping.min(self.heard + DEAD_AFTER);
+            let now = Instant::now();
+            let is_due = now >= due;
+            if now >= self.next_ping {
+                self.next_ping = now + PING_EVERY;
+            }
+            self.timer.as_mut().reset(self.next_ping.min(self.heard + DEAD_AFTER));
+            if is_due {
+                return;
+            }
         }
     }
 

@@ -52,13 +52,16 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
     let mut stopping = app.stopping.clone();
     let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session));
     let mut pulse = Pulse::new();
+    let mut stopped = std::pin::pin!(stopped(&mut stopping));
     let farewell = loop {
+        // In random order, so that neither side starves the other. What is waited for every time is kept from turn to turn.
         tokio::select! {
             batch = session.next_batch() => match batch {
                 Ok(batch) => {
                     // While a client does not read we wait here; its frames are merged in the engine meanwhile.
                     let fed = AtomicUsize::new(0);
                     let written = tokio::select! {
+                        biased;
                         written = write(&mut sink, &batch, &fed) => written,
                         ended = overrun(session, &fed) => { break ended; }
                     };
@@ -100,7 +103,7 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                     return;
                 }
             }
-            () = stopped(&mut stopping) => break close_frame(RESTARTING, "restarting; retry in 1 s"),
+            () = &mut stopped => break close_frame(RESTARTING, "restarting; retry in 1 s"),
         }
     };
     let _ = tokio::time::timeout(FAREWELL, sink.send(farewell)).await;
