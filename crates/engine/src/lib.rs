@@ -19,7 +19,7 @@ pub mod topics;
 pub mod value;
 
 pub use error::{Code, Error, Result};
-pub use limits::Limits;
+pub use limits::{Limits, LiveTiers};
 pub use live::inbox::{Since, Wanted};
 pub use live::session::{RequestId, Session};
 pub use request::{Answer, Format, Idempotency, Sql, SqlRequest};

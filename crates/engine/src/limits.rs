@@ -36,6 +36,43 @@ impl Bound for Duration {
     }
 }
 
+/// What spares live queries from being run again as a whole at every change of what they read. Without any of it they
+/// are still right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveTiers {
+    /// Queries are found by the values of the changed rows.
+    pub routes: bool,
+    /// Also from the rows of joined tables.
+    pub trails: bool,
+    /// Of their results only the parts that may have changed are read.
+    pub parts: bool,
+}
+
+impl LiveTiers {
+    pub const ALL: Self = Self { routes: true, trails: true, parts: true };
+}
+
+impl Bound for LiveTiers {
+    fn parse(text: &str) -> Option<Self> {
+        let mut tiers = Self { routes: false, trails: false, parts: false };
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "routes" => tiers.routes = true,
+                "trails" => tiers.trails = true,
+                "parts" => tiers.parts = true,
+                "none" if text.trim() == "none" => {}
+                _ => return None,
+            }
+        }
+        Some(tiers)
+    }
+    fn show(&self) -> String {
+        let names = [("routes", self.routes), ("trails", self.trails), ("parts", self.parts)];
+        let names: Vec<&str> = names.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
+        if names.is_empty() { "none".into() } else { names.join(",") }
+    }
+}
+
 /// Declares a struct of limits that can be listed and set by name.
 #[macro_export]
 macro_rules! limits {
@@ -132,6 +169,8 @@ Limits {
     live_quick_time_max: Duration = Duration::from_millis(50),
     /// Time one evaluation may take in a slow lane. Past it: `timeout`, the subscription ends.
     live_slow_time_max: Duration = Duration::from_secs(5),
+    /// What spares live queries from being run as a whole: of `routes,trails,parts` those that are used, or `none`.
+    live_tiers: LiveTiers = LiveTiers::ALL,
     /// Microseconds that reading one part of a live result is reckoned to take. When the parts that a change touches would
     /// take longer than the whole did, the whole is run.
     live_part_micros: u64 = 5,

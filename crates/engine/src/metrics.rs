@@ -31,6 +31,8 @@ pub struct Metrics {
     pub live_parts: Counter,
     /// Joins that were followed from a changed row.
     pub live_trails: Counter,
+    /// Joins of live queries that have no index to be followed by.
+    pub live_missing_indexes: Counter,
     pub live_steps: Counter,
     pub live_deltas: Counter,
     pub live_frames: Counter,

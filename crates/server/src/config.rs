@@ -207,6 +207,7 @@ fn read_limits(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Resu
             limit.split_once('=').ok_or_else(|| Error::invalid(format!("--limit {limit}: it is NAME=VALUE.")))?;
         flags.insert(name.trim().to_owned(), value.trim().to_owned());
     }
+    flags.extend(args.live_tiers.clone().map(|tiers| ("live_tiers".to_owned(), tiers)));
     let known: Vec<&'static str> = limits.list().into_iter().chain(server.list()).map(|(name, ..)| name).collect();
     if let Some(unknown) = flags.keys().chain(file.limits.keys()).find(|name| !known.contains(&name.as_str())) {
         return Err(Error::invalid(format!("There is no limit {unknown:?}; `tidebase config` lists them.")));
@@ -220,9 +221,11 @@ fn read_limits(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Resu
         let value =
             sources.pick(name, flags.get(name).cloned(), &[&variable], in_file, Some(&default)).unwrap_or_default();
         if !limits.set(name, &value) && !server.set(name, &value) {
-            return Err(Error::invalid(format!(
-                "The limit {name} is a whole number (times in milliseconds), not {value:?}."
-            )));
+            let wanted = match name {
+                "live_tiers" => "some of routes,trails,parts, or none",
+                _ => "a whole number (times in milliseconds)",
+            };
+            return Err(Error::invalid(format!("The limit {name} is {wanted}, not {value:?}.")));
         }
     }
     Ok((limits, server))
@@ -303,6 +306,7 @@ mod tests {
             (ServeArgs { listen: Some("nonsense".into()), ..ServeArgs::default() }, "nonsense"),
             (ServeArgs { limits: vec!["no_such=1".into()], ..ServeArgs::default() }, "no_such"),
             (ServeArgs { limits: vec!["sockets_max=many".into()], ..ServeArgs::default() }, "many"),
+            (ServeArgs { live_tiers: Some("roads".into()), ..ServeArgs::default() }, "routes,trails,parts"),
             (ServeArgs { public: Some("/no/such/folder".into()), ..ServeArgs::default() }, "/no/such/folder"),
             (ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() }, "/no/such/file.toml"),
         ] {

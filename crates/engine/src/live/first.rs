@@ -151,8 +151,24 @@ impl Lane {
                 self.limits.live_templates_max, self.limits.live_queries_max
             )));
         }
-        let template = family.map_or_else(|| self.analyse(sql).map(Arc::new), Ok)?;
+        let template = if let Some(known) = family {
+            known
+        } else {
+            let new = self.analyse(sql)?;
+            self.tell_missing_indexes(&new);
+            Arc::new(new)
+        };
         Query::new(template, params).map(Arc::new)
+    }
+
+    /// Once for each index.
+    fn tell_missing_indexes(&mut self, template: &Template) {
+        for index in template.ways.trails.iter().filter_map(|trail| trail.unindexed.as_ref()) {
+            if self.told_indexes.insert(index.clone()) {
+                self.shared.metrics.live_missing_indexes.add(1);
+                tracing::warn!(index, sql = template.written, "a live query follows a join without an index");
+            }
+        }
     }
 
     pub(super) fn analyse(&mut self, sql: &str) -> Result<Template> {

@@ -54,6 +54,8 @@ pub struct Lane {
     pub(super) due: HashSet<u64>,
     /// Sockets with change streams or keys: these hear of every step.
     pub(super) listening: HashSet<u64>,
+    /// Missing indexes that the log has.
+    pub(super) told_indexes: HashSet<String>,
     housekept: Instant,
 }
 
@@ -78,6 +80,7 @@ impl Lane {
             sockets: HashMap::new(),
             due: HashSet::new(),
             listening: HashSet::new(),
+            told_indexes: HashSet::new(),
             housekept: Instant::now(),
         })
     }

@@ -263,8 +263,17 @@ pub fn analyse(
     let parameters = statement.parameter_count();
     drop(statement);
     let is_free_of_scan_order = is_free_of_scan_order(&reads, &text);
-    let ways = Search { sqlite, schema, reads: &reads, is_free_of_scan_order, is_ordered, shown: &origins, parameters }
-        .run(one);
+    let ways = Search {
+        sqlite,
+        schema,
+        reads: &reads,
+        is_free_of_scan_order,
+        is_ordered,
+        shown: &origins,
+        parameters,
+        tiers: limits.live_tiers,
+    }
+    .run(one);
     Ok(Template {
         id: template_id(sql),
         written: sql.to_owned(),

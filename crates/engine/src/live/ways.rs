@@ -8,6 +8,7 @@ use super::part::Part;
 use super::route::Route;
 use super::term::Term;
 use super::trail::{End, Link, Trail};
+use crate::limits::LiveTiers;
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Affinity, Collation, Relation, Schema, Table};
 use crate::sqlite::tokens::{Kind, Token};
@@ -92,6 +93,7 @@ pub struct Search<'a> {
     /// Where each result column comes from, if it is a column.
     pub shown: &'a [Option<(String, String)>],
     pub parameters: usize,
+    pub tiers: LiveTiers,
 }
 
 impl Search<'_> {
@@ -149,18 +151,25 @@ impl Search<'_> {
             routes.extend(Route::of(&table.name, Vec::into_iter(its).map(|(_, term)| term).collect()));
         }
         let mut lacks = Vec::new();
-        if routes.is_empty() {
+        if !self.tiers.routes {
+            routes.clear();
+            lacks.push("Routes are switched off (live_tiers).".into());
+        } else if routes.is_empty() {
             lacks.push("No column of a table is compared with a value, alone or between ANDs in its WHERE.".into());
         }
         let part = match self.part(outline, &routes) {
+            Ok(_) if !self.tiers.parts => {
+                lacks.push("Parts are switched off (live_tiers).".into());
+                None
+            }
             Ok(part) => Some(part).filter(|part| self.can_run(part)),
             Err(why) => {
                 lacks.push(why.into());
                 None
             }
         };
-        let trails = self.trails(outline, &links, &routes, part.as_ref());
-        let (target, trails) = trails.unwrap_or_default();
+        let trails = self.tiers.trails.then(|| self.trails(outline, &links, &routes, part.as_ref()));
+        let (target, trails) = trails.flatten().unwrap_or_default();
         Some(Ways { routes, trails, target, part, lacks })
     }
 

@@ -106,6 +106,11 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ),
         ("live_parts_total", "live results of which only the changed parts were read", engine.live_parts.get()),
         ("live_trails_total", "joins followed from a changed row to live queries", engine.live_trails.get()),
+        (
+            "live_missing_indexes_total",
+            "joins of live queries without an index to follow them by; the log names them",
+            engine.live_missing_indexes.get(),
+        ),
         ("live_deltas_total", "live results that changed", engine.live_deltas.get()),
         ("live_frames_total", "delta frames sent", engine.live_frames.get()),
         ("live_merged_total", "times a socket had no room and its changes were merged", engine.live_merged.get()),

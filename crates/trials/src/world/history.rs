@@ -6,7 +6,7 @@ use super::schema::Schema;
 use super::{Event, Held, World, alteration, write};
 use crate::random::Random;
 use std::time::Duration;
-use tidebase_engine::Limits;
+use tidebase_engine::{Limits, LiveTiers};
 
 const REFUSED: [&str; 14] = [
     "SELECT random()",
@@ -100,6 +100,10 @@ fn limits(random: &mut Random) -> Limits {
     now_and_then(|limits| limits.live_quick_time_max = Duration::ZERO);
     // By parts whenever that is possible, or never.
     limits.live_part_micros = if random.percent(75) { 0 } else { u64::MAX };
+    if random.percent(20) {
+        let (routes, trails, parts) = (random.percent(50), random.percent(50), random.percent(50));
+        limits.live_tiers = LiveTiers { routes, trails, parts };
+    }
     limits
 }
 
