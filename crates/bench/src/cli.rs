@@ -38,6 +38,8 @@ pub enum Measure {
     Reach,
     /// 10,000 sockets with 10 live queries each lose their connections and come back
     Storm,
+    /// Transfers between 100,000 accounts with every balance live
+    Transfer,
     /// Memory of idle WebSockets with one subscription each
     Idle,
     /// Start on a large file: after a clean stop, and after kill -9

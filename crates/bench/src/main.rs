@@ -76,6 +76,7 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::FanOut => measures::fan_out::run(settings, report).await,
         Measure::Flat => measures::flat::run(settings, report).await,
         Measure::Reach => measures::reach::run(settings, report).await,
+        Measure::Transfer => measures::transfer::run(settings, report).await,
         Measure::Storm => measures::storm::run(settings, report).await,
         Measure::Idle => measures::idle::run(settings, report).await,
         Measure::Start => measures::start::run(settings, report).await,

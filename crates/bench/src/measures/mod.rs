@@ -12,6 +12,7 @@ pub mod reach;
 pub mod read;
 pub mod start;
 pub mod storm;
+pub mod transfer;
 
 /// Name of the point read, for every server.
 pub const POINT_READ: &str = "point read over HTTP, 32 connections";

@@ -90,6 +90,12 @@ fn by_value(build: &mut Build<'_>) -> Shape {
     build.may_bind = build.random.percent(80);
     let mut scope = vec![build.source()];
     let mut from = scope[0].from.clone();
+    if build.random.percent(8) {
+        // Tied by nothing but what is joined to both, or by nothing at all.
+        let other = build.source();
+        from = format!("{from}, {}", other.from);
+        scope.push(other);
+    }
     for _ in 0..build.random.weighted(&[55, 30, 15]) {
         joined(build, &mut scope, &mut from, &["JOIN", "JOIN", "LEFT JOIN"]);
     }
