@@ -15,6 +15,7 @@ mod load;
 mod measures;
 mod page;
 mod peers;
+mod plot;
 mod procfs;
 mod report;
 mod socket;
@@ -74,7 +75,8 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::Json => measures::json::run(settings, report).await,
         Measure::Delta => measures::delta::run(settings, report).await,
         Measure::FanOut => measures::fan_out::run(settings, report).await,
-        Measure::Flat => measures::flat::run(settings, report).await,
+        Measure::Flat => measures::flat::run(settings, report).await.map(drop),
+        Measure::Scale { out } => measures::scale::run(settings, report, out.as_deref()).await,
         Measure::Reach => measures::reach::run(settings, report).await,
         Measure::Transfer => measures::transfer::run(settings, report).await,
         Measure::Storm => measures::storm::run(settings, report).await,

@@ -35,7 +35,23 @@ impl Conditions {
     }
 }
 
-pub fn markdown(conditions: &Conditions, report: &Report) -> String {
+/// What differs between the pages.
+pub struct Page {
+    title: &'static str,
+    measure: &'static str,
+    picture: &'static str,
+    how: fn(u64, u64) -> String,
+}
+
+pub const ALL: Page = Page { title: "Benchmarks", measure: "all", picture: "", how };
+pub const LIVE: Page = Page {
+    title: "Live queries in great number",
+    measure: "scale",
+    picture: "![CPU of the matcher for each write, by the number of live queries](flat.svg)\n\n",
+    how: how_live,
+};
+
+pub fn markdown(conditions: &Conditions, report: &Report, page: &Page) -> String {
     let judged = report.figures.iter().filter(|figure| figure.target.is_some()).count();
     let missed = report.missed();
     let Conditions { date, machine, load_average, server, seconds, rows, .. } = conditions;
@@ -45,16 +61,19 @@ pub fn markdown(conditions: &Conditions, report: &Report) -> String {
         some => format!("\n## Remarks\n\n- {some}\n"),
     };
     format!(
-        "# Benchmarks\n\n\
+        "# {}\n\n\
          {date} · {server}{peer} · {machine} · load average before the run {load_average}\n\n\
-         **{} of {judged} targets met, {missed} missed.** Made by `tidebase-bench all --out FILE`; not edited.\n\n\
+         **{} of {judged} targets met, {missed} missed.** Made by `tidebase-bench {} --out FILE`; not edited.\n\n{}\
          ## Figures\n\n{}\n\
          ## Loads\n\n{}\n\
          ## How\n\n{}{remarks}",
+        page.title,
         judged - missed,
+        page.measure,
+        page.picture,
         report.figure_table().markdown(),
         report.load_table().markdown(),
-        how(*seconds, *rows),
+        (page.how)(*seconds, *rows),
     )
 }
 
@@ -80,6 +99,26 @@ fn how(seconds: u64, rows: u64) -> String {
          - Start: from spawn to the first answered query over HTTP. The write-ahead log is what the crash left.\n\
          - PocketBase: same machine, same run, same generator, its default settings (its commits are not fsynced), no \
            access rule to check, records of the same content; its realtime is Server-Sent Events.\n"
+    )
+}
+
+fn how_live(seconds: u64, _: u64) -> String {
+    format!(
+        "- The real server binary as a child process, a new database for each measurement, loopback, no TLS, the load on \
+           the same cores. **CPU** is the figure to trust. The *matcher* is the thread that keeps quick live queries true.\n\
+         - Flat: live queries of four shapes in equal parts (rows of a value, a join, groups with counts, a range), each with \
+           values of its own, a hundred or more a socket; single rows are updated for {seconds} s by one client, each number \
+           of queries in its turn, several rounds; the median of the rounds. With no query at all the matcher only wakes up \
+           and sleeps again. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
+           asks for, which opens a snapshot, reads and sends.\n\
+         - Reach: from before a write is sent to the last frame that tells of it; beyond the disk's: less the p99 of \
+           fdatasync in the same run.\n\
+         - Storm: 10,000 sockets with 10 queries of 10 rows (some 150 bytes each as JSON) come at once, are cut, one row in a \
+           hundred changes, and they come back with what they know. Bytes are those of frames, of all rows the first time.\n\
+         - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5.\n\
+         - Subscribers and idle sockets: as in [the other page](README.md).\n\
+         - A message to listeners: raw sockets that only count, the same for each server; Redis and NATS as Debian packages, \
+           their default settings, nothing stored.\n"
     )
 }
 
@@ -132,7 +171,7 @@ mod tests {
             seconds: 5,
             rows: 10,
         };
-        let page = markdown(&conditions, &report);
+        let page = markdown(&conditions, &report, &ALL);
         for part in
             ["**1 of 2 targets met, 1 missed.**", "tidebase 0, beside peer 1", "MISSED", "- Not measured: the moon"]
         {

@@ -176,7 +176,7 @@ fn bound(target: Target) -> String {
 }
 
 /// As many decimals as make about three digits, thousands set apart.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         _ if value.fract() == 0.0 => 0,
         small if small < 1.0 => 3,

@@ -42,7 +42,7 @@ pub async fn run(settings: &Settings, report: &mut Report, out: Option<&Path>) -
     ended(report, "PocketBase", done);
     report.compare(pocketbase::NAME, &[POINT_READ, &insert_name(64), &insert_name(256)]);
     if let Some(out) = out {
-        std::fs::write(out, page::markdown(&conditions, report))
+        std::fs::write(out, page::markdown(&conditions, report, &page::ALL))
             .with_context(|| format!("writing {}", out.display()))?;
     }
     if failed > 0 {

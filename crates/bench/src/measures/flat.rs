@@ -18,6 +18,7 @@ use crate::cli::Settings;
 use crate::http::Connection;
 use crate::latency::Latencies;
 use crate::measures::scattered;
+use crate::plot::{Line, Plot};
 use crate::procfs::{resident_bytes, thread_cpu};
 use crate::report::{Report, ratio};
 use crate::targets::{AFFECTED_WRITE_RATIO, QUERY_MEMORY, UNRELATED_WRITE_MILLION_RATIO, UNRELATED_WRITE_RATIO};
@@ -80,7 +81,8 @@ struct Stage {
     readers: Vec<JoinHandle<()>>,
 }
 
-pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
+/// Also gives the plot of it.
+pub async fn run(settings: &Settings, report: &mut Report) -> Result<Plot> {
     allow_sockets(settings.queries.iter().map(|queries| queries.div_ceil(per_socket(*queries)) as usize).sum())?;
     let mut stages = Vec::new();
     for queries in &settings.queries {
@@ -118,11 +120,22 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
             report.judged(name, stage.bytes / 1024.0, "KiB", QUERY_MEMORY);
         }
     }
+    let line = |(index, (_, name)): (usize, &(Write, &'static str))| Line {
+        name,
+        values: stages.iter().map(|stage| stage.costs[index].micros()).collect(),
+    };
+    let plot = Plot {
+        title: "CPU of the matcher for each write",
+        across: "live queries",
+        unit: "µs",
+        steps: stages.iter().map(|stage| crate::report::number(stage.queries as f64)).collect(),
+        lines: WRITES.iter().enumerate().map(line).collect(),
+    };
     for stage in stages {
         stage.readers.iter().for_each(JoinHandle::abort);
         stage.server.stop()?;
     }
-    Ok(())
+    Ok(plot)
 }
 
 fn per_socket(queries: u64) -> u64 {

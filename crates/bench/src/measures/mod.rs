@@ -10,6 +10,7 @@ pub mod insert;
 pub mod json;
 pub mod reach;
 pub mod read;
+pub mod scale;
 pub mod start;
 pub mod storm;
 pub mod transfer;

@@ -22,7 +22,7 @@ pub fn lift(sql: &str, params: &Params, schema: &Schema) -> Option<(String, Para
         return None;
     }
     let outline = Outline::of(sql, 0)?;
-    let is_kept = |token: &Token<'_>| schema.has_partial_index(&unquoted(token.text));
+    let is_kept = |token: &Token<'_>| schema.has_partial_index(unquoted(token.text).trim_matches('\''));
     if outline.names().any(is_kept) {
         return None;
     }
@@ -81,6 +81,7 @@ mod tests {
             ("SELECT 1 FROM t", None),
             ("SELECT 1 FROM p WHERE a = 1", None),
             ("SELECT 1 FROM \"P\" WHERE a = 1", None),
+            ("SELECT 1 FROM 'p' WHERE a = 1", None),
             ("SELECT 1 FROM t WHERE a = 1 UNION SELECT 2", None),
         ] {
             let lifted = lift(sql, &Params::None, &schema);

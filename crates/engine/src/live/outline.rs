@@ -166,8 +166,9 @@ impl<'a> Outline<'a> {
         self.filter.clone().map_or(&[][..], |filter| &self.text[filter])
     }
 
+    /// The tokens that may name a table.
     pub fn names(&self) -> impl Iterator<Item = &Token<'a>> {
-        self.text.iter().filter(|token| is_name(token))
+        self.text.iter().filter(|token| is_name(token) || token.kind == Kind::Text)
     }
 
     pub fn count_of(&self, word: &str) -> usize {
@@ -254,9 +255,9 @@ impl<'a> Outline<'a> {
             match token.kind {
                 Kind::Punctuation(b'(') => depth += 1,
                 Kind::Punctuation(b')') => depth -= 1,
-                // `t.a` names a column, not the table once more.
-                Kind::Word | Kind::Quoted
-                    if unquoted(token.text).eq_ignore_ascii_case(table)
+                // `t.a` names a column, not the table once more. SQLite takes a text for a name too.
+                Kind::Word | Kind::Quoted | Kind::Text
+                    if unquoted(token.text).trim_matches('\'').eq_ignore_ascii_case(table)
                         && !self.text.get(index + 1).is_some_and(|next| next.is_punctuation(b'.')) =>
                 {
                     count += 1;

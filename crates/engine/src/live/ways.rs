@@ -411,6 +411,7 @@ mod tests {
             ("SELECT a FROM (SELECT * FROM t) WHERE a = 1", &[]),
             ("SELECT a FROM t WHERE a = 1 UNION SELECT b FROM t", &[]),
             ("SELECT x.a FROM t AS x, t AS y WHERE x.a = 1", &[]),
+            ("SELECT x.a FROM t AS x, 'T' AS y WHERE x.a = 1", &[]),
             ("SELECT a FROM t WHERE a = 1 AND (SELECT count(*) FROM t) > 1", &[]),
             ("SELECT (SELECT max(a) FROM t) FROM u WHERE a = 1", &["u by a"]),
             // Such a condition fails at some rows, and the query with it.

@@ -215,3 +215,47 @@ async fn other_bounds_have_their_names_too() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn different_live_queries_are_bounded_and_those_that_are_live_go_on() {
+    let server = Server::start_with(&["live_templates_max=2", "live_queries_max=5"]).await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").await;
+    let mut socket = server.live().await;
+    socket.subscribe(1, "SELECT id FROM t WHERE a = 1").await;
+    socket.subscribe(2, "SELECT id, a FROM t").await;
+    let third = json!({ "id": 3, "action": "subscribe", "sql": "SELECT a FROM t" });
+    let refused = socket.ask(third.clone()).await;
+    assert_eq!(refused["code"], "too_many", "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("parameters"), "{refused}");
+    // Values in the text make no text of its own.
+    for (id, value) in [(4, 2), (5, 3), (6, 4)] {
+        socket.subscribe(id, &format!("SELECT id FROM t WHERE a = {value}")).await;
+    }
+    let refused = socket.ask(json!({ "id": 7, "action": "subscribe", "sql": "SELECT id FROM t WHERE a = 5" })).await;
+    assert_eq!(refused["code"], "too_many", "{refused}");
+    // The same for another client is nothing new.
+    server.live().await.subscribe(1, "SELECT id FROM t WHERE a = 4").await;
+    let revision = server.write("INSERT INTO t VALUES (1, 4)").await;
+    let delta = socket.reaches(revision).await;
+    assert_eq!(delta["queries"].as_array().map(Vec::len), Some(2), "{delta}");
+}
+
+#[tokio::test]
+async fn an_index_may_go_while_many_queries_listen() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b)").await;
+    server.sql("CREATE INDEX t_a ON t (a)").await;
+    let mut socket = server.live().await;
+    for id in 0..500 {
+        let sql = "SELECT id, b FROM t WHERE a = ?";
+        socket.ask(json!({ "id": id, "action": "subscribe", "sql": sql, "params": [id] })).await;
+    }
+    server.write("INSERT INTO t VALUES (1, 7, 'x')").await;
+    server.sql("DROP INDEX t_a").await;
+    server.sql("ALTER TABLE t ADD COLUMN c").await;
+    let revision = server.write("UPDATE t SET a = 8, b = 'y' WHERE id = 1").await;
+    let seven_loses = socket.until_seen(|frame| frame["queries"].to_string().contains("\"delete\":[\"1\"]")).await;
+    let eight_gains = socket.until_seen(|frame| frame["queries"].to_string().contains("[\"1\",1,\"y\"]")).await;
+    assert_eq!((&seven_loses["to"], &eight_gains["to"]), (&json!(revision), &json!(revision)));
+    socket.still_serves().await;
+}
