@@ -16,6 +16,7 @@ pub use statement::Statement;
 use crate::error::{Code, Error, Result};
 use budget::{Budget, Cancel};
 use gate::{Gate, Mode};
+use open::Purpose;
 use rusqlite::{Connection, ffi};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,14 +26,16 @@ use std::time::Duration;
 const QUICK: Duration = Duration::from_millis(10);
 const LOOKS_FREE: u32 = 40;
 
-/// Statements kept per connection, of some 8 KB each; past it any goes.
-const CACHED_STATEMENTS_MAX: usize = 1024;
+/// Statements kept per connection, of some 8 KB each; past it any goes. A lane runs the same ones again and again.
+const CACHED_STATEMENTS_MAX: usize = 256;
+const CACHED_LIVE_STATEMENTS_MAX: usize = 2048;
 
 /// The statements are dropped before the connection: fields drop in the order they stand here.
 #[derive(Debug)]
 pub struct Sqlite {
     /// By their text; none while one is in use.
     cache: HashMap<Box<str>, Option<Statement>>,
+    cached_max: usize,
     gate: Arc<Gate>,
     budget: Arc<Budget>,
     /// For our own statements: rusqlite's interface and its cache.
@@ -40,13 +43,14 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    fn new(mut connection: Connection) -> Result<Self> {
+    fn new(mut connection: Connection, purpose: Purpose) -> Result<Self> {
         let gate = Arc::new(Gate::default());
         let budget = Arc::new(Budget::default());
         connection.authorizer(Some(Arc::clone(&gate).callback()))?;
         connection.progress_handler(budget::STEPS, Some(Arc::clone(&budget).callback()))?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { cache: HashMap::new(), gate, budget, own: connection })
+        let cached_max = if purpose == Purpose::Live { CACHED_LIVE_STATEMENTS_MAX } else { CACHED_STATEMENTS_MAX };
+        Ok(Self { cache: HashMap::new(), cached_max, gate, budget, own: connection })
     }
 
     /// Takes a caller's statement from the cache or compiles it. Give it back with [`Sqlite::keep`].
@@ -78,7 +82,7 @@ impl Sqlite {
             *slot = Some(statement);
             return;
         }
-        if self.cache.len() >= CACHED_STATEMENTS_MAX
+        if self.cache.len() >= self.cached_max
             && let Some(any) = self.cache.keys().next().cloned()
         {
             self.cache.remove(&any);

@@ -47,7 +47,7 @@ pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duratio
     };
     let connection = connection.map_err(|error| cannot_open(path, error))?;
     configure(&connection, purpose, lock_wait).map_err(|error| cannot_open(path, error))?;
-    Sqlite::new(connection)
+    Sqlite::new(connection, purpose)
 }
 
 /// Bytes of one value, and of one row: past it SQLite says that it is too big. Its own bound, 1 GB, is more memory than

@@ -39,6 +39,14 @@ pub fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::from(format!("the trial cannot go on: {error}"))
 }
 
+/// Another program has written since this revision, and the engine may not have noticed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unnoticed {
+    pub since: i64,
+    /// Otherwise it may have been the engine itself.
+    pub is_certain: bool,
+}
+
 pub struct Run<'a> {
     pub world: &'a World,
     /// How long a frame may take.
@@ -52,8 +60,7 @@ pub struct Run<'a> {
     pub last: Vec<Option<(i64, Option<Rc<Expected>>)>>,
     /// How often each query may have failed, at times when nobody looked included.
     pub doubts: Vec<u64>,
-    /// Another program has written since this revision, and the engine may not have noticed.
-    pub unnoticed: Option<i64>,
+    pub unnoticed: Option<Unnoticed>,
     path: PathBuf,
     outside: Connection,
     pub records: Vec<Vec<Known>>,
@@ -284,10 +291,11 @@ impl<'a> Run<'a> {
         let before = (self.engine.revision(), self.oracle.data_version().map_err(broken)?);
         let written = (self.outside.total_changes(), schema_version(&self.outside)?);
         run_outside(&self.outside, statements)?;
-        // The engine may have pruned its log meanwhile, which shows in the version too.
-        let has_written = written != (self.outside.total_changes(), schema_version(&self.outside)?);
-        if has_written && self.oracle.data_version().map_err(broken)? != before.1 {
-            self.unnoticed.get_or_insert(before.0);
+        if self.oracle.data_version().map_err(broken)? != before.1 {
+            // The engine may have pruned its log meanwhile, which shows in the version too.
+            let is_certain = written != (self.outside.total_changes(), schema_version(&self.outside)?);
+            let unnoticed = self.unnoticed.get_or_insert(Unnoticed { since: before.0, is_certain });
+            unnoticed.is_certain |= is_certain;
             self.stats.hits.note(Trap::Outside);
         }
         Ok(())
