@@ -1,9 +1,13 @@
 //! All groups of a lane, and those among them that nobody holds and that wait for their end.
 
+use super::delta::Delta;
+use super::frame::{self, DeltaPart, Frame};
 use super::group::Group;
 use super::query::Identity;
 use super::session::RequestId;
+use crate::changes::change::Revision;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
@@ -12,6 +16,17 @@ pub struct Groups {
     all: HashMap<Identity, Box<Group>>,
     /// In the order in which their last listeners left; some have come to have others, or have gone.
     left: VecDeque<(Instant, Identity)>,
+    /// The last frame of one query's delta, as it is.
+    told: Option<Told>,
+}
+
+/// A frame and what it tells: a thousand sockets that hold one query under one id get the same bytes.
+struct Told {
+    from: Revision,
+    to: Revision,
+    id: RequestId,
+    delta: Arc<Delta>,
+    frame: Frame,
 }
 
 impl Groups {
@@ -57,6 +72,18 @@ impl Groups {
         let Some(group) = self.all.get_mut(identity) else { return };
         group.leave(session, id);
         self.left.extend(group.left_at.map(|left| (left, *identity)));
+    }
+
+    /// The frame that tells a socket of one query's delta.
+    pub fn frame_of(&mut self, from: Revision, to: Revision, id: &RequestId, delta: &Arc<Delta>) -> Frame {
+        let is_it =
+            |told: &&Told| told.from == from && told.to == to && told.id == *id && Arc::ptr_eq(&told.delta, delta);
+        if let Some(told) = self.told.as_ref().filter(is_it) {
+            return told.frame.clone();
+        }
+        let frame = frame::delta(from, to, &[DeltaPart { id, since: None, delta }]);
+        self.told = Some(Told { from, to, id: id.clone(), delta: Arc::clone(delta), frame: frame.clone() });
+        frame
     }
 
     /// Those that nobody has held for so long.

@@ -400,8 +400,15 @@ pub(super) fn bring_up(socket: &mut Socket, groups: &mut Groups, at: Revision, s
     if deltas.is_empty() {
         return;
     }
-    let parts: Vec<DeltaPart<'_>> = deltas.iter().map(|(id, delta)| DeltaPart { id, since: None, delta }).collect();
-    socket.session.push(frame::delta(socket.told, at, &parts));
+    let frame = match deltas.as_slice() {
+        [(id, delta)] => groups.frame_of(socket.told, at, id, delta),
+        several => {
+            let parts: Vec<DeltaPart<'_>> =
+                several.iter().map(|(id, delta)| DeltaPart { id, since: None, delta }).collect();
+            frame::delta(socket.told, at, &parts)
+        }
+    };
+    socket.session.push(frame);
     shared.metrics.live_frames.add(1);
     socket.told = at;
     socket.last_frame = Instant::now();
