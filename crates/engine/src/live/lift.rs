@@ -1,8 +1,9 @@
 //! Literals become parameters, so that SQL texts which differ in a value alone are one template.
 //!
 //! Only where it can make no difference to the result, nor to the plan: plain integers and texts behind a comparison in
-//! the outermost WHERE, in a statement without parameters of its own. Not for a table with a partial index, which SQLite
-//! uses only if the text proves that it may.
+//! the WHERE of a SELECT from one table, in a statement without parameters of its own. Not for a table with a partial
+//! index, which SQLite uses only if the text proves that it may; and not for joins and sub-queries, for which SQLite may
+//! make one on the way, with a result of its own where collations differ.
 
 use super::outline::Outline;
 use super::term::whole_number;
@@ -21,7 +22,8 @@ pub fn lift(sql: &str, params: &Params, schema: &Schema) -> Option<(String, Para
     if has_params {
         return None;
     }
-    let outline = Outline::of(sql, 0)?;
+    let outline =
+        Outline::of(sql, 0).filter(|outline| outline.members.len() == 1 && outline.count_of("select") == 1)?;
     let is_kept = |token: &Token<'_>| schema.has_partial_index(unquoted(token.text).trim_matches('\''));
     if outline.names().any(is_kept) {
         return None;
@@ -34,7 +36,7 @@ pub fn lift(sql: &str, params: &Params, schema: &Schema) -> Option<(String, Para
         if let Some(value) = literal(&pair[1]).filter(|_| is_compared) {
             values.push(value);
             lifted.push_str(&sql[copied..pair[1].at]);
-            lifted.push_str(&format!("?{}", values.len()));
+            lifted.push_str(&format!("?{} ", values.len()));
             copied = pair[1].end();
         }
     }
@@ -65,14 +67,20 @@ mod tests {
             .unwrap();
         let schema = Schema::load(&connection).unwrap();
         for (sql, expected) in [
-            ("SELECT 1 FROM t WHERE a = 5", Some(("SELECT 1 FROM t WHERE a = ?1", vec![Value::Integer(5)]))),
+            ("SELECT 1 FROM t WHERE a = 5", Some(("SELECT 1 FROM t WHERE a = ?1 ", vec![Value::Integer(5)]))),
             (
                 "SELECT a = 1 FROM t WHERE a >= 5 AND b='it''s' GROUP BY a = 2",
                 Some((
-                    "SELECT a = 1 FROM t WHERE a >= ?1 AND b=?2 GROUP BY a = 2",
+                    "SELECT a = 1 FROM t WHERE a >= ?1  AND b=?2  GROUP BY a = 2",
                     vec![Value::Integer(5), Value::text("it's")],
                 )),
             ),
+            (
+                "SELECT 1 FROM t WHERE a = '7'OR b = 9",
+                Some(("SELECT 1 FROM t WHERE a = ?1 OR b = ?2 ", vec![Value::text("7"), Value::Integer(9)])),
+            ),
+            ("SELECT 1 FROM t JOIN p ON t.a = p.a WHERE t.b = 5", None),
+            ("SELECT 1 FROM t WHERE a IN (SELECT b = 1 FROM t ORDER BY b = 1)", None),
             ("SELECT 1 FROM t WHERE a = ?1 AND b = 5", None),
             ("SELECT 1 FROM t WHERE a = -5", None),
             ("SELECT 1 FROM t WHERE a = 5.0", None),

@@ -106,8 +106,15 @@ impl<'a> Outline<'a> {
     pub fn of(statement: &'a str, parameter_count: usize) -> Option<Self> {
         let text: Vec<Token<'a>> = tokens(statement).collect();
         let numbers = parameters(&text);
-        // Names in Tcl's way (`$a::b(c)`) are several tokens here: then the numbers would be others.
-        if numbers.iter().flatten().map(|(number, _)| *number).max().unwrap_or(0) != parameter_count {
+        // Names in Tcl's way (`$a::b(c)`) are several tokens here.
+        let is_tcl = |pair: &[Token<'_>]| {
+            pair[0].kind == Kind::Variable
+                && pair[1].at == pair[0].end()
+                && (pair[1].is_punctuation(b':') || pair[1].is_punctuation(b'('))
+        };
+        let is_lost = text.iter().zip(&numbers).any(|(token, number)| token.kind == Kind::Variable && number.is_none());
+        let highest = numbers.iter().flatten().map(|(number, _)| *number).max().unwrap_or(0);
+        if is_lost || highest != parameter_count || text.windows(2).any(is_tcl) {
             return None;
         }
         if !text.first()?.is("select") {
@@ -288,7 +295,7 @@ impl<'a> Outline<'a> {
     fn split(&self, range: Range<usize>, holds: Holds, pieces: &mut Vec<(Range<usize>, Holds)>) {
         let mut depth = 0;
         let mut ands = Vec::new();
-        let mut is_between = false;
+        let mut betweens = 0;
         for index in range.clone() {
             let token = &self.text[index];
             match token.kind {
@@ -296,9 +303,10 @@ impl<'a> Outline<'a> {
                 Kind::Punctuation(b')') => depth -= 1,
                 // CASE has ANDs of its own, and END may be a name.
                 Kind::Word if depth == 0 && is_any(token, &["or", "case"]) => return,
-                Kind::Word if depth == 0 && token.is("between") => is_between = true,
+                Kind::Word if depth == 0 && token.is("between") => betweens += 1,
                 // BETWEEN's own AND is not one of the row.
-                Kind::Word if depth == 0 && token.is("and") && !std::mem::take(&mut is_between) => ands.push(index),
+                Kind::Word if depth == 0 && token.is("and") && betweens > 0 => betweens -= 1,
+                Kind::Word if depth == 0 && token.is("and") => ands.push(index),
                 _ => {}
             }
         }

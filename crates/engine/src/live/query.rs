@@ -10,6 +10,7 @@ use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
+use crate::sqlite::exclude::unquoted;
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Relation, Schema};
 use crate::sqlite::tokens::{self, Kind, Token};
@@ -262,6 +263,12 @@ pub fn analyse(
     let origins: Vec<_> = (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
     let parameters = statement.parameter_count();
     drop(statement);
+    let mut reads = reads;
+    // A view of whose columns none is read is not told by the authorizer.
+    let is_view =
+        |token: &Token<'_>| matches!(schema.get(unquoted(token.text).trim_matches('\'')), Some(Relation::View));
+    let may_name = |token: &&Token<'_>| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text);
+    reads.through_view |= text.iter().filter(may_name).any(is_view);
     let is_free_of_scan_order = is_free_of_scan_order(&reads, &text);
     let ways = Search {
         sqlite,
@@ -471,8 +478,10 @@ fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
     let mut has_limit = false;
     let mut has_order = false;
     for (index, token) in text.iter().enumerate() {
-        if ["group", "distinct", "over", "union", "except", "intersect", "values", "offset"].iter().any(|w| token.is(w))
-        {
+        // What USING and NATURAL compare, the authorizer is not told.
+        let words =
+            ["group", "distinct", "over", "union", "except", "intersect", "values", "offset", "using", "natural"];
+        if words.iter().any(|word| token.is(word)) {
             return false;
         }
         has_limit |= token.is("limit");
@@ -521,7 +530,8 @@ fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Tok
     if is_grouped && !plain.is_empty() && plain.len() < origins.len() {
         return ordered(plain);
     }
-    KeySource::Row
+    // A part's rows are found by their keys, so there must be some.
+    ways.part.as_ref().map_or(KeySource::Row, |part| KeySource::Columns(part.shown.clone()))
 }
 
 /// Queries are shared by everyone who asks the same.

@@ -194,8 +194,9 @@ fn beginning(pattern: &Value) -> Span {
         Value::Null => return Span::Nothing,
         Value::Integer(value) => value.to_string().into_bytes(),
         Value::Text(text) => {
-            // To LIKE a text ends at its first NUL.
-            let end = text.iter().position(|byte| b"%_\0".contains(byte)).unwrap_or(text.len());
+            // To LIKE a text ends at its first NUL, and what is no UTF-8 is all the same character.
+            let ends = |byte: &u8| b"%_\0".contains(byte) || !byte.is_ascii();
+            let end = text.iter().position(ends).unwrap_or(text.len());
             text[..end].to_ascii_lowercase()
         }
         Value::Real(_) | Value::Blob(_) => return Span::Unknown,

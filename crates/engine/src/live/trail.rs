@@ -58,6 +58,13 @@ impl End {
 }
 
 impl Link {
+    /// `None` if values are converted, or texts compared by two collations: then equal is not always equal.
+    pub fn of(ends: [End; 2], holds: Holds) -> Option<Self> {
+        let [a, b] = [&ends[0], &ends[1]].map(|end| &end.table.columns[end.column]);
+        let is_plain = a.affinity == b.affinity && a.collation.is_some() && a.collation == b.collation;
+        (is_plain && !a.is_virtual && !b.is_virtual).then_some(Self { ends, holds })
+    }
+
     fn other(&self, member: usize) -> Option<(&End, &End)> {
         match &self.ends {
             [own, other] | [other, own] if own.member == member && other.member != member => Some((own, other)),
@@ -71,16 +78,6 @@ impl Link {
             Holds::Always => true,
             Holds::With(member) => present.contains(&member),
         }
-    }
-
-    /// A value of one column finds the equal ones in the other: nothing is converted, and both compare texts alike.
-    fn is_between_equals(&self) -> bool {
-        let [a, b] = [&self.ends[0], &self.ends[1]].map(|end| &end.table.columns[end.column]);
-        a.affinity == b.affinity
-            && a.collation.is_some()
-            && a.collation == b.collation
-            && !a.is_virtual
-            && !b.is_virtual
     }
 }
 
@@ -159,7 +156,7 @@ impl Trail {
 
 /// The links with which a trail from `start` can begin.
 fn ties_of<'a>(links: &'a [Link], here: &HashSet<usize>, start: usize) -> impl Iterator<Item = (&'a End, &'a End)> {
-    let firsts = links.iter().filter(|link| link.holds_with(here) && link.is_between_equals());
+    let firsts = links.iter().filter(|link| link.holds_with(here));
     firsts.filter_map(move |link| link.other(start))
 }
 
@@ -175,7 +172,8 @@ pub fn scanned(sqlite: &Sqlite, sql: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let detail: String = row.get("detail")?;
-        found.extend(detail.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next()).map(str::to_owned));
+        let table = detail.strip_prefix("SCAN ").filter(|rest| *rest != "CONSTANT ROW");
+        found.extend(table.and_then(|rest| rest.split(' ').next()).map(str::to_owned));
     }
     Ok(found)
 }

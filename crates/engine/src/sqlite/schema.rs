@@ -103,6 +103,7 @@ pub struct Schema {
     modules: HashSet<Box<str>>,
     /// Lower-case tables with an index that has a WHERE.
     partially_indexed: HashSet<Box<str>>,
+    is_utf16: bool,
 }
 
 impl Schema {
@@ -112,6 +113,11 @@ impl Schema {
         } else {
             self.relations.get(name)
         }
+    }
+
+    /// Texts in other encodings are kept, and compared, otherwise.
+    pub fn is_utf8(&self) -> bool {
+        !self.is_utf16
     }
 
     pub fn has_partial_index(&self, table: &str) -> bool {
@@ -153,7 +159,8 @@ impl Schema {
         let partially_indexed = list
             .query_map([], |row| Ok(row.get::<_, String>(0)?.to_ascii_lowercase().into()))?
             .collect::<Result<_, _>>()?;
-        Ok(Self { relations, modules, partially_indexed })
+        let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0))?;
+        Ok(Self { relations, modules, partially_indexed, is_utf16: encoding != "UTF-8" })
     }
 }
 

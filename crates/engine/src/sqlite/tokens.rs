@@ -99,7 +99,10 @@ fn scan(sql: &[u8], at: usize) -> Option<(Kind, usize)> {
         b'x' | b'X' if sql.get(at + 1) == Some(&b'\'') => (Kind::Text, quoted_end(sql, at + 1, b'\'')),
         b'"' | b'`' => (Kind::Quoted, quoted_end(sql, at, byte)),
         b'[' => (Kind::Quoted, quoted_end(sql, at, b']')),
-        b'?' => (Kind::Variable, word_end(sql, at + 1)),
+        b'?' => {
+            let digits = sql[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (Kind::Variable, at + 1 + digits)
+        }
         b':' | b'@' | b'$' | b'#' if sql.get(at + 1).is_some_and(|&b| is_word(b)) => {
             (Kind::Variable, word_end(sql, at + 1))
         }

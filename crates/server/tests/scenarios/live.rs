@@ -257,7 +257,7 @@ async fn the_status_of_live_queries_shows_what_they_cost_by_their_text() {
     let lane = &status["lanes"][0];
     assert_eq!((&lane["revisions_behind"], &lane["sockets"], &lane["templates"]), (&json!(0), &json!(1), &json!(1)));
     let dearest = &lane["dearest"][0];
-    assert_eq!(dearest["sql"], "SELECT id FROM t WHERE a = ?1");
+    assert_eq!(dearest["sql"], "SELECT id FROM t WHERE a = ?1 ");
     assert_eq!((&dearest["live_queries"], &dearest["runs"]), (&json!(3), &json!(1)));
     assert_eq!((&dearest["found_by_value"], &dearest["read_by_parts"]), (&json!(true), &json!(true)));
 }
