@@ -50,7 +50,7 @@ pub enum Measure {
     Broker,
     /// fdatasync of the disk the databases stand on
     Disk,
-    /// Flat, reach, storm, transfer, fan-out, idle and broker in one run
+    /// Flat, reach, storm, transfer and broker in one run
     Scale {
         /// Also write the results as a Markdown page, with a plot beside it
         #[arg(long, value_name = "FILE")]

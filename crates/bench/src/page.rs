@@ -116,7 +116,6 @@ fn how_live(seconds: u64, _: u64) -> String {
          - Storm: 10,000 sockets with 10 queries of 10 rows (some 150 bytes each as JSON) come at once, are cut, one row in a \
            hundred changes, and they come back with what they know. Bytes are those of frames, of all rows the first time.\n\
          - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5.\n\
-         - Subscribers and idle sockets: as in [the other page](README.md).\n\
          - A message to listeners: raw sockets that only count, the same for each server; Redis and NATS as Debian packages, \
            their default settings, nothing stored.\n"
     )

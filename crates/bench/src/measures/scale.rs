@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{fan_out, flat, idle, reach, storm, transfer};
+use super::{flat, reach, storm, transfer};
 use crate::cli::Settings;
 use crate::page::{self, Conditions, LIVE};
 use crate::peers::broker;
@@ -19,8 +19,6 @@ pub async fn run(settings: &Settings, report: &mut Report, out: Option<&Path>) -
     reach::run(settings, report).await?;
     storm::run(settings, report).await?;
     transfer::run(settings, report).await?;
-    fan_out::run(settings, report).await?;
-    idle::run(settings, report).await?;
     broker::run(settings, report).await?;
     if let Some(out) = out {
         let write = |path: &Path, text: String| {
