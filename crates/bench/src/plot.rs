@@ -20,7 +20,7 @@ pub struct Line {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 60.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 44.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 52.0;
 const COLORS: [&str; 4] = ["#0b6e99", "#c2571a", "#5b8c2a", "#7a4fa3"];
