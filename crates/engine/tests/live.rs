@@ -404,3 +404,19 @@ async fn what_a_query_reads_is_not_taken_for_less() {
         }
     }
 }
+
+#[tokio::test]
+async fn texts_of_a_utf_16_file_are_compared_as_sqlite_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("utf16.db");
+    let made = rusqlite::Connection::open(&path).unwrap();
+    made.execute_batch("pragma encoding = 'UTF-16le'; create table t (id integer primary key, b text)").unwrap();
+    drop(made);
+    let database = Database { engine: Engine::open(Options::new(path)).unwrap(), folder };
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "q", "select id from t where b < 'a'").await;
+    // In UTF-16le the low byte comes first: 'ā' is 01 01, before 61 00.
+    let revision = database.sql("insert into t values (1, 'ā'), (2, 'z')").await.unwrap().revision;
+    client.reach(&database, revision).await;
+    assert_eq!(client.lives["q"].rows.len(), 1);
+}

@@ -259,12 +259,37 @@ mod tests {
     fn odd_values() -> Vec<Value> {
         let integers = [0, 5, -3, 9_007_199_254_740_993, i64::MAX].map(Value::Integer);
         let reals = [-0.0, 5.0, 5.5, -3.5, 9_007_199_254_740_992.0, 9.3e18, f64::NEG_INFINITY].map(Value::Real);
+        let malformed = Value::Text(b"a\xc0\x80".as_slice().into());
         let texts = [
-            "", "5", "5 ", " 5", "05", "5.0", "-5", "5e0", "a", "A", "a  ", "ab", "Ab_", "a%", "a\0b", "A\0c", "É",
-            "é", "~",
+            "a\u{fffd}%",
+            "",
+            "5",
+            "5 ",
+            " 5",
+            "05",
+            "5.0",
+            "-5",
+            "5e0",
+            "a",
+            "A",
+            "a  ",
+            "ab",
+            "Ab_",
+            "a%",
+            "a\0b",
+            "A\0c",
+            "É",
+            "é",
+            "~",
         ];
         let blobs = [&b"a"[..], b"5", b"", b"\xff"].map(|bytes| Value::Blob(bytes.into()));
-        [Value::Null].into_iter().chain(integers).chain(reals).chain(texts.map(Value::text)).chain(blobs).collect()
+        [Value::Null, malformed]
+            .into_iter()
+            .chain(integers)
+            .chain(reals)
+            .chain(texts.map(Value::text))
+            .chain(blobs)
+            .collect()
     }
 
     /// Calls `judge` with a term and what SQLite says of it, for every stored and every asked value.

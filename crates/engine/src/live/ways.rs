@@ -528,6 +528,7 @@ mod tests {
             ("SELECT n, group_concat(word) FROM t, u GROUP BY n", None),
             ("SELECT n, max(b) FROM t GROUP BY n", None),
             ("SELECT n + 0, count(*) FROM t GROUP BY n", None),
+            ("SELECT u.*, t.n + 0 FROM u JOIN t ON u.of_t = t.id GROUP BY u.id, u.of_t, u.word", None),
             // Of values that are equal, though they look different, it cannot be told which one is shown.
             ("SELECT b, count(*) FROM t GROUP BY b", None),
             ("SELECT a, count(*) FROM t GROUP BY a", None),
