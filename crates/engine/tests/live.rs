@@ -340,7 +340,7 @@ async fn what_a_query_reads_is_not_taken_for_less() {
         (one, "select t.id from t, one where t.a = 1", vec![], "insert into t values (2, 2, 2)"),
         (
             one,
-            "select t.id from t where exists (select 1 from one limit 1 offset 1)",
+            "select t.id from t where t.a = 1 and exists (select 1 from one limit 1 offset 1)",
             vec![],
             "insert into t values (2, 2, 2)",
         ),
