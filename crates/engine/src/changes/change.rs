@@ -51,6 +51,13 @@ pub struct ChangeSet {
     pub extent: Extent,
 }
 
+impl Shape {
+    /// Are these columns, by index and name, still where they were?
+    pub fn has<'a>(&self, mut columns: impl Iterator<Item = (usize, &'a str)>) -> bool {
+        columns.all(|(index, name)| self.columns.get(index).is_some_and(|column| column.eq_ignore_ascii_case(name)))
+    }
+}
+
 impl Rows {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.opaque.is_empty()

@@ -114,8 +114,6 @@ pub struct Touched {
     pub families: HashMap<TemplateId, Found>,
     /// Families that read what was written, found or not; some more than once.
     looked: Vec<TemplateId>,
-    /// Empty; kept for its memory.
-    scratch: HashSet<Identity>,
     /// Trails that were followed.
     pub trails: u64,
     /// A trail must be followed, and there was no snapshot to do it in: more may be touched than was found.
@@ -359,13 +357,12 @@ impl Family {
         touched: &mut Touched,
     ) -> bool {
         let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
-        let mut found = std::mem::take(&mut touched.scratch);
-        found.extend(signpost.always.iter().copied());
+        // Empty, as it mostly stays, it takes no memory.
+        let mut found = signpost.always.clone();
         let is_told = changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found)));
         if !found.is_empty() {
-            touched.of(self.template.id).groups.extend(found.drain());
+            touched.of(self.template.id).groups.extend(found);
         }
-        touched.scratch = found;
         is_told
     }
 

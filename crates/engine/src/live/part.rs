@@ -73,9 +73,7 @@ impl Part {
 
     /// Are the columns where they were when the template was analysed?
     pub fn fits(&self, shape: &Shape) -> bool {
-        self.columns
-            .iter()
-            .all(|(index, name)| shape.columns.get(*index).is_some_and(|column| column.eq_ignore_ascii_case(name)))
+        shape.has(self.columns.iter().map(|(index, name)| (*index, &**name)))
     }
 }
 

@@ -56,9 +56,7 @@ impl Route {
 
     /// Are the columns where they were when the template was analysed?
     pub fn fits(&self, shape: &Shape) -> bool {
-        self.terms
-            .iter()
-            .all(|term| shape.columns.get(term.column).is_some_and(|column| column.eq_ignore_ascii_case(&term.name)))
+        shape.has(self.terms.iter().map(|term| (term.column, &*term.name)))
     }
 
     /// The keys of a query with these values.

@@ -134,9 +134,7 @@ impl Trail {
 
     /// Are the columns where they were when the template was analysed?
     pub fn fits(&self, shape: &Shape) -> bool {
-        self.columns
-            .iter()
-            .all(|(index, name)| shape.columns.get(*index).is_some_and(|column| column.eq_ignore_ascii_case(name)))
+        shape.has(self.columns.iter().map(|(index, name)| (*index, &**name)))
     }
 
     /// The values at its end for a row with these at its beginning. `None` if they are too many.

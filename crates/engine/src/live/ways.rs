@@ -160,17 +160,7 @@ impl Search<'_> {
         } else if routes.is_empty() {
             lacks.push("No column of a table is compared with a value, alone or between ANDs in its WHERE.".into());
         }
-        let part = match self.part(outline, &routes) {
-            Ok(_) if !self.tiers.parts => {
-                lacks.push("Parts are switched off (live_tiers).".into());
-                None
-            }
-            Ok(part) => Some(part).filter(|part| self.can_run(part)),
-            Err(why) => {
-                lacks.push(why.into());
-                None
-            }
-        };
+        let part = self.part(outline, &routes).map_err(|why| lacks.push(why.into())).ok();
         let trails = self.tiers.trails.then(|| self.trails(outline, &links, &routes, part.as_ref()));
         let (target, trails) = trails.flatten().unwrap_or_default();
         Some(Ways { routes, trails, target, part, lacks })
@@ -195,6 +185,9 @@ impl Search<'_> {
 
     /// By the columns of GROUP BY, or by the primary key of a table: best of one that has a route.
     fn part(&mut self, outline: &Outline<'_>, routes: &[Route]) -> Result<Part, &'static str> {
+        if !self.tiers.parts {
+            return Err("Parts are switched off (live_tiers).");
+        }
         if outline.is_distinct() {
             return Err("DISTINCT compares all rows with each other.");
         }
@@ -207,30 +200,39 @@ impl Search<'_> {
         if outline.count_of("limit") > 0 && !outline.has_plain_limit() {
             return Err("With an OFFSET each row depends on those before it.");
         }
-        if outline.is_grouped() {
-            return self.part_by_group(outline).ok_or(
+        if outline.members.len() > 1 && !self.compares_bytes() {
+            return Err("It joins tables and reads columns with other collations than BINARY.");
+        }
+        let part = if outline.is_grouped() {
+            self.part_by_group(outline).ok_or(
                 "The groups are not by columns that are shown, of a type and with the BINARY collation, or there is more \
                  than count, sum, min and max of columns.",
-            );
+            )
+        } else if self.is_free_of_scan_order {
+            self.part_by_key(outline, routes)
+                .ok_or("It does not show the primary key of a table that is named once in its FROM and never missing.")
+        } else {
+            Err("It has an aggregate, a sub-query beside IN and EXISTS, or a function of many rows.")
+        }?;
+        if self.can_run(&part) {
+            Ok(part)
+        } else {
+            Err("With one more condition it is no statement that SQLite takes.")
         }
-        if !self.is_free_of_scan_order {
-            return Err("It has an aggregate, a sub-query beside IN and EXISTS, or a function of many rows.");
-        }
+    }
+
+    fn part_by_key(&self, outline: &Outline<'_>, routes: &[Route]) -> Option<Part> {
         let members = outline.members.iter().filter_map(|member| match self.schema.get(&member.table)? {
             Relation::Table(table) => outline.stands_once(&table.name).then(|| Arc::clone(table)),
             _ => None,
         });
         let mut tables: Vec<Arc<Table>> = members.collect();
-        if outline.members.len() > 1 && !self.compares_bytes() {
-            return Err("It joins tables and reads columns with other collations than BINARY.");
-        }
         tables.sort_by_key(|table| !routes.iter().any(|route| route.is_of(&table.name)));
         let mut with_key = tables.iter().filter(|table| !table.key.is_empty());
-        let part = with_key.find_map(|table| {
+        with_key.find_map(|table| {
             let shown: Option<Vec<usize>> = table.key.iter().map(|&column| self.where_shown(table, column)).collect();
             Part::of(outline, table, &table.key, shown?, self.parameters)
-        });
-        part.ok_or("It does not show the primary key of a table that is named once in its FROM and never missing.")
+        })
     }
 
     /// Have all columns that are read SQLite's own order of texts? Where collations meet in a join, SQLite's result may
@@ -260,9 +262,6 @@ impl Search<'_> {
         let functions = ["count", "sum", "min", "max"];
         if !self.reads.functions.iter().all(|name| functions.contains(&name.as_str())) || outline.count_of("select") > 1
         {
-            return None;
-        }
-        if outline.members.len() > 1 && !self.compares_bytes() {
             return None;
         }
         let names = outline.group_columns()?;
