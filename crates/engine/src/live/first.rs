@@ -5,7 +5,6 @@ use super::frame::{self, DeltaPart};
 use super::group::{Difference, Group};
 use super::inbox::{Since, Wanted};
 use super::lane::Lane;
-use super::lift::lift;
 use super::query::{self, Identity, Query, SharedQuery, Template};
 use super::rows::{self, RowSet};
 use super::session::RequestId;
@@ -81,8 +80,6 @@ impl Lane {
         params: &Params,
         since: Option<&Since>,
     ) -> Result<()> {
-        let lifted = lift(sql, params, &self.schema);
-        let (sql, params) = lifted.as_ref().map_or((sql, params), |(sql, params)| (sql, params));
         let identity = query::identity(sql, params);
         let is_new = !self.groups.has(&identity);
         let chunks = self.hydrate(&identity, sql, params)?;

@@ -9,6 +9,7 @@ use super::frame;
 use super::group::Group;
 use super::groups::Groups;
 use super::inbox::{Arrived, Command, Inbox, Moved, Wanted};
+use super::lift::lift;
 use super::query::Identity;
 use super::report::LaneReport;
 use super::session::{RequestId, Session};
@@ -132,6 +133,14 @@ impl Lane {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Subscribe { session, id, wanted } => {
+                // Once, here: from now on two texts that differ in a value are one, whatever becomes of them.
+                let wanted = match wanted {
+                    Wanted::Query { sql, params, since } => {
+                        let (sql, params) = lift(&sql, &params, &self.schema).unwrap_or((sql, params));
+                        Wanted::Query { sql, params, since }
+                    }
+                    other => other,
+                };
                 let Some(socket) = self.socket_of(&session) else { return };
                 let is_key = matches!(wanted, Wanted::Key { .. });
                 // Without an id only keys can be watched; the engine has seen to that.
