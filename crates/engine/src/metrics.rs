@@ -27,6 +27,8 @@ pub struct Metrics {
     pub live_evaluations: Counter,
     /// Queries that read what was written, but that no changed row's values led to.
     pub live_spared: Counter,
+    /// Results that a LIMIT cuts, and that nothing changed which is not behind their last rows.
+    pub live_behind: Counter,
     /// Results of which only the parts that may have changed were read.
     pub live_parts: Counter,
     /// Joins that were followed from a changed row.

@@ -320,6 +320,42 @@ async fn a_change_of_a_joined_row_runs_only_the_queries_of_the_row_it_is_joined_
     assert_eq!(shown("cleo"), [serde_json::json!(3), serde_json::json!(3), serde_json::json!("paper")]);
 }
 
+#[tokio::test]
+async fn what_happens_behind_the_last_row_of_a_limit_runs_nothing() {
+    let database = Database::new();
+    database.sql("create table posts (id integer primary key, room text, at integer)").await.unwrap();
+    database.sql("insert into posts values (1, 'a', 10), (2, 'a', 20), (3, 'a', 30), (4, 'b', 5)").await.unwrap();
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "a", "select id, at from posts where room = 'a' order by at desc limit 2").await;
+    client.live(&database, "all", "select id, at from posts order by at limit 2").await;
+    // Not full: everything comes in.
+    client.live(&database, "b", "select id, at from posts where room = 'b' order by at desc limit 2").await;
+    let metrics = database.engine.metrics();
+    for (sql, changed) in [
+        ("insert into posts values (5, 'a', 15)", 0),
+        ("update posts set room = 'c' where id = 5", 0),
+        ("insert into posts values (6, 'b', 40)", 1),
+        // Alike in what orders them: how they are ordered further decides.
+        ("insert into posts values (7, 'a', 20)", 1),
+        ("update posts set at = 11 where id = 2", 1),
+        ("delete from posts where id = 4", 2),
+        ("insert into posts values (8, 'b', 1)", 2),
+        ("insert into posts values (9, 'b', 0)", 1),
+        ("update posts set at = null where id = 3", 2),
+    ] {
+        let before = metrics.live_evaluations.get();
+        let revision = database.sql(sql).await.unwrap().revision;
+        client.reach(&database, revision).await;
+        assert_eq!(metrics.live_evaluations.get() - before, changed, "{sql}");
+    }
+    let shown =
+        |name: &str| -> Vec<&serde_json::Value> { client.lives[name].rows.iter().map(|(_, row)| &row[0]).collect() };
+    assert_eq!(shown("a"), [7, 2]);
+    assert_eq!(shown("b"), [6, 8]);
+    assert_eq!(shown("all"), [3, 9]);
+    assert!(metrics.live_behind.get() >= 9, "{}", metrics.live_behind.get());
+}
+
 /// Statements that were once taken for others than they are: each live result must be the query's own after the write.
 #[tokio::test]
 async fn what_a_query_reads_is_not_taken_for_less() {

@@ -67,6 +67,7 @@ traps! {
     Resynced: "told to forget a result",
     SlowLane: "moved to a slow lane",
     Spared: "spared: no changed row led to the query",
+    Behind: "a change behind the last row of a LIMIT",
     Parts: "read again by parts",
     Trails: "a join followed to the queries",
     StreamResumed: "a change stream resumed",

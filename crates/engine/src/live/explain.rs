@@ -1,5 +1,6 @@
 //! `EXPLAIN LIVE SELECT …`: what a live query costs and why, in words for its author.
 
+use super::edge::Edge;
 use super::query::{self, Template};
 use super::term::Term;
 use super::trail;
@@ -34,6 +35,7 @@ pub fn explain(sqlite: &mut Sqlite, sql: &str, limits: &Limits) -> Result<Vec<Sa
     let template = query::analyse(sqlite, &schema, 0, sql, limits)?;
     let mut said = watched(&template);
     said.extend(found(&template));
+    said.extend(left_out(&template));
     said.push(read_again(&template));
     said.extend(template.ways.lacks.iter().map(|why| ("because", why.clone())));
     for trail in template.ways.trails.iter().filter_map(|trail| trail.unindexed.as_deref()) {
@@ -85,6 +87,12 @@ fn found(template: &Template) -> Vec<Said> {
         said.push(("found by", format!("{table}: every change of what is watched, whatever the parameters")));
     }
     said
+}
+
+fn left_out(template: &Template) -> Option<Said> {
+    let Edge { table, name, is_descending, .. } = template.ways.edge.as_ref()?;
+    let direction = if *is_descending { "falling" } else { "rising" };
+    Some(("left out", format!("{table}: changes behind the last row shown, by {name}, {direction}")))
 }
 
 fn read_again(template: &Template) -> Said {

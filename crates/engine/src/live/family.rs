@@ -3,6 +3,7 @@
 //! What a write costs follows from here: each template that reads the table is looked at once, whatever the number of
 //! its groups, and of these only the ones are touched that the row's values lead to.
 
+use super::edge::Foremost;
 use super::few::Few;
 use super::interval::Intervals;
 use super::part::{Part, Parts};
@@ -44,6 +45,7 @@ struct Sight {
     /// The way from its rows.
     way: Way,
     has_part: bool,
+    has_edge: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,11 +127,12 @@ pub struct Touched {
 pub struct Found {
     pub groups: HashSet<Identity>,
     pub parts: Parts,
+    pub foremost: Foremost,
 }
 
 impl Default for Found {
     fn default() -> Self {
-        Self { groups: HashSet::new(), parts: Parts::none() }
+        Self { groups: HashSet::new(), parts: Parts::none(), foremost: Foremost::None }
     }
 }
 
@@ -280,6 +283,7 @@ impl Family {
     fn touch_all(&self, found: &mut Found) {
         found.groups.extend(self.groups.iter().copied());
         found.parts.add_all();
+        found.foremost.add_all();
     }
 
     fn find_touched(&mut self, rows: &Rows, mut snapshot: Option<&mut Snapshot<'_>>, touched: &mut Touched) {
@@ -289,11 +293,11 @@ impl Family {
         }
         for (index, shape) in rows.shapes.iter().enumerate() {
             let sight = self.sight(shape);
-            let Sight { read, way, has_part, .. } = &self.sights[sight];
+            let Sight { read, way, has_part, has_edge, .. } = &self.sights[sight];
             if !read.as_ref().is_some_and(|read| read.are_touched(rows, index)) {
                 continue;
             }
-            let (way, has_part) = (*way, *has_part);
+            let (way, has_part, has_edge) = (*way, *has_part, *has_edge);
             let changes = || rows.changes.iter().filter(move |change| change.shape == index);
             touched.looked(self.template.id);
             let is_told = match way {
@@ -305,6 +309,7 @@ impl Family {
                     };
                     touched.trails += 1;
                     let found = touched.of(self.template.id);
+                    found.foremost.add_all();
                     if !self.find_by_trail(trail, changes(), snapshot, found) {
                         self.touch_all(found);
                     }
@@ -321,6 +326,10 @@ impl Family {
                 match self.template.ways.part.as_ref().filter(|_| has_part) {
                     Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
                     None => found.parts.add_all(),
+                }
+                match self.template.ways.edge.as_ref().filter(|_| has_edge) {
+                    Some(edge) => changes().for_each(|change| found.foremost.add_change(edge, change)),
+                    None => found.foremost.add_all(),
                 }
             }
         }
@@ -341,7 +350,8 @@ impl Family {
         };
         let is_of_part = |part: &Part| part.table.eq_ignore_ascii_case(&shape.table) && part.fits(shape);
         let has_part = ways.part.as_ref().is_some_and(is_of_part);
-        let sight = Sight { shape: Arc::clone(shape), read: reads.of(shape), way, has_part };
+        let has_edge = ways.edge.as_ref().is_some_and(|edge| edge.is_of(shape));
+        let sight = Sight { shape: Arc::clone(shape), read: reads.of(shape), way, has_part, has_edge };
         if self.sights.len() >= SIGHTS_MAX {
             self.sights.clear();
         }

@@ -123,16 +123,14 @@ impl Lane {
                 self.begin_anew(identity, &mut group, query, self.at);
             }
             let chunks = group.keep_rows(&fresh, &self.limits);
-            if differs {
-                group.rows = fresh.into_set();
-            }
+            group.take(fresh);
             self.add_group(*identity, group);
             return Ok(chunks);
         }
         let mut group = Group::new(query, RowSet::default(), self.at);
         group.cost = started.elapsed();
         let chunks = group.keep_rows(&fresh, &self.limits);
-        group.rows = fresh.into_set();
+        group.take(fresh);
         group.left_at = Some(Instant::now());
         self.add_group(*identity, group);
         Ok(chunks)

@@ -4,6 +4,7 @@
 //! back; without listeners the whole group lingers for a while for the same reason.
 
 use super::delta::{self, Delta};
+use super::edge::{Foremost, Place};
 use super::few::Few;
 use super::frame::{self, RowsHead};
 use super::query::SharedQuery;
@@ -22,6 +23,8 @@ const READY_ROWS_BYTES_MAX: usize = 256 << 10;
 pub struct Group {
     pub query: SharedQuery,
     pub rows: RowSet,
+    /// Where the last row stands, if a LIMIT has cut the result.
+    edge: Option<Place>,
     pub listeners: Few<(u64, RequestId)>,
     history: VecDeque<Step>,
     history_bytes: usize,
@@ -61,6 +64,7 @@ impl Group {
         Self {
             query,
             rows,
+            edge: None,
             listeners: Few::None,
             history: VecDeque::new(),
             history_bytes: 0,
@@ -76,11 +80,12 @@ impl Group {
     }
 
     /// Takes a new result over, as the lane goes from one revision to another. True if it differs.
-    pub fn advance(&mut self, fresh: Fresh, from: Revision, to: Revision) -> bool {
+    pub fn advance(&mut self, mut fresh: Fresh, from: Revision, to: Revision) -> bool {
         let delta = delta::difference(&self.rows, &fresh, self.query.template.is_ordered, to);
         let from = if self.is_stale { self.evaluated_at } else { from };
         self.is_stale = false;
         self.evaluated_at = to;
+        self.edge = fresh.edge.take();
         if delta.is_empty() {
             return false;
         }
@@ -104,6 +109,17 @@ impl Group {
         }
         self.remember(from, delta);
         true
+    }
+
+    /// The result as it was just read; it is not told to anyone who listens.
+    pub fn take(&mut self, mut fresh: Fresh) {
+        self.edge = fresh.edge.take();
+        self.rows = fresh.into_set();
+    }
+
+    /// Can nothing that changed have come into the result, or have been in it?
+    pub fn is_before(&self, foremost: &Foremost) -> bool {
+        !self.is_stale && foremost.is_behind(self.edge.as_ref())
     }
 
     fn remember(&mut self, from: Revision, delta: Delta) {

@@ -4,7 +4,8 @@
 //! one of the slow lanes, so that only those wait. Each turn takes what has arrived, and if something must be told makes
 //! one step on one snapshot ([`super::step`]). Which SQL runs and what it means is not decided here.
 
-use super::family::{Families, Touched};
+use super::edge::Foremost;
+use super::family::{Families, Found, Touched};
 use super::frame;
 use super::group::Group;
 use super::groups::Groups;
@@ -121,6 +122,7 @@ impl Lane {
         let mut touched = Touched::default();
         for set in &self.early {
             self.families.find_touched(set, None, &mut touched);
+            self.leave_out_behind(&mut touched);
             if !touched.is_nothing() || matches!(set.extent, Extent::Everything { .. }) {
                 return false;
             }
@@ -128,6 +130,18 @@ impl Lane {
         self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
         self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
         true
+    }
+
+    /// Leaves out the groups behind whose last rows everything has happened.
+    pub(super) fn leave_out_behind(&self, touched: &mut Touched) {
+        let mut count = 0;
+        for found in touched.families.values_mut().filter(|found| matches!(found.foremost, Foremost::At(_))) {
+            let Found { groups, foremost, .. } = found;
+            let before = groups.len();
+            groups.retain(|identity| self.groups.get(identity).is_none_or(|group| !group.is_before(foremost)));
+            count += before - groups.len();
+        }
+        self.shared.metrics.live_behind.add(count as u64);
     }
 
     fn obey(&mut self, command: Command) {

@@ -15,6 +15,7 @@
 //! | `term`, `interval` | how such values compare, and in which of many ranges one lies |
 //! | `trail` | from a row of a joined table to the rows whose values are asked for |
 //! | `part` | the rows of a result that show one key, read again alone |
+//! | `edge` | the last row of a result with a LIMIT, behind which nothing matters |
 //! | `family` | the groups of one template, found by what they read and by these ways |
 //! | `few` | a set that mostly has one member |
 //! | `rows` | how a query is run, as a whole or by parts |
@@ -34,6 +35,7 @@
 //! | `frame` | the frames as bytes |
 
 pub mod delta;
+mod edge;
 pub mod explain;
 mod family;
 mod few;

@@ -182,14 +182,40 @@ impl<'a> Outline<'a> {
         self.text.iter().filter(|token| token.is(word)).count()
     }
 
-    /// Is it cut by a LIMIT of one value, without an OFFSET?
-    pub fn has_plain_limit(&self) -> bool {
-        let limit = (self.tail..self.text.len()).rev().find(|&index| self.text[index].is("limit"));
-        limit.is_some_and(|limit| match &self.text[limit + 1..] {
+    /// The token behind LIMIT, if it cuts the result at one value and there is no OFFSET.
+    fn limit_at(&self) -> Option<usize> {
+        let limit = (self.tail..self.text.len()).rev().find(|&index| self.text[index].is("limit"))?;
+        let is_plain = match &self.text[limit + 1..] {
             [_] => true,
             [_, end] => end.is_punctuation(b';'),
             _ => false,
-        })
+        };
+        is_plain.then_some(limit + 1)
+    }
+
+    pub fn has_plain_limit(&self) -> bool {
+        self.limit_at().is_some()
+    }
+
+    /// At how many rows it is cut, if that is a plain value without an OFFSET.
+    pub fn limit(&self) -> Option<Operand> {
+        let at = self.limit_at()?;
+        match self.side(&(at..at + 1), at)? {
+            (Side::Value(value), _) => Some(value),
+            (Side::Column(_), _) => None,
+        }
+    }
+
+    /// The first of ORDER BY, if it is a column's name, and whether the greatest come first.
+    pub fn first_order(&self) -> Option<(&'a str, bool)> {
+        let words = self.text.get(self.tail..).filter(|words| words.len() > 2 && words[0].is("order"))?;
+        let depth_ends =
+            |token: &Token<'_>| token.is("limit") || token.is_punctuation(b',') || token.is_punctuation(b';');
+        let length = words[2..].iter().position(depth_ends).unwrap_or(words.len() - 2);
+        match &words[2..2 + length] {
+            [name @ .., last] if is_any(last, &["asc", "desc"]) => Some((self.column_of(name)?, last.is("desc"))),
+            name => Some((self.column_of(name)?, false)),
+        }
     }
 
     /// The columns of GROUP BY, if they are nothing but columns and there is no HAVING.

@@ -277,6 +277,7 @@ pub fn analyse(
         is_free_of_scan_order,
         is_ordered,
         shown: &origins,
+        names: &columns,
         parameters,
         tiers: limits.live_tiers,
     }

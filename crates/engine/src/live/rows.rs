@@ -1,5 +1,6 @@
 //! How a live query is run: as a whole, or by the parts that may have changed.
 
+use super::edge::{LastRow, Place};
 use super::part::{Part, PartKeys};
 use super::query::{Query, looks_at_clock};
 use super::row_set::is_of_part;
@@ -43,6 +44,8 @@ pub struct Fresh {
     pub rows: Vec<FreshRow>,
     text: Bytes,
     has_reals: bool,
+    /// Where its last row stands, if a LIMIT has cut it.
+    pub edge: Option<Place>,
 }
 
 impl Fresh {
@@ -195,8 +198,10 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
     let mut bytes = 0;
     let mut shares_keys = false;
     let mut has_reals = false;
+    let mut last = LastRow::of(query);
     while statement.step()? {
         let hash = hash_row(statement, &mut has_reals);
+        last.note(|column| statement.column(column));
         key.clear();
         match &query.template.key {
             KeySource::Row => write_hash(&mut key, hash),
@@ -242,7 +247,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
             return Ok(None);
         }
     }
-    Ok(Some(Fresh { rows, text: Bytes::from(text), has_reals }))
+    Ok(Some(Fresh { rows, text: Bytes::from(text), has_reals, edge: last.place }))
 }
 
 /// Makes shared keys unique by content: among the rows of one key the one with the least hash keeps it, the others get

@@ -198,6 +198,7 @@ impl Lane {
         for set in sets {
             self.families.find_touched(set, Some((&mut self.sqlite, time)), &mut touched);
         }
+        self.leave_out_behind(&mut touched);
         self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
         self.shared.metrics.live_trails.add(touched.trails);
         for found in touched.families.into_values() {

@@ -4,7 +4,7 @@
 
 use super::outline::Asks;
 use crate::sqlite::schema::{Affinity, Collation, Column};
-use crate::value::{Params, Value};
+use crate::value::{Params, Value, ValueRef};
 use std::borrow::Cow;
 
 /// A condition on one column of a table.
@@ -143,25 +143,8 @@ impl Term {
             (Asks::Like(_), Value::Integer(value)) => Rank::Known(value.to_string().into_bytes().into()),
             (Asks::Like(_), Value::Text(text)) => Rank::Known(text.to_ascii_lowercase().into()),
             (Asks::Like(_), _) => Rank::Unknown,
-            _ => Rank::Known(self.place(value)),
+            _ => Rank::Known(place(value.as_ref(), self.collation)),
         }
-    }
-
-    /// Numbers before texts before blobs. An integer may share its place with others that are one float.
-    fn place(&self, value: &Value) -> Box<[u8]> {
-        let number = |value: f64| {
-            let bits = if value == 0.0 { 0 } else { value.to_bits() };
-            let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-            [&[1], &ordered.to_be_bytes()[..]].concat()
-        };
-        match value {
-            Value::Null => vec![0],
-            Value::Integer(value) => number(*value as f64),
-            Value::Real(value) => number(*value),
-            Value::Text(text) => [&[2], &collated(text, self.collation)[..]].concat(),
-            Value::Blob(bytes) => [&[3], &bytes[..]].concat(),
-        }
-        .into()
     }
 
     /// What a query with these values asks of a range.
@@ -178,7 +161,7 @@ impl Term {
                 None => return Span::Unknown,
                 Some(Value::Null) => return Span::Nothing,
                 Some(value) => match self.converted(value) {
-                    Some(value) => *end = Some(self.place(&value)),
+                    Some(value) => *end = Some(place(value.as_ref(), self.collation)),
                     None => return Span::Unknown,
                 },
             }
@@ -186,6 +169,24 @@ impl Term {
         let [low, high] = ends;
         if low.is_some() && high.is_some() && low > high { Span::Nothing } else { Span::Within(Interval { low, high }) }
     }
+}
+
+/// Bytes in the order in which SQLite sorts the values: NULL before numbers before texts before blobs. An integer may share
+/// its place with others that are one float.
+pub fn place(value: ValueRef<'_>, collation: Collation) -> Box<[u8]> {
+    let number = |value: f64| {
+        let bits = if value == 0.0 { 0 } else { value.to_bits() };
+        let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+        [&[1], &ordered.to_be_bytes()[..]].concat()
+    };
+    match value {
+        ValueRef::Null => vec![0],
+        ValueRef::Integer(value) => number(value as f64),
+        ValueRef::Real(value) => number(value),
+        ValueRef::Text(text) => [&[2], &collated(text, collation)[..]].concat(),
+        ValueRef::Blob(bytes) => [&[3], bytes].concat(),
+    }
+    .into()
 }
 
 /// The texts that LIKE may find: those that begin with the pattern up to its first wildcard, as LIKE folds letters.

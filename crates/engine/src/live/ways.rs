@@ -3,12 +3,14 @@
 //! Each is a promise that must hold for every content of the tables, so each is made only for SELECTs of a plain shape,
 //! and what there is no way for counts as touched, and is run again as a whole.
 
-use super::outline::{Asks, Condition, Holds, Outline};
+use super::edge::Edge;
+use super::outline::{Asks, Condition, Holds, Operand, Outline};
 use super::part::Part;
 use super::route::Route;
 use super::term::Term;
 use super::trail::{End, Link, Trail};
 use crate::limits::LiveTiers;
+use crate::sqlite::exclude::unquoted;
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Affinity, Collation, Column, Relation, Schema, Table};
 use crate::sqlite::tokens::{Kind, Token};
@@ -25,6 +27,8 @@ pub struct Ways {
     /// The table they lead to, in lower case.
     pub target: Box<str>,
     pub part: Option<Part>,
+    /// Behind which row of an ordered result nothing matters.
+    pub edge: Option<Edge>,
     /// Why there is not more, for the author of the SQL.
     pub lacks: Vec<String>,
 }
@@ -92,6 +96,7 @@ pub struct Search<'a> {
     pub is_ordered: bool,
     /// Where each result column comes from, if it is a column.
     pub shown: &'a [Option<(String, String)>],
+    pub names: &'a [String],
     pub parameters: usize,
     pub tiers: LiveTiers,
 }
@@ -163,7 +168,8 @@ impl Search<'_> {
         let part = self.part(outline, &routes).map_err(|why| lacks.push(why.into())).ok();
         let trails = self.tiers.trails.then(|| self.trails(outline, &links, &routes, part.as_ref()));
         let (target, trails) = trails.flatten().unwrap_or_default();
-        Some(Ways { routes, trails, target, part, lacks })
+        let edge = self.edge(outline).map_err(|why| lacks.extend(why)).ok();
+        Some(Ways { routes, trails, target, part, edge, lacks })
     }
 
     /// The column of a table that is named once.
@@ -219,6 +225,47 @@ impl Search<'_> {
         } else {
             Err("With one more condition it is no statement that SQLite takes.")
         }
+    }
+
+    /// By the first column of ORDER BY. Without a LIMIT there is none, and no reason to be given.
+    fn edge(&mut self, outline: &Outline<'_>) -> Result<Edge, Option<String>> {
+        if outline.count_of("limit") == 0 {
+            return Err(None);
+        }
+        if !self.tiers.edges {
+            return Err(Some("Edges are switched off (live_tiers).".into()));
+        }
+        if !self.is_free_of_scan_order || outline.members.len() > 1 && !self.compares_bytes() {
+            return Err(Some("What stands behind the LIMIT cannot be told from a changed row alone.".into()));
+        }
+        let limit = outline.limit().ok_or("The LIMIT is not a plain value, or there is an OFFSET.".to_owned())?;
+        self.ordered_by(outline, limit).ok_or_else(|| {
+            Some("The first of ORDER BY is no column that is shown, of a table that is never missing.".into())
+        })
+    }
+
+    fn ordered_by(&mut self, outline: &Outline<'_>, limit: Operand) -> Option<Edge> {
+        let (name, is_descending) = outline.first_order()?;
+        // A name alone is that of a result column if there is one; `t.a`, unquoted, is none.
+        let is_it = |column: &&String| column.eq_ignore_ascii_case(&unquoted(name));
+        let mut named = self.names.iter().zip(self.shown).filter(|(column, _)| is_it(column)).map(|(_, origin)| origin);
+        let origin = match named.next() {
+            Some(origin) if named.all(|other| other == origin) => origin.clone(),
+            Some(_) => None,
+            None => outline.origins(self.sqlite, &[name])?.pop()?,
+        };
+        let (table, column) = self.column(outline, origin)?;
+        let member = outline.members.iter().find(|member| member.table.eq_ignore_ascii_case(&table.name))?;
+        let Column { name, collation, is_virtual, .. } = &table.columns[column];
+        (!member.is_left_joined && !is_virtual).then_some(Edge {
+            table: table.name.to_ascii_lowercase().into(),
+            column,
+            name: name.clone(),
+            collation: (*collation)?,
+            is_descending,
+            shown: self.where_shown(&table, column)?,
+            limit,
+        })
     }
 
     fn part_by_key(&self, outline: &Outline<'_>, routes: &[Route]) -> Option<Part> {
@@ -534,6 +581,43 @@ mod tests {
         ] {
             let part = ways(sql).part;
             assert_eq!(part.as_ref().map(|part| &*part.sql), expected, "{sql}");
+        }
+    }
+    #[test]
+    fn a_limit_has_an_edge_by_a_column_that_is_shown() {
+        for (sql, expected) in [
+            ("SELECT id, n FROM t ORDER BY n DESC LIMIT 3", Some(("t", "n", 1))),
+            ("SELECT id FROM t WHERE a = ? ORDER BY t.id, a LIMIT ?2;", Some(("t", "id", 0))),
+            ("SELECT b, n AS a FROM t ORDER BY a asc LIMIT 3", Some(("t", "n", 1))),
+            ("SELECT b, n AS \"x y\", n FROM t ORDER BY [X Y] LIMIT 3", Some(("t", "n", 1))),
+            ("SELECT n AS x FROM t ORDER BY n LIMIT 3", Some(("t", "n", 0))),
+            ("SELECT x.n FROM u JOIN t AS x ON u.of_t = x.id ORDER BY x.n LIMIT 3", Some(("t", "n", 0))),
+            ("SELECT t.n FROM t LEFT JOIN u ON u.of_t = t.id ORDER BY t.n LIMIT 3", Some(("t", "n", 0))),
+            // No promise.
+            ("SELECT id, n FROM t ORDER BY n", None),
+            ("SELECT id, n FROM t LIMIT 3", None),
+            ("SELECT id FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT n FROM t ORDER BY n LIMIT 3 OFFSET 2", None),
+            ("SELECT n FROM t ORDER BY n LIMIT 2 + 1", None),
+            ("SELECT n FROM t ORDER BY n DESC NULLS FIRST LIMIT 3", None),
+            ("SELECT b FROM t ORDER BY b COLLATE BINARY LIMIT 3", None),
+            ("SELECT n FROM t ORDER BY n + 0 LIMIT 3", None),
+            ("SELECT n FROM t ORDER BY 1 LIMIT 3", None),
+            ("SELECT -n AS n FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT v FROM t ORDER BY v LIMIT 3", None),
+            ("SELECT n AS x, a AS x FROM t ORDER BY x LIMIT 3", None),
+            ("SELECT u.word FROM t LEFT JOIN u ON u.of_t = t.id ORDER BY u.word LIMIT 3", None),
+            ("SELECT DISTINCT n FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT n, count(*) FROM t GROUP BY n ORDER BY n LIMIT 3", None),
+            ("SELECT n, sum(a) OVER () FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT n, (SELECT count(*) FROM u) FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT x.n FROM t AS x, t AS y ORDER BY x.n LIMIT 3", None),
+            ("SELECT n, abs(a) FROM t ORDER BY n LIMIT 3", None),
+            ("SELECT n FROM w ORDER BY n LIMIT 3", None),
+        ] {
+            let edge = ways(sql).edge;
+            let shown = edge.as_ref().map(|edge| (&*edge.table, &*edge.name, edge.shown));
+            assert_eq!(shown, expected, "{sql}");
         }
     }
 }

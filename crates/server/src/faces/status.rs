@@ -104,6 +104,7 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
             "live queries not run because no changed row's values led to them",
             engine.live_spared.get(),
         ),
+        ("live_behind_total", "live results whose LIMIT keeps out all that changed", engine.live_behind.get()),
         ("live_parts_total", "live results of which only the changed parts were read", engine.live_parts.get()),
         ("live_trails_total", "joins followed from a changed row to live queries", engine.live_trails.get()),
         (

@@ -149,6 +149,7 @@ impl<'a> Run<'a> {
         }
         let metrics = self.engine.metrics();
         self.stats.hits.note_times(Trap::Spared, metrics.live_spared.get());
+        self.stats.hits.note_times(Trap::Behind, metrics.live_behind.get());
         self.stats.hits.note_times(Trap::Parts, metrics.live_parts.get());
         self.stats.hits.note_times(Trap::Trails, metrics.live_trails.get());
         self.engine.close();

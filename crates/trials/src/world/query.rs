@@ -31,6 +31,8 @@ pub struct Shape {
     pub order: Vec<String>,
     /// The rows may not be cut: there is a LIMIT in it, or it is a shape that cannot have one.
     pub is_whole: bool,
+    /// The ORDER BY and the LIMIT it always has.
+    pub top: Option<(String, String)>,
 }
 
 /// What may stand behind a query and mean nothing.
@@ -48,19 +50,23 @@ impl Query {
 
     fn of_shape(random: &mut Random, schema: &Schema, shape: fn(&mut Build<'_>) -> Shape) -> Self {
         let mut build = Build::new(random, schema);
-        let shape = shape(&mut build);
-        let order = build.random.percent(45).then(|| order(&mut build, &shape));
+        let mut shape = shape(&mut build);
+        let (order, limit_of_shape) = match shape.top.take() {
+            Some((order, limit)) => (Some(order), Some(limit)),
+            None => (build.random.percent(45).then(|| order(&mut build, &shape)), None),
+        };
         let mut query = Self {
             order,
             core: shape.core,
-            limit: None,
+            limit: limit_of_shape,
             params: Vec::new(),
             traps: Traps::default(),
             may_fail: false,
             is_named: false,
             dress: 0,
         };
-        if !shape.is_whole && build.random.percent(if query.order.is_some() { 40 } else { 12 }) {
+        if query.limit.is_none() && !shape.is_whole && build.random.percent(if query.order.is_some() { 40 } else { 12 })
+        {
             query.limit = Some(limit(&mut build, query.order.is_some()));
         }
         let (mut no_order, mut no_limit) = (String::new(), String::new());

@@ -4,9 +4,10 @@ use super::expression::{Build, Source, Term};
 use super::query::Shape;
 use super::values::Kind;
 use crate::traps::Trap;
+use tidebase_engine::Value;
 
 pub fn random(build: &mut Build<'_>) -> Shape {
-    const WEIGHTS: [usize; 18] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2, 24];
+    const WEIGHTS: [usize; 19] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2, 24, 9];
     match build.random.weighted(&WEIGHTS) {
         0 => filter(build),
         1 => join(build),
@@ -25,7 +26,8 @@ pub fn random(build: &mut Build<'_>) -> Shape {
         14 => constant(build),
         15 => json(build),
         16 => slow(build),
-        _ => by_value(build),
+        17 => by_value(build),
+        _ => top(build),
     }
 }
 
@@ -71,7 +73,7 @@ fn orders(build: &mut Build<'_>, scope: &[Source]) -> Vec<String> {
 fn shape(build: &mut Build<'_>, scope: &[Source], head: &str, rest: &str) -> Shape {
     let columns = columns(build, scope);
     let core = format!("{head} {} FROM {rest}", aliased(build, &columns));
-    Shape { core, columns: columns.len(), order: orders(build, scope), is_whole: false }
+    Shape { core, columns: columns.len(), order: orders(build, scope), is_whole: false, top: None }
 }
 
 fn filter(build: &mut Build<'_>) -> Shape {
@@ -80,7 +82,13 @@ fn filter(build: &mut Build<'_>) -> Shape {
     let rest = format!("{}{condition}", scope[0].from);
     if build.random.percent(15) {
         let core = format!("SELECT * FROM {rest}");
-        return Shape { core, columns: scope[0].columns.len(), order: orders(build, &scope), is_whole: false };
+        return Shape {
+            core,
+            columns: scope[0].columns.len(),
+            order: orders(build, &scope),
+            is_whole: false,
+            top: None,
+        };
     }
     shape(build, &scope, "SELECT", &rest)
 }
@@ -122,7 +130,38 @@ fn by_value(build: &mut Build<'_>) -> Shape {
     }
     let aggregate = if function.contains('(') { format!("{function} {of})") } else { format!("{function}({of})") };
     let core = format!("SELECT {key}, count(*), {aggregate} FROM {rest} GROUP BY {key}");
-    Shape { core, columns: 3, order: vec![key], is_whole: false }
+    Shape { core, columns: 3, order: vec![key], is_whole: false, top: None }
+}
+
+/// The first rows by a column that is shown: a feed, a list of the best.
+fn top(build: &mut Build<'_>) -> Shape {
+    build.may_bind = build.random.percent(80);
+    let mut scope = vec![build.source()];
+    let mut from = scope[0].from.clone();
+    if build.random.percent(20) {
+        joined(build, &mut scope, &mut from, &["JOIN", "LEFT JOIN"]);
+    }
+    let by = build.column(&scope).sql;
+    // Another column's name, perhaps, is the shown one's here: ORDER BY means what is shown.
+    let other = build.column(&scope).sql;
+    let other = other.rsplit('.').next().unwrap_or_default();
+    let name = *build.random.pick(&["", "", "", "c0", other]);
+    let mut shown = if name.is_empty() { vec![by.clone()] } else { vec![format!("{by} AS {name}")] };
+    shown.extend(scope[0].key.iter().map(|key| key.sql.clone()).filter(|_| build.random.percent(70)));
+    shown.extend((0..build.random.below(2)).map(|_| build.column(&scope).sql));
+    let condition = condition(build, &scope, 40);
+    let mut order = if name.is_empty() || build.random.percent(40) { by } else { name.to_owned() };
+    let ways = ["", "", " DESC", " DESC", " asc", " DESC NULLS FIRST", " COLLATE NOCASE"];
+    order.push_str(build.random.pick::<&str>(&ways));
+    if build.random.percent(30) {
+        order.push_str(&format!(", {}", build.column(&scope).sql));
+    }
+    build.traps.add(Trap::OrderTies);
+    build.traps.add(Trap::LimitOrdered);
+    let limit = Value::Integer(build.random.between(1, 4) as i64);
+    let limit = format!("LIMIT {}", build.say(limit));
+    let core = format!("SELECT {} FROM {from}{condition}", shown.join(", "));
+    Shape { core, columns: shown.len(), order: vec![], is_whole: false, top: Some((order, limit)) }
 }
 
 /// `a JOIN b ON …`: on columns that meet now and then.
@@ -246,14 +285,14 @@ fn group(build: &mut Build<'_>) -> Shape {
     // A key that is a constant would be taken for a column's number.
     let by = if by.split(", ").all(|key| key.contains('x')) { by } else { keys[0].clone() };
     let core = format!("SELECT {} FROM {from} GROUP BY {by}{having}", aliased(build, &shown));
-    Shape { core, columns: shown.len(), order: vec!["count(*)".into()], is_whole: false }
+    Shape { core, columns: shown.len(), order: vec!["count(*)".into()], is_whole: false, top: None }
 }
 
 fn whole_aggregate(build: &mut Build<'_>) -> Shape {
     let (scope, from) = grouped_source(build);
     let shown: Vec<String> = (0..build.random.between(1, 3)).map(|_| aggregate(build, &scope)).collect();
     let core = format!("SELECT {} FROM {from}", aliased(build, &shown));
-    Shape { core, columns: shown.len(), order: vec![], is_whole: false }
+    Shape { core, columns: shown.len(), order: vec![], is_whole: false, top: None }
 }
 
 /// Which row a bare column is of is fixed by min or max alone, or by nothing.
@@ -267,7 +306,7 @@ fn bare_column(build: &mut Build<'_>) -> Shape {
         0 => format!("SELECT {function}({of}), {bare}, 1 FROM {from}"),
         _ => format!("SELECT {key}, {function}({of}), {bare} FROM {from} GROUP BY {key}"),
     };
-    Shape { core, columns: 3, order: vec![bare], is_whole: false }
+    Shape { core, columns: 3, order: vec![bare], is_whole: false, top: None }
 }
 
 fn distinct(build: &mut Build<'_>) -> Shape {
@@ -275,7 +314,7 @@ fn distinct(build: &mut Build<'_>) -> Shape {
     let (scope, from) = grouped_source(build);
     let shown: Vec<String> = (0..build.random.between(1, 2)).map(|_| build.scalar(&scope, 1)).collect();
     let core = format!("SELECT DISTINCT {} FROM {from}", aliased(build, &shown));
-    Shape { core, columns: shown.len(), order: vec![], is_whole: false }
+    Shape { core, columns: shown.len(), order: vec![], is_whole: false, top: None }
 }
 
 fn window(build: &mut Build<'_>) -> Shape {
@@ -306,7 +345,7 @@ fn window(build: &mut Build<'_>) -> Shape {
         shown.push(format!("{function} OVER ({partition}{order}{frame})"));
     }
     let core = format!("SELECT {} FROM {}{condition}", aliased(build, &shown), scope[0].from);
-    Shape { core, columns: shown.len(), order: orders(build, &scope), is_whole: false }
+    Shape { core, columns: shown.len(), order: orders(build, &scope), is_whole: false, top: None }
 }
 
 fn compound(build: &mut Build<'_>) -> Shape {
@@ -322,7 +361,7 @@ fn compound(build: &mut Build<'_>) -> Shape {
         let condition = condition(build, &scope, 50);
         core.push_str(&format!("SELECT {} FROM {}{condition}", shown.join(", "), scope[0].from));
     }
-    Shape { core, columns, order: vec![], is_whole: false }
+    Shape { core, columns, order: vec![], is_whole: false, top: None }
 }
 
 fn common_table(build: &mut Build<'_>) -> Shape {
@@ -339,7 +378,7 @@ fn common_table(build: &mut Build<'_>) -> Shape {
             format!("WITH {common}, d AS (SELECT p, count(*) AS n FROM c GROUP BY p) SELECT p, n FROM d WHERE n >= 1")
         }
     };
-    Shape { core, columns: 2, order: vec![], is_whole: false }
+    Shape { core, columns: 2, order: vec![], is_whole: false, top: None }
 }
 
 fn recursion(build: &mut Build<'_>) -> Shape {
@@ -360,7 +399,7 @@ fn recursion(build: &mut Build<'_>) -> Shape {
             scope[0].from
         )
     };
-    Shape { core, columns: 2, order: vec![], is_whole: false }
+    Shape { core, columns: 2, order: vec![], is_whole: false, top: None }
 }
 
 fn full_text(build: &mut Build<'_>) -> Shape {
@@ -385,7 +424,7 @@ fn full_text(build: &mut Build<'_>) -> Shape {
             (format!("SELECT {shown}, f2.{column} FROM {} JOIN {name} AS f2 ON f2.rowid = {shown}", scope[0].from), 2)
         }
     };
-    Shape { core, columns, order: vec![], is_whole: false }
+    Shape { core, columns, order: vec![], is_whole: false, top: None }
 }
 
 /// The choice that an inner LIMIT makes is the plan's.
@@ -400,12 +439,12 @@ fn limited_sub_query(build: &mut Build<'_>) -> Shape {
         scope[0].from,
         build.random.between(1, 4)
     );
-    Shape { core, columns: 2, order: vec![], is_whole: false }
+    Shape { core, columns: 2, order: vec![], is_whole: false, top: None }
 }
 
 fn constant(build: &mut Build<'_>) -> Shape {
     let core = (*build.random.pick(&["VALUES (1, 'a'), (1, 'a')", "SELECT 1, 2", "SELECT 1, NULL WHERE 0"])).to_owned();
-    Shape { core, columns: 2, order: vec![], is_whole: true }
+    Shape { core, columns: 2, order: vec![], is_whole: true, top: None }
 }
 
 fn json(build: &mut Build<'_>) -> Shape {
@@ -415,7 +454,7 @@ fn json(build: &mut Build<'_>) -> Shape {
         "SELECT j.value, {shown} FROM json_each('[1, 2, \"a\", null, 2.0]') AS j JOIN {} ON {match_on} = j.value",
         scope[0].from
     );
-    Shape { core, columns: 2, order: vec![], is_whole: false }
+    Shape { core, columns: 2, order: vec![], is_whole: false, top: None }
 }
 
 /// Enough work to be too slow for the quick lane where its limit is close.
@@ -429,5 +468,5 @@ pub fn slow(build: &mut Build<'_>) -> Shape {
          SELECT {first}, {second}, (SELECT max(i) FROM n) FROM {}",
         scope[0].from
     );
-    Shape { core, columns: 3, order: orders(build, &scope), is_whole: false }
+    Shape { core, columns: 3, order: orders(build, &scope), is_whole: false, top: None }
 }
