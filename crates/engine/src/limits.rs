@@ -39,6 +39,7 @@ impl Bound for Duration {
 /// What spares live queries from being run again as a whole at every change of what they read. Without any of it they
 /// are still right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub struct LiveTiers {
     /// Queries are found by the values of the changed rows.
     pub routes: bool,
@@ -48,21 +49,24 @@ pub struct LiveTiers {
     pub parts: bool,
     /// What happens behind the last row of a result with a LIMIT does not matter to it.
     pub edges: bool,
+    /// Counts and sums go on from the changed rows.
+    pub tallies: bool,
 }
 
 impl LiveTiers {
-    pub const ALL: Self = Self { routes: true, trails: true, parts: true, edges: true };
+    pub const ALL: Self = Self { routes: true, trails: true, parts: true, edges: true, tallies: true };
 }
 
 impl Bound for LiveTiers {
     fn parse(text: &str) -> Option<Self> {
-        let mut tiers = Self { routes: false, trails: false, parts: false, edges: false };
+        let mut tiers = Self { routes: false, trails: false, parts: false, edges: false, tallies: false };
         for name in text.split(',').map(str::trim) {
             match name {
                 "routes" => tiers.routes = true,
                 "trails" => tiers.trails = true,
                 "parts" => tiers.parts = true,
                 "edges" => tiers.edges = true,
+                "tallies" => tiers.tallies = true,
                 "none" if text.trim() == "none" => {}
                 _ => return None,
             }
@@ -70,7 +74,13 @@ impl Bound for LiveTiers {
         Some(tiers)
     }
     fn show(&self) -> String {
-        let names = [("routes", self.routes), ("trails", self.trails), ("parts", self.parts), ("edges", self.edges)];
+        let names = [
+            ("routes", self.routes),
+            ("trails", self.trails),
+            ("parts", self.parts),
+            ("edges", self.edges),
+            ("tallies", self.tallies),
+        ];
         let names: Vec<&str> = names.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
         if names.is_empty() { "none".into() } else { names.join(",") }
     }
@@ -172,7 +182,7 @@ Limits {
     live_quick_time_max: Duration = Duration::from_millis(50),
     /// Time one evaluation may take in a slow lane. Past it: `timeout`, the subscription ends.
     live_slow_time_max: Duration = Duration::from_secs(5),
-    /// What spares live queries from being run as a whole: of `routes,trails,parts,edges` those that are used, or `none`.
+    /// What spares live queries from being run as a whole: of `routes,trails,parts,edges,tallies` those that are used, or `none`.
     live_tiers: LiveTiers = LiveTiers::ALL,
     /// Microseconds that reading one part of a live result is reckoned to take. When the parts that a change touches would
     /// take longer than the whole did, the whole is run.

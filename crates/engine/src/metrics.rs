@@ -31,6 +31,8 @@ pub struct Metrics {
     pub live_behind: Counter,
     /// Results of which only the parts that may have changed were read.
     pub live_parts: Counter,
+    /// Results whose counts and sums went on from the changed rows.
+    pub live_tallies: Counter,
     /// Joins that were followed from a changed row.
     pub live_trails: Counter,
     /// Joins of live queries that have no index to be followed by.

@@ -68,7 +68,7 @@ pub struct ServeArgs {
     /// What is logged: error, warn, info, debug, trace [env: TIDEBASE_LOG] [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
-    /// What keeps live queries cheap: of `routes,trails,parts,edges` those to use, or `none` [env: TIDEBASE_LIMIT_LIVE_TIERS]
+    /// What keeps live queries cheap: of `routes,trails,parts,edges,tallies` those to use, or `none` [env: TIDEBASE_LIMIT_LIVE_TIERS]
     /// [default: all]
     #[arg(long, value_name = "LIST")]
     pub live_tiers: Option<String>,

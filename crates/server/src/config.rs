@@ -222,7 +222,7 @@ fn read_limits(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Resu
             sources.pick(name, flags.get(name).cloned(), &[&variable], in_file, Some(&default)).unwrap_or_default();
         if !limits.set(name, &value) && !server.set(name, &value) {
             let wanted = match name {
-                "live_tiers" => "some of routes,trails,parts,edges, or none",
+                "live_tiers" => "some of routes,trails,parts,edges,tallies, or none",
                 _ => "a whole number (times in milliseconds)",
             };
             return Err(Error::invalid(format!("The limit {name} is {wanted}, not {value:?}.")));
@@ -306,7 +306,10 @@ mod tests {
             (ServeArgs { listen: Some("nonsense".into()), ..ServeArgs::default() }, "nonsense"),
             (ServeArgs { limits: vec!["no_such=1".into()], ..ServeArgs::default() }, "no_such"),
             (ServeArgs { limits: vec!["sockets_max=many".into()], ..ServeArgs::default() }, "many"),
-            (ServeArgs { live_tiers: Some("roads".into()), ..ServeArgs::default() }, "routes,trails,parts,edges"),
+            (
+                ServeArgs { live_tiers: Some("roads".into()), ..ServeArgs::default() },
+                "routes,trails,parts,edges,tallies",
+            ),
             (ServeArgs { public: Some("/no/such/folder".into()), ..ServeArgs::default() }, "/no/such/folder"),
             (ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() }, "/no/such/file.toml"),
         ] {

@@ -69,6 +69,7 @@ traps! {
     Spared: "spared: no changed row led to the query",
     Behind: "a change behind the last row of a LIMIT",
     Parts: "read again by parts",
+    Tallies: "a count or sum that went on from the changed rows",
     Trails: "a join followed to the queries",
     StreamResumed: "a change stream resumed",
     StreamResynced: "a change stream told to read again",

@@ -96,6 +96,9 @@ fn left_out(template: &Template) -> Option<Said> {
 }
 
 fn read_again(template: &Template) -> Said {
+    if template.ways.tally.is_some() {
+        return ("read again", "nothing if it takes long: its counts and sums go on from the changed rows".into());
+    }
     let Some(part) = &template.ways.part else { return ("read again", "the whole result".into()) };
     let columns: Vec<String> = part.names().map(|name| format!("{}.{name}", part.table)).collect();
     let what = if part.is_grouped { "groups" } else { "rows" };

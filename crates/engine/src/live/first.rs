@@ -115,8 +115,9 @@ impl Lane {
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let fresh = guarded(|| rows::evaluate(sqlite, &query, None, time, limits))?;
+        let took = started.elapsed();
         if let Some(mut group) = self.drop_group(identity) {
-            group.note_cost(started.elapsed());
+            group.note_cost(took);
             // At the same revision it can differ by what another program wrote and nobody has noticed yet.
             let differs = !delta::difference(&group.rows, &fresh, group.query.template.is_ordered, self.at).is_empty();
             if differs {
@@ -125,14 +126,16 @@ impl Lane {
             let chunks = group.keep_rows(&fresh, &self.limits);
             group.take(fresh);
             self.add_group(*identity, group);
+            self.begin_counting(identity, took);
             return Ok(chunks);
         }
         let mut group = Group::new(query, RowSet::default(), self.at);
-        group.cost = started.elapsed();
+        group.cost = took;
         let chunks = group.keep_rows(&fresh, &self.limits);
         group.take(fresh);
         group.left_at = Some(Instant::now());
         self.add_group(*identity, group);
+        self.begin_counting(identity, took);
         Ok(chunks)
     }
 

@@ -10,6 +10,7 @@ use super::frame::{self, RowsHead};
 use super::query::SharedQuery;
 use super::rows::{Changed, Fresh, PartChanges, RowSet, Seen};
 use super::session::{RequestId, Session};
+use super::tally::Counts;
 use crate::changes::change::Revision;
 use crate::limits::Limits;
 use bytes::Bytes;
@@ -26,6 +27,7 @@ pub struct Group {
     /// Where the last row stands, if a LIMIT has cut the result.
     edge: Option<Place>,
     pub listeners: Few<(u64, RequestId)>,
+    pub counting: Counting,
     history: VecDeque<Step>,
     history_bytes: usize,
     /// The history tells everything after this revision.
@@ -43,6 +45,25 @@ pub struct Group {
     ready_rows: Option<Arc<Vec<Bytes>>>,
     /// Moving average of what one evaluation takes.
     pub cost: Duration,
+}
+
+/// The numbers of a query with a tally.
+#[derive(Debug)]
+pub enum Counting {
+    Not,
+    /// As of the result that is remembered.
+    Here(Box<Counts>),
+    /// There is something that cannot be counted on from what came and went.
+    Never,
+}
+
+impl Counting {
+    /// The result is another, which was not counted.
+    fn end(&mut self) {
+        if matches!(self, Self::Here(_)) {
+            *self = Self::Not;
+        }
+    }
 }
 
 /// What one evaluation changed. It may tell of several revisions at once.
@@ -66,6 +87,7 @@ impl Group {
             rows,
             edge: None,
             listeners: Few::None,
+            counting: Counting::Not,
             history: VecDeque::new(),
             history_bytes: 0,
             history_from: revision,
@@ -81,6 +103,7 @@ impl Group {
 
     /// Takes a new result over, as the lane goes from one revision to another. True if it differs.
     pub fn advance(&mut self, mut fresh: Fresh, from: Revision, to: Revision) -> bool {
+        self.counting.end();
         let delta = delta::difference(&self.rows, &fresh, self.query.template.is_ordered, to);
         let from = if self.is_stale { self.evaluated_at } else { from };
         self.is_stale = false;
@@ -113,6 +136,7 @@ impl Group {
 
     /// The result as it was just read; it is not told to anyone who listens.
     pub fn take(&mut self, mut fresh: Fresh) {
+        self.counting.end();
         self.edge = fresh.edge.take();
         self.rows = fresh.into_set();
     }

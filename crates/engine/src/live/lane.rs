@@ -11,6 +11,7 @@ use super::group::Group;
 use super::groups::Groups;
 use super::inbox::{Arrived, Command, Inbox, Moved, Wanted};
 use super::lift::lift;
+use super::mirror::Mirrors;
 use super::query::Identity;
 use super::report::LaneReport;
 use super::session::{RequestId, Session};
@@ -58,6 +59,8 @@ pub struct Lane {
     pub(super) listening: HashSet<u64>,
     /// Missing indexes that the log has.
     pub(super) told_indexes: HashSet<String>,
+    /// The rows that the step under way has changed, for queries to be run on them alone.
+    pub(super) mirrors: Mirrors,
     housekept: Instant,
 }
 
@@ -83,6 +86,7 @@ impl Lane {
             due: HashSet::new(),
             listening: HashSet::new(),
             told_indexes: HashSet::new(),
+            mirrors: Mirrors::default(),
             housekept: Instant::now(),
         })
     }
@@ -120,20 +124,22 @@ impl Lane {
             return false;
         }
         let mut touched = Touched::default();
+        let mut behind = 0;
         for set in &self.early {
             self.families.find_touched(set, None, &mut touched);
-            self.leave_out_behind(&mut touched);
+            behind += self.leave_out_behind(&mut touched);
             if !touched.is_nothing() || matches!(set.extent, Extent::Everything { .. }) {
                 return false;
             }
         }
+        self.shared.metrics.live_behind.add(behind);
         self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
         self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
         true
     }
 
-    /// Leaves out the groups behind whose last rows everything has happened.
-    pub(super) fn leave_out_behind(&self, touched: &mut Touched) {
+    /// Leaves out the groups behind whose last rows everything has happened; how many.
+    pub(super) fn leave_out_behind(&self, touched: &mut Touched) -> u64 {
         let mut count = 0;
         for found in touched.families.values_mut().filter(|found| matches!(found.foremost, Foremost::At(_))) {
             let Found { groups, foremost, .. } = found;
@@ -141,7 +147,7 @@ impl Lane {
             groups.retain(|identity| self.groups.get(identity).is_none_or(|group| !group.is_before(foremost)));
             count += before - groups.len();
         }
-        self.shared.metrics.live_behind.add(count as u64);
+        count as u64
     }
 
     fn obey(&mut self, command: Command) {

@@ -15,6 +15,8 @@
 //! | `term`, `interval` | how such values compare, and in which of many ranges one lies |
 //! | `trail` | from a row of a joined table to the rows whose values are asked for |
 //! | `part` | the rows of a result that show one key, read again alone |
+//! | `tally` | counts and sums that go on from the changed rows |
+//! | `mirror` | the changed rows alone, for a query to be run on |
 //! | `edge` | the last row of a result with a LIMIT, behind which nothing matters |
 //! | `family` | the groups of one template, found by what they read and by these ways |
 //! | `few` | a set that mostly has one member |
@@ -47,6 +49,7 @@ pub mod inbox;
 mod interval;
 pub mod lane;
 mod lift;
+mod mirror;
 mod outline;
 mod part;
 pub mod query;
@@ -58,6 +61,7 @@ pub mod session;
 mod socket;
 mod step;
 mod stream;
+mod tally;
 mod term;
 mod trail;
 mod watch;

@@ -252,16 +252,24 @@ impl<'a> Outline<'a> {
 
     /// The statement with one more condition, and without ORDER BY and LIMIT.
     pub fn restricted(&self, condition: &str) -> String {
-        let slice = |range: &Range<usize>| {
-            let last = range.clone().next_back().map_or(0, |last| self.text[last].end());
-            self.text.get(range.start).and_then(|first| self.statement.get(first.at..last)).unwrap_or_default()
-        };
-        let head = slice(&(0..self.from.end));
-        let groups = slice(&self.groups);
+        let head = self.slice(&(0..self.from.end));
+        let groups = self.slice(&self.groups);
         match &self.filter {
-            Some(filter) => format!("{head} WHERE ({}) AND {condition} {groups}", slice(filter)),
+            Some(filter) => format!("{head} WHERE ({}) AND {condition} {groups}", self.slice(filter)),
             None => format!("{head} WHERE {condition} {groups}"),
         }
+    }
+
+    /// What it shows of its groups, or of all its rows, is this instead.
+    pub fn showing(&self, items: &str) -> String {
+        let from = self.slice(&self.from);
+        let filter = self.filter.as_ref().map_or_else(String::new, |filter| format!(" WHERE {}", self.slice(filter)));
+        format!("SELECT {items} FROM {from}{filter} {}", self.slice(&self.groups))
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &'a str {
+        let last = range.clone().next_back().map_or(0, |last| self.text[last].end());
+        self.text.get(range.start).and_then(|first| self.statement.get(first.at..last)).unwrap_or_default()
     }
 
     /// The table and the column that each name stands for in this FROM, by SQLite's own word.

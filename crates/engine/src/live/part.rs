@@ -78,7 +78,7 @@ impl Part {
 }
 
 /// Are two values of this column equal only if they are the same, but for floats?
-fn is_exact(column: &Column) -> bool {
+pub fn is_exact(column: &Column) -> bool {
     !column.is_virtual && column.affinity != Affinity::Blob && column.collation == Some(Collation::Binary)
 }
 

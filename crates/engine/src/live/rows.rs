@@ -200,15 +200,11 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
     let mut has_reals = false;
     let mut last = LastRow::of(query);
     while statement.step()? {
-        let hash = hash_row(statement, &mut has_reals);
+        let values = || (0..statement.column_count()).map(|column| statement.column(column));
+        let hash = hash_row(values(), &mut has_reals);
         last.note(|column| statement.column(column));
         key.clear();
-        match &query.template.key {
-            KeySource::Row => write_hash(&mut key, hash),
-            KeySource::Columns(columns) => {
-                write_key(&mut key, columns.iter().map(|&column| statement.column(column)));
-            }
-        }
+        write_row_key(&mut key, &query.template.key, hash, |column| statement.column(column));
         match counts.entry(key.as_str().into()) {
             Entry::Vacant(entry) => {
                 entry.insert(1);
@@ -222,7 +218,7 @@ fn read(statement: &mut Statement, query: &Query, known: Option<&RowSet>, limits
             }
         }
         let is_known = known.is_some_and(|known| known.get(&key).is_some_and(|seen| seen.hash == hash));
-        let json = (!is_known).then(|| write_row(&mut text, statement));
+        let json = (!is_known).then(|| write_row(&mut text, values()));
         bytes += key.len() + 48;
         rows.push(FreshRow { key: key.as_str().into(), hash, json });
         if rows.len() > limits.live_rows_max {
@@ -275,10 +271,25 @@ fn separate(rows: &mut [FreshRow], counts: &HashMap<Key, u32>) {
     }
 }
 
-fn hash_row(statement: &Statement, has_reals: &mut bool) -> u128 {
+fn write_row_key<'v>(key: &mut String, source: &KeySource, hash: u128, value: impl Fn(usize) -> ValueRef<'v>) {
+    match source {
+        KeySource::Row => write_hash(key, hash),
+        KeySource::Columns(columns) => write_key(key, columns.iter().map(|&column| value(column))),
+    }
+}
+
+/// A row of these values, which shares its key with no other.
+pub fn changed(source: &KeySource, values: &[ValueRef<'_>]) -> Changed {
+    let (mut key, mut json) = (String::new(), Vec::new());
+    let hash = hash_row(values.iter().copied(), &mut false);
+    write_row_key(&mut key, source, hash, |column| values[column]);
+    write_row(&mut json, values.iter().copied());
+    Changed { key: key.into(), hash, json: json.into() }
+}
+
+fn hash_row<'v>(values: impl Iterator<Item = ValueRef<'v>>, has_reals: &mut bool) -> u128 {
     let mut hasher = SipHasher13::new();
-    for column in 0..statement.column_count() {
-        let value = statement.column(column);
+    for value in values {
         *has_reals |= matches!(value, ValueRef::Real(_));
         hash_value(&mut hasher, value);
     }
@@ -343,11 +354,11 @@ fn is_plain(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| byte.is_ascii_graphic() && !b",~\"\\".contains(byte) || *byte == b' ')
 }
 
-fn write_row(text: &mut Vec<u8>, statement: &Statement) -> Range<usize> {
+fn write_row<'v>(text: &mut Vec<u8>, values: impl Iterator<Item = ValueRef<'v>>) -> Range<usize> {
     let start = text.len();
-    for column in 0..statement.column_count() {
+    for value in values {
         text.push(b',');
-        json::write_value(text, statement.column(column));
+        json::write_value(text, value);
     }
     text.push(b']');
     start..text.len()

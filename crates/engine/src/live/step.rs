@@ -2,10 +2,11 @@
 
 use super::family::Touched;
 use super::frame::{self, DeltaPart};
-use super::group::{Difference, Group};
+use super::group::{Counting, Difference, Group};
 use super::groups::Groups;
 use super::inbox::Wanted;
 use super::lane::Lane;
+use super::mirror;
 use super::part::Parts;
 use super::query::{self, Identity, Query, SharedQuery};
 use super::rows;
@@ -26,6 +27,9 @@ const NEWS_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Log read at one time to catch a change stream up.
 const CATCH_UP_BYTES: usize = 256 << 10;
+
+/// A run as long as this many parts would take is worth another one to count.
+const TALLY_WORTH: u64 = 40;
 
 /// Sockets to be moved, and where to: they hold a query that is too slow for this lane.
 type TooSlow = HashMap<u64, usize>;
@@ -67,6 +71,7 @@ impl Lane {
             self.schema = Schema::load(&self.sqlite.own)?;
             self.schema_epoch = schema_epoch;
             self.sqlite.forget_statements();
+            self.mirrors.forget();
             self.analyse_again(revision);
         }
         self.doubt_the_joined(&sets, revision);
@@ -198,12 +203,15 @@ impl Lane {
         for set in sets {
             self.families.find_touched(set, Some((&mut self.sqlite, time)), &mut touched);
         }
-        self.leave_out_behind(&mut touched);
+        self.shared.metrics.live_behind.add(self.leave_out_behind(&mut touched));
         self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
         self.shared.metrics.live_trails.add(touched.trails);
+        self.mirrors.begin_step();
         for found in touched.families.into_values() {
             for identity in &found.groups {
-                if !self.evaluate_changed_parts(identity, &found.parts, revision) {
+                if !self.count_on(identity, sets, revision)
+                    && !self.evaluate_changed_parts(identity, &found.parts, revision)
+                {
                     self.evaluate_one(identity, revision, too_slow);
                 }
             }
@@ -212,6 +220,51 @@ impl Lane {
 
     pub(super) fn time_max(&self) -> Duration {
         if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max }
+    }
+
+    /// False if the result is not counted on from the changed rows.
+    fn count_on(&mut self, identity: &Identity, sets: &[Arc<ChangeSet>], revision: Revision) -> bool {
+        let time = self.time_max();
+        let Some(group) = self.groups.get_mut(identity) else { return true };
+        let query = Arc::clone(&group.query);
+        let Some(tally) = &query.template.ways.tally else { return false };
+        if group.is_stale || !matches!(group.counting, Counting::Here(_)) {
+            return false;
+        }
+        let rows = mirror::count(&tally.table.name, sets) as u64;
+        let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(rows).saturating_mul(2));
+        let Counting::Here(mut counts) = std::mem::replace(&mut group.counting, Counting::Not) else { return false };
+        if cost > group.cost {
+            return false;
+        }
+        let started = Instant::now();
+        let mirrors = &mut self.mirrors;
+        let changes = guarded(|| tally.go_on(&mut counts, mirrors, &query, sets, time));
+        self.families.note_run(query.template.id, started.elapsed());
+        let Ok(Some(changes)) = changes else {
+            group.counting = Counting::Never;
+            return false;
+        };
+        group.counting = Counting::Here(counts);
+        self.shared.metrics.live_tallies.add(1);
+        if group.advance_parts(changes, self.at, revision) {
+            self.tell_of(identity);
+        }
+        true
+    }
+
+    /// After a run of the whole, in the same snapshot: the next changes can be counted on, if that took long.
+    pub(super) fn begin_counting(&mut self, identity: &Identity, took: Duration) {
+        let time = self.time_max();
+        let Some(group) = self.groups.get_mut(identity) else { return };
+        let query = Arc::clone(&group.query);
+        let worth = Duration::from_micros(self.limits.live_part_micros.saturating_mul(TALLY_WORTH));
+        let Some(tally) = query.template.ways.tally.as_ref().filter(|_| took >= worth) else { return };
+        if !matches!(group.counting, Counting::Never) {
+            let sqlite = &mut self.sqlite;
+            let counts = guarded(|| tally.count(sqlite, &query, time)).ok().flatten();
+            group.counting = counts.map_or(Counting::Never, |counts| Counting::Here(Box::new(counts)));
+        }
     }
 
     /// False if the result must be evaluated as a whole.
@@ -264,6 +317,7 @@ impl Lane {
                 if group.advance(fresh, self.at, revision) {
                     self.tell_of(identity);
                 }
+                self.begin_counting(identity, started.elapsed());
             }
             Err(error) if error.code == Code::Timeout && self.number == 0 => {
                 group.doubt(self.at);

@@ -5,8 +5,9 @@
 
 use super::edge::Edge;
 use super::outline::{Asks, Condition, Holds, Operand, Outline};
-use super::part::Part;
+use super::part::{Part, is_exact};
 use super::route::Route;
+use super::tally::{self, Shown, Tally};
 use super::term::Term;
 use super::trail::{End, Link, Trail};
 use crate::limits::LiveTiers;
@@ -29,6 +30,8 @@ pub struct Ways {
     pub part: Option<Part>,
     /// Behind which row of an ordered result nothing matters.
     pub edge: Option<Edge>,
+    /// How its counts and sums go on from the changed rows.
+    pub tally: Option<Tally>,
     /// Why there is not more, for the author of the SQL.
     pub lacks: Vec<String>,
 }
@@ -85,6 +88,15 @@ const NEVER_FAIL: [&str; 41] = [
     "unixepoch",
     "upper",
 ];
+
+/// An aggregate of the rows or of one column.
+enum Aggregate<'a> {
+    Rows,
+    Count(&'a str),
+    Sum(&'a str),
+    /// One that does not go on from what came and went.
+    Other,
+}
 
 /// What is asked of the analysis of one statement.
 pub struct Search<'a> {
@@ -165,11 +177,12 @@ impl Search<'_> {
         } else if routes.is_empty() {
             lacks.push("No column of a table is compared with a value, alone or between ANDs in its WHERE.".into());
         }
-        let part = self.part(outline, &routes).map_err(|why| lacks.push(why.into())).ok();
+        let tally = self.tally(outline);
+        let part = self.part(outline, &routes).map_err(|why| lacks.extend(tally.is_none().then_some(why.into()))).ok();
         let trails = self.tiers.trails.then(|| self.trails(outline, &links, &routes, part.as_ref()));
         let (target, trails) = trails.flatten().unwrap_or_default();
         let edge = self.edge(outline).map_err(|why| lacks.extend(why)).ok();
-        Some(Ways { routes, trails, target, part, edge, lacks })
+        Some(Ways { routes, trails, target, part, edge, tally, lacks })
     }
 
     /// The column of a table that is named once.
@@ -326,12 +339,9 @@ impl Search<'_> {
             return None;
         }
         for (index, item) in items.into_iter().enumerate() {
-            let origin = self.shown.get(index)?;
-            let is_key = origin.as_ref().is_some_and(|(of, name)| {
-                of.eq_ignore_ascii_case(&table.name)
-                    && keys.iter().any(|&key| table.columns[key].name.eq_ignore_ascii_case(name))
-            });
-            if !(is_key || origin.is_none() && self.is_plain_aggregate(outline, item)) {
+            if self.shown_key(index, &table, &keys).is_none()
+                && (self.shown[index].is_some() || self.aggregate(outline, item).is_none())
+            {
                 return None;
             }
         }
@@ -339,9 +349,78 @@ impl Search<'_> {
         Part::of(outline, &table, &keys, shown?, self.parameters)
     }
 
+    /// The number of the key that a result column shows.
+    fn shown_key(&self, column: usize, table: &Table, keys: &[usize]) -> Option<usize> {
+        let (of, name) = self.shown[column].as_ref()?;
+        let is_it = |&key: &usize| table.columns[key].name.eq_ignore_ascii_case(name);
+        if of.eq_ignore_ascii_case(&table.name) { keys.iter().position(is_it) } else { None }
+    }
+
+    /// Counts and sums of the rows of one table, all together or by columns that are shown.
+    fn tally(&mut self, outline: &Outline<'_>) -> Option<Tally> {
+        let [member] = &outline.members[..] else { return None };
+        let Some(Relation::Table(table)) = self.schema.get(&member.table) else { return None };
+        let table = Arc::clone(table);
+        let has_any = |words: &[&str]| words.iter().any(|word| outline.count_of(word) > 0);
+        let plain = !has_any(&["over", "limit", "offset", "having", "filter"]) && outline.count_of("select") == 1;
+        let is_rowid = |token: &Token<'_>| is_rowid_name(unquoted(token.text).trim_matches('\''));
+        if !self.tiers.tallies || self.is_ordered || outline.is_distinct() || !plain || outline.names().any(is_rowid) {
+            return None;
+        }
+        // What is computed is not in the images of changed rows.
+        let names = self.reads.tables.get(&table.name.to_ascii_lowercase()).filter(|_| self.reads.tables.len() == 1)?;
+        let is_told = |column: &Column| {
+            !names.contains(&column.name.to_ascii_lowercase()) || !column.is_virtual && column.collation.is_some()
+        };
+        if !outline.stands_once(&table.name) || !table.columns.iter().all(is_told) {
+            return None;
+        }
+        let by = if outline.is_grouped() { outline.group_columns()? } else { Vec::new() };
+        let mut keys = Vec::new();
+        for origin in outline.origins(self.sqlite, &by)? {
+            keys.push(self.column(outline, origin)?.1);
+        }
+        let items = outline.items();
+        if items.len() != self.shown.len() || !keys.iter().all(|&key| is_exact(&table.columns[key])) {
+            return None;
+        }
+        let (mut shown, mut columns) = (Vec::new(), Vec::new());
+        for (index, item) in items.into_iter().enumerate() {
+            if let Some(key) = self.shown_key(index, &table, &keys) {
+                shown.push(Shown::Key(key));
+                continue;
+            }
+            let aggregate = self.aggregate(outline, item).filter(|_| self.shown[index].is_none())?;
+            let number = columns.len();
+            shown.push(match aggregate {
+                Aggregate::Rows => Shown::Rows,
+                Aggregate::Count(name) => {
+                    columns.push(tally::numbers_of(name, false));
+                    Shown::Count(number)
+                }
+                Aggregate::Sum(name) => {
+                    columns.push(tally::numbers_of(name, true));
+                    Shown::Sum(number)
+                }
+                Aggregate::Other => return None,
+            });
+        }
+        if !(0..keys.len()).all(|key| shown.contains(&Shown::Key(key))) {
+            return None;
+        }
+        let items: Vec<&str> =
+            by.iter().copied().chain(["count(*)"]).chain(columns.iter().map(String::as_str)).collect();
+        let sql = outline.showing(&items.join(", "));
+        let width = keys.len() + 1 + 4 * columns.len();
+        let parameters = self.parameters;
+        let fits =
+            |statement: &Statement| statement.column_count() == width && statement.parameter_count() == parameters;
+        self.can_be(&sql, fits).then_some(Tally { table, sql, keys: keys.len(), columns: columns.len(), shown })
+    }
+
     /// `count(*)`, `count(column)` or another whose outcome is the same in whatever order rows come.
-    fn is_plain_aggregate(&mut self, outline: &Outline<'_>, item: &[Token<'_>]) -> bool {
-        let Some(close) = item.iter().position(|token| token.is_punctuation(b')')) else { return false };
+    fn aggregate<'a>(&mut self, outline: &Outline<'a>, item: &[Token<'a>]) -> Option<Aggregate<'a>> {
+        let close = item.iter().position(|token| token.is_punctuation(b')'))?;
         let is_function = |names: &[&str]| names.iter().any(|name| item[0].is(name));
         let is_named = match &item[close + 1..] {
             [] => true,
@@ -349,34 +428,44 @@ impl Search<'_> {
             _ => false,
         };
         if close < 3 || !is_named || !item[1].is_punctuation(b'(') {
-            return false;
+            return None;
         }
         let mut inside = &item[2..close];
-        if is_function(&["count"]) && inside[0].is("distinct") {
+        let is_distinct = is_function(&["count"]) && inside[0].is("distinct");
+        if is_distinct {
             inside = &inside[1..];
         }
         if let [only] = inside
             && only.is_punctuation(b'*')
         {
-            return is_function(&["count"]);
+            return is_function(&["count"]).then_some(Aggregate::Rows);
         }
-        let Some(name) = outline.column_of(inside) else { return false };
-        let origin = outline.origins(self.sqlite, &[name]).and_then(|mut origins| origins.pop().flatten());
-        let Some((table, column)) = self.column(outline, origin) else { return false };
+        let name = outline.column_of(inside)?;
+        let origin = outline.origins(self.sqlite, &[name])?.pop()?;
+        let (table, column) = self.column(outline, origin)?;
         let column = &table.columns[column];
+        if is_function(&["count"]) {
+            return Some(if is_distinct { Aggregate::Other } else { Aggregate::Count(name) });
+        }
+        if is_function(&["sum"]) {
+            return Some(Aggregate::Sum(name));
+        }
         // Of equal values that look different, which one MIN shows is a matter of order.
         let is_exact = column.collation == Some(Collation::Binary) && column.affinity != Affinity::Blob;
-        is_function(&["count", "sum"]) || is_exact && is_function(&["min", "max"])
+        (is_exact && is_function(&["min", "max"])).then_some(Aggregate::Other)
     }
 
     fn can_run(&mut self, part: &Part) -> bool {
+        let (columns, parameters) = (self.shown.len(), self.parameters + part.shown.len());
+        self.can_be(&part.sql, |statement| {
+            statement.column_count() == columns && statement.parameter_count() == parameters
+        })
+    }
+
+    fn can_be(&mut self, sql: &str, fits: impl Fn(&Statement) -> bool) -> bool {
         self.sqlite.take_reads();
-        let prepared = self.sqlite.prepare(&part.sql, Mode::Live);
+        let prepared = self.sqlite.prepare(sql, Mode::Live);
         self.sqlite.take_reads();
-        let fits = |statement: &Statement| {
-            statement.column_count() == self.shown.len()
-                && statement.parameter_count() == self.parameters + part.shown.len()
-        };
         matches!(prepared, Ok(Some(statement)) if fits(&statement))
     }
 
@@ -618,6 +707,53 @@ mod tests {
             let edge = ways(sql).edge;
             let shown = edge.as_ref().map(|edge| (&*edge.table, &*edge.name, edge.shown));
             assert_eq!(shown, expected, "{sql}");
+        }
+    }
+    #[test]
+    fn counts_and_sums_of_one_table_have_a_tally() {
+        for (sql, expected) in [
+            ("SELECT count(*) FROM t", Some("SELECT count(*) FROM t ")),
+            (
+                "SELECT count(x.a) AS c, count(*) FROM t AS x WHERE x.a = ? AND b LIKE ?",
+                Some("SELECT count(*), count(x.a), 0, 0.0, 0 FROM t AS x WHERE x.a = ? AND b LIKE ? "),
+            ),
+            (
+                "SELECT count(*), n, id FROM t WHERE a > 1 GROUP BY id, n",
+                Some("SELECT id, n, count(*) FROM t WHERE a > 1 GROUP BY id, n"),
+            ),
+            (
+                "SELECT sum(n) FROM t",
+                Some(
+                    "SELECT count(*), count(n), sum(iif(typeof(n) = 'integer', n, 0)), \
+                     total(iif(typeof(n) = 'integer', abs(n + 0.0), 0)), total(typeof(n) NOT IN ('integer', 'null')) FROM t ",
+                ),
+            ),
+            // No promise.
+            ("SELECT count(*) + 1 FROM t", None),
+            ("SELECT count(DISTINCT n) FROM t", None),
+            ("SELECT max(n) FROM t", None),
+            ("SELECT avg(n) FROM t", None),
+            ("SELECT sum(n + 1) FROM t", None),
+            ("SELECT count(*) FILTER (WHERE n) FROM t", None),
+            ("SELECT n, count(*) FROM t", None),
+            ("SELECT count(*) FROM t GROUP BY n", None),
+            ("SELECT n, count(*) FROM t GROUP BY n HAVING count(*) > 1", None),
+            ("SELECT n, count(*) FROM t GROUP BY n ORDER BY 2", None),
+            ("SELECT n, count(*) FROM t GROUP BY n LIMIT 2", None),
+            ("SELECT a, count(*) FROM t GROUP BY a", None),
+            ("SELECT b, count(*) FROM t GROUP BY b", None),
+            ("SELECT count(v) FROM t", None),
+            ("SELECT count(*) FROM t WHERE v = 1", None),
+            ("SELECT count(*) FROM t WHERE rowid > 1", None),
+            ("SELECT count(*) FROM t, u", None),
+            ("SELECT count(*) FROM t AS x, t AS y", None),
+            ("SELECT count(*) FROM w", None),
+            ("SELECT count(*) FROM t WHERE n IN (SELECT id FROM u)", None),
+            ("SELECT count(*) OVER () FROM t", None),
+            ("SELECT id FROM t", None),
+        ] {
+            let tally = ways(sql).tally;
+            assert_eq!(tally.as_ref().map(|tally| &*tally.sql), expected, "{sql}");
         }
     }
 }

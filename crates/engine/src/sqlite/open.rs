@@ -50,6 +50,18 @@ pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duratio
     Sqlite::new(connection, purpose)
 }
 
+/// A database of its own, in memory: for what is thrown away.
+///
+/// # Errors
+/// SQLite's own.
+pub fn in_memory() -> Result<Sqlite> {
+    let connection = Connection::open_in_memory_with_flags(OpenFlags::default() | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")?;
+    Sqlite::new(connection, Purpose::Live)
+}
+
 /// Bytes of one value, and of one row: past it SQLite says that it is too big. Its own bound, 1 GB, is more memory than
 /// a server may have.
 pub const VALUE_BYTES_MAX: i32 = 128 << 20;

@@ -13,6 +13,8 @@ pub struct Column {
     /// A VIRTUAL generated column: not stored, so not in the images SQLite hands to the hook.
     pub is_virtual: bool,
     pub affinity: Affinity,
+    /// The plainest declared type of its affinity.
+    pub kind: &'static str,
     /// How its texts are compared; none if by a collation that is not SQLite's own.
     pub collation: Option<Collation>,
 }
@@ -35,25 +37,35 @@ pub enum Collation {
 }
 
 impl Affinity {
-    fn of(declared: &str, is_strict: bool) -> Self {
+    /// Also gives the plainest declared type that has it.
+    fn of(declared: &str, is_strict: bool) -> (Self, &'static str) {
         let declared = declared.to_ascii_uppercase();
-        let has = |part: &str| declared.contains(part);
-        if has("INT") {
-            Self::Numeric
-        } else if has("CHAR") || has("CLOB") || has("TEXT") {
-            Self::Text
-        } else if has("BLOB") || declared.is_empty() || is_strict && declared == "ANY" {
-            Self::Blob
+        let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));
+        if has(&["INT"]) {
+            (Self::Numeric, "INTEGER")
+        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+            (Self::Text, "TEXT")
+        } else if has(&["BLOB"]) || declared.is_empty() || is_strict && declared == "ANY" {
+            (Self::Blob, "BLOB")
+        } else if has(&["REAL", "FLOA", "DOUB"]) {
+            (Self::Numeric, "REAL")
         } else {
-            Self::Numeric
+            (Self::Numeric, "NUMERIC")
         }
     }
 }
 
 impl Collation {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "BINARY",
+            Self::Nocase => "NOCASE",
+            Self::Rtrim => "RTRIM",
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
-        let known = [("BINARY", Self::Binary), ("NOCASE", Self::Nocase), ("RTRIM", Self::Rtrim)];
-        known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, collation)| collation)
+        [Self::Binary, Self::Nocase, Self::Rtrim].into_iter().find(|known| name.eq_ignore_ascii_case(known.name()))
     }
 }
 
@@ -198,10 +210,12 @@ impl Table {
             .collect::<Result<_, _>>()?;
         let mut columns = Vec::with_capacity(rows.len());
         for (column, declared, _, hidden) in &rows {
+            let (affinity, kind) = Affinity::of(declared, is_strict);
             columns.push(Column {
                 name: column.as_str().into(),
                 is_virtual: *hidden == 2,
-                affinity: Affinity::of(declared, is_strict),
+                affinity,
+                kind,
                 collation: Collation::named(&collation(connection, name, column)?),
             });
         }

@@ -106,6 +106,7 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ),
         ("live_behind_total", "live results whose LIMIT keeps out all that changed", engine.live_behind.get()),
         ("live_parts_total", "live results of which only the changed parts were read", engine.live_parts.get()),
+        ("live_tallies_total", "live counts and sums that went on from the changed rows", engine.live_tallies.get()),
         ("live_trails_total", "joins followed from a changed row to live queries", engine.live_trails.get()),
         (
             "live_missing_indexes_total",

@@ -151,6 +151,7 @@ impl<'a> Run<'a> {
         self.stats.hits.note_times(Trap::Spared, metrics.live_spared.get());
         self.stats.hits.note_times(Trap::Behind, metrics.live_behind.get());
         self.stats.hits.note_times(Trap::Parts, metrics.live_parts.get());
+        self.stats.hits.note_times(Trap::Tallies, metrics.live_tallies.get());
         self.stats.hits.note_times(Trap::Trails, metrics.live_trails.get());
         self.engine.close();
     }

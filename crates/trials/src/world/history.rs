@@ -101,8 +101,8 @@ fn limits(random: &mut Random) -> Limits {
     // By parts whenever that is possible, or never.
     limits.live_part_micros = if random.percent(75) { 0 } else { u64::MAX };
     if random.percent(20) {
-        let [routes, trails, parts, edges] = std::array::from_fn(|_| random.percent(50));
-        limits.live_tiers = LiveTiers { routes, trails, parts, edges };
+        let [routes, trails, parts, edges, tallies] = std::array::from_fn(|_| random.percent(50));
+        limits.live_tiers = LiveTiers { routes, trails, parts, edges, tallies };
     }
     limits
 }

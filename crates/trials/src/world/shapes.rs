@@ -7,7 +7,7 @@ use crate::traps::Trap;
 use tidebase_engine::Value;
 
 pub fn random(build: &mut Build<'_>) -> Shape {
-    const WEIGHTS: [usize; 19] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2, 24, 9];
+    const WEIGHTS: [usize; 20] = [16, 14, 8, 6, 10, 5, 6, 8, 7, 6, 5, 6, 5, 3, 1, 4, 2, 24, 9, 14];
     match build.random.weighted(&WEIGHTS) {
         0 => filter(build),
         1 => join(build),
@@ -27,7 +27,8 @@ pub fn random(build: &mut Build<'_>) -> Shape {
         15 => json(build),
         16 => slow(build),
         17 => by_value(build),
-        _ => top(build),
+        18 => top(build),
+        _ => counting(build),
     }
 }
 
@@ -121,6 +122,9 @@ fn by_value(build: &mut Build<'_>) -> Shape {
     if build.random.percent(65) {
         return shape(build, &scope, "SELECT", &rest);
     }
+    if build.random.percent(35) {
+        return tally(build, &scope, &rest);
+    }
     build.traps.add(Trap::Grouping);
     let (key, of) = (build.column(&scope).sql, build.column(&scope).sql);
     let function = *build.random.pick(&["count", "sum", "sum", "min", "max", "count(DISTINCT"]);
@@ -131,6 +135,36 @@ fn by_value(build: &mut Build<'_>) -> Shape {
     let aggregate = if function.contains('(') { format!("{function} {of})") } else { format!("{function}({of})") };
     let core = format!("SELECT {key}, count(*), {aggregate} FROM {rest} GROUP BY {key}");
     Shape { core, columns: 3, order: vec![key], is_whole: false, top: None }
+}
+
+/// What a dashboard asks of one table.
+fn counting(build: &mut Build<'_>) -> Shape {
+    let scope = [build.source()];
+    let condition = condition(build, &scope, 50);
+    tally(build, &scope, &format!("{}{condition}", scope[0].from))
+}
+
+/// Counts and sums, all together or by a column.
+fn tally(build: &mut Build<'_>, scope: &[Source], rest: &str) -> Shape {
+    let mut shown = vec!["count(*)".to_owned()];
+    for _ in 0..build.random.below(3) {
+        let of = build.column(scope);
+        let function = if of.kind == Kind::Integer && build.random.percent(60) { "sum" } else { "count" };
+        if function == "sum" {
+            build.traps.add(Trap::FloatSum);
+            build.may_fail = true;
+        }
+        shown.push(format!("{function}({})", of.sql));
+    }
+    let mut by = String::new();
+    if build.random.percent(50) {
+        build.traps.add(Trap::Grouping);
+        let key = build.column(scope).sql;
+        by = format!(" GROUP BY {key}");
+        shown.insert(build.random.below(shown.len() + 1), key);
+    }
+    let core = format!("SELECT {} FROM {rest}{by}", aliased(build, &shown));
+    Shape { core, columns: shown.len(), order: vec![], is_whole: false, top: None }
 }
 
 /// The first rows by a column that is shown: a feed, a list of the best.
