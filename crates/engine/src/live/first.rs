@@ -84,7 +84,11 @@ impl Lane {
         let is_new = !self.groups.has(&identity);
         let chunks = self.hydrate(&identity, sql, params)?;
         let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
-        let Some(socket) = self.sockets.get_mut(&session) else { return Ok(()) };
+        let Some(socket) = self.sockets.get_mut(&session) else {
+            // Nobody has come to hold it.
+            self.leave(&identity, session, id);
+            return Ok(());
+        };
         if !resumed {
             bring_to(socket, &mut self.groups, self.at, &self.shared);
             if let Some(group) = self.groups.get(&identity) {
@@ -97,7 +101,7 @@ impl Lane {
             group.listeners.insert((session, id.clone()));
             group.left_at = None;
             if resumed {
-                group.joined_at = Some(self.at);
+                group.joined_at = self.at;
             }
         }
         Ok(())
@@ -130,10 +134,9 @@ impl Lane {
             return Ok(chunks);
         }
         let mut group = Group::new(query, RowSet::default(), self.at);
-        group.cost = took;
+        group.note_cost(took);
         let chunks = group.keep_rows(&fresh, &self.limits);
         group.take(fresh);
-        group.left_at = Some(Instant::now());
         self.add_group(*identity, group);
         self.begin_counting(identity, took);
         Ok(chunks)

@@ -37,14 +37,14 @@ pub struct Group {
     /// A revision at which the state was surely true. Unless it is stale it is also true where the lane stands.
     evaluated_at: Revision,
     /// When somebody last joined with rows of their own, which are those of the group only if no other program's write
-    /// was in the file unnoticed.
-    pub joined_at: Option<Revision>,
+    /// was in the file unnoticed. The least revision if nobody has.
+    pub joined_at: Revision,
     /// The state may be older than the lane: it must be evaluated whatever was touched.
     pub is_stale: bool,
     pub left_at: Option<Instant>,
     ready_rows: Option<Arc<Vec<Bytes>>>,
-    /// Moving average of what one evaluation takes.
-    pub cost: Duration,
+    /// Moving average of what one evaluation takes, in microseconds.
+    cost: u32,
 }
 
 /// The numbers of a query with a tally.
@@ -93,11 +93,11 @@ impl Group {
             history_from: revision,
             changed_at: revision,
             evaluated_at: revision,
-            joined_at: None,
+            joined_at: Revision::MIN,
             is_stale: false,
             left_at: None,
             ready_rows: None,
-            cost: Duration::ZERO,
+            cost: 0,
         }
     }
 
@@ -210,8 +210,14 @@ impl Group {
         }
     }
 
+    /// What one evaluation takes, as a moving average.
+    pub fn cost(&self) -> Duration {
+        Duration::from_micros(self.cost.into())
+    }
+
     pub fn note_cost(&mut self, took: Duration) {
-        self.cost = (self.cost * 3 + took) / 4;
+        let average = if self.cost == 0 { took } else { (self.cost() * 3 + took) / 4 };
+        self.cost = u32::try_from(average.as_micros()).unwrap_or(u32::MAX);
     }
 
     pub fn ready_rows(&self) -> Option<Arc<Vec<Bytes>>> {

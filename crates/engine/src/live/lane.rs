@@ -225,7 +225,7 @@ impl Lane {
         }
     }
 
-    fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
+    pub(super) fn leave(&mut self, identity: &Identity, session: u64, id: &RequestId) {
         self.groups.leave(identity, session, id);
         if self.groups.get(identity).is_some_and(|group| group.listeners.is_empty() && group.is_stale) {
             // Too slow for this lane: nobody shall try it again for nobody.
@@ -310,7 +310,7 @@ impl Lane {
             if let Some(group) = self.groups.get_mut(&identity) {
                 group.listeners.insert((number, id.clone()));
                 group.left_at = None;
-                group.joined_at = Some(self.at.max(moved.told));
+                group.joined_at = self.at.max(moved.told);
             }
             socket.queries.insert(id, identity);
         }
@@ -351,7 +351,7 @@ impl Lane {
     /// A socket that holds nothing slow any more goes back among the quick.
     fn send_quick_ones_home(&mut self) {
         let quick = self.limits.live_quick_time_max / 2;
-        let is_slow = |identity: &Identity| self.groups.get(identity).is_none_or(|group| group.cost > quick);
+        let is_slow = |identity: &Identity| self.groups.get(identity).is_none_or(|group| group.cost() > quick);
         let home: Vec<u64> = self
             .sockets
             .iter()

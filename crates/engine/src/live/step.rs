@@ -165,7 +165,7 @@ impl Lane {
         for set in sets {
             if matches!(set.extent, Extent::Everything { .. }) {
                 self.unknown_at = set.revision;
-                let joined = |(_, group): &(Identity, &Group)| group.joined_at.is_some_and(|at| at >= before);
+                let joined = |(_, group): &(Identity, &Group)| group.joined_at >= before;
                 let doubtful: Vec<Identity> = self.groups.iter().filter(joined).map(|(identity, _)| identity).collect();
                 for identity in doubtful {
                     let Some(mut group) = self.drop_group(&identity) else { continue };
@@ -234,7 +234,7 @@ impl Lane {
         let rows = mirror::count(&tally.table.name, sets) as u64;
         let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(rows).saturating_mul(2));
         let Counting::Here(mut counts) = std::mem::replace(&mut group.counting, Counting::Not) else { return false };
-        if cost > group.cost {
+        if cost > group.cost() {
             return false;
         }
         let started = Instant::now();
@@ -274,7 +274,7 @@ impl Lane {
         let query = Arc::clone(&group.query);
         let (Some(part), Parts::These(keys)) = (&query.template.ways.part, parts) else { return false };
         let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(keys.len() as u64));
-        if group.is_stale || cost > group.cost {
+        if group.is_stale || cost > group.cost() {
             return false;
         }
         let started = Instant::now();

@@ -259,3 +259,54 @@ async fn an_index_may_go_while_many_queries_listen() {
     assert_eq!((&seven_loses["to"], &eight_gains["to"]), (&json!(revision), &json!(revision)));
     socket.still_serves().await;
 }
+
+#[tokio::test]
+async fn a_group_of_half_a_million_rows_and_a_transaction_that_touches_them_all_hold_up_nobody() {
+    let server = Server::start_with(&["write_time_max=60000", "read_time_max=60000"]).await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, n INTEGER)").await;
+    server.sql("CREATE TABLE other (a)").await;
+    let many = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500000)";
+    server.sql(&format!("INSERT INTO t (a, n) {many} SELECT n % 2, 1 FROM c")).await;
+    let (mut socket, mut quick) = (server.live().await, server.live().await);
+    quick.subscribe("q", "SELECT a FROM other").await;
+    let refused = socket.ask(json!({ "id": "all", "action": "subscribe", "sql": "SELECT id, n FROM t" })).await;
+    assert_eq!((&refused["code"], refused["id"].as_str()), (&json!("too_large"), Some("all")), "{refused}");
+    let groups = socket.subscribe("groups", "SELECT a, count(*), sum(n) FROM t GROUP BY a").await;
+    assert_eq!(groups["rows"], json!([["0", 0, 250_000, 250_000], ["1", 1, 250_000, 250_000]]));
+    socket.subscribe("top", "SELECT id, n FROM t ORDER BY n DESC LIMIT 1").await;
+    socket.subscribe("one", "SELECT n FROM t WHERE id = 7").await;
+    let write = server.query(json!({ "sql": "UPDATE t SET n = n + id" }));
+    let (written, revision) = tokio::join!(write, server.write("INSERT INTO other VALUES (1)"));
+    quick.reaches(revision).await;
+    socket.reaches(written.revision()).await;
+    let revision = server.write("UPDATE t SET n = 0 WHERE id = 7").await;
+    let delta = socket.until_seen(|frame| frame["to"] == revision).await;
+    let sums: i64 = (1..=500_000).filter(|id| id % 2 == 1).map(|id| id + 1).sum::<i64>() - 8;
+    assert!(delta["queries"].to_string().contains(&format!("[\"1\",1,250000,{sums}]")), "{delta}");
+    quick.still_serves().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_subscriptions_to_a_new_template_is_analysed_once_and_answered() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)").await;
+    let mut sockets = Vec::new();
+    for _ in 0..100 {
+        sockets.push(server.live().await);
+    }
+    for (number, socket) in (0..).zip(&mut sockets) {
+        let ask = |id: i64| json!({ "id": id, "action": "subscribe", "sql": "SELECT id FROM t WHERE a = ?", "params": [100 * number + id] });
+        socket.send_all((0..100).map(ask)).await;
+    }
+    for socket in &mut sockets {
+        for id in 0..100 {
+            let rows = socket.answer(id).await;
+            assert_eq!((&rows["type"], &rows["rows"]), (&json!("rows"), &json!([])), "{rows}");
+        }
+    }
+    let told = server.send(Request::get("/status/live")).await.result();
+    assert_eq!((&told["live_queries"], &told["lanes"][0]["templates"]), (&json!(10_000), &json!(1)), "{told}");
+    let revision = server.write("INSERT INTO t VALUES (1, 4242)").await;
+    let delta = sockets[42].reaches(revision).await;
+    assert_eq!(delta["queries"], json!([{ "id": 42, "insert": [["1", 1]] }]));
+}
