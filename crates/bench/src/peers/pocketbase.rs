@@ -1,7 +1,8 @@
 //! PocketBase under the same loads: point reads, inserts, inserts beside subscribers.
 //!
 //! It runs with its default settings, so its commits are not fsynced, and with open access rules, which is the least
-//! work it can have. The collections hold what Tidebase's tables hold.
+//! work it can have; inserts beside subscribers also with a rule that lets every row through. The collections hold what
+//! Tidebase's tables hold.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +24,9 @@ use crate::report::{Load, Report};
 use crate::told::{Audience, Told, allow_sockets};
 
 pub const NAME: &str = "PocketBase";
+const NAME_WITH_RULE: &str = "PocketBase, a rule";
+/// True of every row, and asked for each row and subscriber.
+const RULE: &str = "seq > 0 && room != ''";
 const START_PATIENCE: Duration = Duration::from_mins(1);
 const CLIENTS: [usize; 2] = [64, 256];
 /// Records of one batch request while the table is filled.
@@ -48,12 +52,14 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     server.point_read(settings, report).await?;
     server.inserts(settings, report).await?;
     let base = std::cell::Cell::new(1);
-    fan_out::run(settings.rounds, settings.window, report, async |subscribers| {
-        // Sequence numbers go on from stage to stage, since all stages write to one collection.
-        let first = base.replace(base.get() + 1_000_000);
-        server.stage(subscribers, first).await
-    })
-    .await?;
+    for (name, collection) in [(NAME, "feed"), (NAME_WITH_RULE, "ruled_feed")] {
+        fan_out::run(settings.rounds, settings.window, report, async |subscribers| {
+            // Sequence numbers go on from stage to stage, since all stages write to one collection.
+            let first = base.replace(base.get() + 1_000_000);
+            server.stage(name, collection, subscribers, first).await
+        })
+        .await?;
+    }
     server.child.stop()?;
     Ok(())
 }
@@ -90,13 +96,14 @@ impl PocketBase {
         let text = |name: &str| json!({ "name": name, "type": "text" });
         let number = |name: &str| json!({ "name": name, "type": "number" });
         let collections = [
-            ("t", vec![text("name"), text("owner"), number("n"), number("x"), text("created")]),
-            ("entry", vec![text("owner"), text("body"), number("n")]),
-            ("feed", vec![text("room"), text("body"), number("seq")]),
+            ("t", vec![text("name"), text("owner"), number("n"), number("x"), text("created")], ""),
+            ("entry", vec![text("owner"), text("body"), number("n")], ""),
+            ("feed", vec![text("room"), text("body"), number("seq")], ""),
+            ("ruled_feed", vec![text("room"), text("body"), number("seq")], RULE),
         ];
-        for (name, fields) in collections {
+        for (name, fields, rule) in collections {
             let collection = json!({
-                "name": name, "type": "base", "fields": fields, "listRule": "", "viewRule": "", "createRule": "",
+                "name": name, "type": "base", "fields": fields, "listRule": rule, "viewRule": rule, "createRule": "",
             });
             self.call(&admin, "POST", "/api/collections", &collection).await.with_context(|| name.to_owned())?;
         }
@@ -148,17 +155,24 @@ impl PocketBase {
         Ok(())
     }
 
-    async fn stage(&self, subscribers: usize, first: u64) -> Result<Stage> {
+    async fn stage(
+        &self,
+        name: &'static str,
+        collection: &'static str,
+        subscribers: usize,
+        first: u64,
+    ) -> Result<Stage> {
         let told = Told::after(first - 1);
-        let open = async || EventStream::open(self.address, &self.caller, "feed/*").await;
+        let topic = format!("{collection}/*");
+        let open = async || EventStream::open(self.address, &self.caller, &topic).await;
         let audience = Audience::gather(subscribers, told, open).await?;
         let caller = self.caller.clone();
         let request = Arc::new(move |sequence, out: &mut Vec<u8>| {
             let body = format!(r#"{{"room":"r1","body":"message {sequence} of usual length","seq":{sequence}}}"#);
-            caller.post(out, "/api/collections/feed/records", &body);
+            caller.post(out, &format!("/api/collections/{collection}/records"), &body);
         });
         Ok(Stage {
-            server: NAME,
+            server: name,
             pid: self.child.pid(),
             address: self.address,
             request,
