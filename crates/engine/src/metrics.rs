@@ -40,6 +40,8 @@ pub struct Metrics {
     pub live_steps: Counter,
     pub live_deltas: Counter,
     pub live_frames: Counter,
+    /// Of rows, deltas and changes, as they are queued for sockets.
+    pub live_bytes: Counter,
     pub live_merged: Counter,
     pub live_resyncs: Counter,
     pub live_moved_to_slow_lane: Counter,

@@ -13,6 +13,7 @@ mod log;
 mod serve;
 mod shell;
 mod token;
+mod wire;
 
 use clap::Parser as _;
 use cli::{Cli, Command, ServeArgs, TokenCommand};

@@ -5,6 +5,7 @@ use crate::config::{Config, display};
 use crate::cors::{self, Cors};
 use crate::delivery::Delivery;
 use crate::faces::{App, router};
+use crate::wire::Wire;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -67,7 +68,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
         limits: config.server_limits.clone(),
         started: Instant::now(),
         sockets: 0.into(),
-        delivery: delivery.handle().clone(),
+        delivery: delivery.desk(),
         stopping,
     });
     let cors = Cors::new(&config.cors);
@@ -149,14 +150,17 @@ async fn connection(
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(header_time);
     // Not a layer of the router: each would box another future around every request.
-    let service = service_fn(move |request: Request<Incoming>| {
+    let wire = Wire::new(stream);
+    let shortcut = wire.shortcut();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let Front { router, cors } = front.clone();
+        request.extensions_mut().insert(shortcut.clone());
         async move {
             let run = async |request| router.oneshot(request).await.unwrap_or_else(|never| match never {});
             Ok::<_, Infallible>(cors::around(&cors, request.map(Body::new), run).await)
         }
     });
-    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let served = http.serve_connection(TokioIo::new(wire), service).with_upgrades();
     tokio::pin!(served);
     tokio::select! {
         _ = &mut served => return,

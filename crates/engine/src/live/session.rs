@@ -11,7 +11,7 @@ use crate::shared::Shared;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 /// The client's own name for a request: JSON text of a string or an integer, echoed as it came.
@@ -73,11 +73,20 @@ pub struct Batch {
     live: usize,
 }
 
+impl Batch {
+    /// Of its frames' texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 pub struct Session {
     pub number: u64,
     shared: Arc<Shared>,
     outbox: Mutex<Outbox>,
     filled: Notify,
+    /// Called instead, if it is set.
+    on_filled: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Frames of live queries that are queued or being written.
     live_in_flight: AtomicUsize,
     /// The lane has something to send once there is room.
@@ -103,6 +112,7 @@ impl Session {
             shared: Arc::clone(shared),
             outbox: Mutex::default(),
             filled: Notify::new(),
+            on_filled: OnceLock::new(),
             live_in_flight: AtomicUsize::new(0),
             wants_room: AtomicBool::new(false),
             topics_behind: Mutex::default(),
@@ -134,11 +144,26 @@ impl Session {
             outbox.bytes += frame.text.len();
             if is_live(&frame) {
                 self.live_in_flight.fetch_add(1, Ordering::AcqRel);
+                self.shared.metrics.live_bytes.add(frame.text.len() as u64);
             }
             outbox.frames.push_back(frame);
         }
         drop(outbox);
-        self.filled.notify_one();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        match self.on_filled.get() {
+            Some(call) => call(),
+            None => self.filled.notify_one(),
+        }
+    }
+
+    /// Instead of waiting for [`Session::next_batch`], a face can be called whenever something has come into the outbox, or
+    /// the session was ended: it takes what there is with [`Session::try_batch`]. Set once, before anything is queued.
+    pub fn on_filled(&self, call: impl Fn() + Send + Sync + 'static) {
+        // A second one has no meaning.
+        drop(self.on_filled.set(Box::new(call)));
     }
 
     /// Queues a topic's message, unless so much waits already that it had better be caught up later.
@@ -159,7 +184,7 @@ impl Session {
         let mut outbox = self.outbox();
         outbox.ended.get_or_insert(why);
         drop(outbox);
-        self.filled.notify_one();
+        self.wake();
     }
 
     /// Waits for frames; an error when the session has been ended by the server.
@@ -172,7 +197,8 @@ impl Session {
         }
     }
 
-    fn try_batch(&self) -> std::result::Result<Option<Batch>, Ended> {
+    /// What waits to be written; an error when there is nothing and the session has been ended by the server.
+    pub fn try_batch(&self) -> std::result::Result<Option<Batch>, Ended> {
         let mut outbox = self.outbox();
         if outbox.frames.is_empty() {
             return outbox.ended.map_or(Ok(None), Err);

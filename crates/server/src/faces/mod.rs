@@ -28,6 +28,8 @@ mod tickets;
 mod topics;
 mod ws;
 
+pub use ws::Outgoing;
+
 use crate::answer::{Failure, MIN_REVISION};
 use crate::auth::Auth;
 use crate::config::ServerLimits;
@@ -52,7 +54,7 @@ pub struct App {
     pub started: Instant,
     pub sockets: AtomicUsize,
     /// Where sockets are served: a thousand frames to send must not stand in front of the next request.
-    pub delivery: tokio::runtime::Handle,
+    pub delivery: crate::delivery::Desk,
     /// Becomes true when the server stops: sockets are closed then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -2,14 +2,17 @@
 //!
 //! Two things happen on a socket: requests come in and are acted on in their order (a write is queued at once, a read
 //! waits for the writes before it), and frames go out as the engine fills the session's outbox, all that is queued in
-//! one write. A slow request holds up later requests of this socket, never its live queries.
+//! one write ([`outgoing`]). A slow request holds up later requests of this socket, never its live queries.
 
+mod outgoing;
 mod request;
 mod worker;
 
 use super::connection::{FAREWELL, Pulse, RESTARTING, SocketPlace, close_frame, tuned};
 use super::{Shared, SocketAdmin, stopped};
 use crate::answer::Failure;
+use crate::wire::Shortcut;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -17,11 +20,13 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
+use outgoing::Handed;
+pub use outgoing::Outgoing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tidebase_engine::live::frame::{self, Frame};
-use tidebase_engine::live::session::{Batch, Ended};
+use tidebase_engine::live::session::Ended;
 use tidebase_engine::{Error, Session};
 use tokio::time::Instant;
 
@@ -32,22 +37,26 @@ const TOO_LARGE: u16 = 4413;
 pub async fn open(
     State(app): State<Shared>,
     _: SocketAdmin,
+    shortcut: Option<Extension<Shortcut>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
     let place = SocketPlace::take(&app)?;
     Ok(tuned(upgrade, &app).on_upgrade(async move |socket| {
         let delivery = app.delivery.clone();
-        delivery.spawn(async move {
+        delivery.handle.spawn(async move {
             let session = app.engine.open_session();
-            serve(&app, &session, socket).await;
+            let shortcut = shortcut.map(|Extension(shortcut)| shortcut);
+            let outgoing = Outgoing::open(&app, &session, shortcut, app.delivery.courier(session.number));
+            serve(&app, &session, &outgoing, socket).await;
+            outgoing.close();
             session.close();
             drop(place);
         });
     }))
 }
 
-async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
+async fn serve(app: &Shared, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
     let (mut sink, mut incoming) = socket.split();
     let mut stopping = app.stopping.clone();
     let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session));
@@ -56,13 +65,13 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
     let farewell = loop {
         // In random order, so that neither side starves the other. What is waited for every time is kept from turn to turn.
         tokio::select! {
-            batch = session.next_batch() => match batch {
-                Ok(batch) => {
+            handed = outgoing.next() => match handed {
+                Ok(Handed { batch, is_taken }) => {
                     // While a client does not read we wait here; its frames are merged in the engine meanwhile.
                     let fed = AtomicUsize::new(0);
                     let written = tokio::select! {
                         biased;
-                        written = write(&mut sink, &batch, &fed) => written,
+                        written = write(&mut sink, if is_taken { &[] } else { &batch.frames }, &fed) => written,
                         ended = overrun(session, &fed) => { break ended; }
                     };
                     if !written {
@@ -70,7 +79,7 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                     }
                     pulse.heard();
                     for (topic, id) in session.written(&batch) {
-                        worker.catch_up(topic, id);
+                        worker::catch_up(app, session, topic, id);
                     }
                 }
                 Err(Ended::TooSlow) => break close_frame(TOO_SLOW, "too slow: the socket does not read"),
@@ -95,8 +104,8 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
                 }
             }
             () = pulse.beat() => {
-                if worker.is_full() {
-                    // Its pongs wait unread behind its requests.
+                // If it is full, its pongs wait unread behind its requests.
+                if worker.is_full() || outgoing.has_gone() {
                     pulse.heard();
                 }
                 if pulse.is_dead() || sink.send(Message::Ping(Bytes::new())).await.is_err() {
@@ -106,6 +115,7 @@ async fn serve(app: &Shared, session: &Arc<Session>, socket: WebSocket) {
             () = &mut stopped => break close_frame(RESTARTING, "restarting; retry in 1 s"),
         }
     };
+    outgoing.close();
     let _ = tokio::time::timeout(FAREWELL, sink.send(farewell)).await;
 }
 
@@ -129,8 +139,8 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 /// All frames in one go: fed, then flushed once.
-async fn write(sink: &mut SplitSink<WebSocket, Message>, batch: &Batch, fed: &AtomicUsize) -> bool {
-    for Frame { text, .. } in &batch.frames {
+async fn write(sink: &mut SplitSink<WebSocket, Message>, frames: &[Frame], fed: &AtomicUsize) -> bool {
+    for Frame { text, .. } in frames {
         let Ok(text) = Utf8Bytes::try_from(text.clone()) else { return false };
         if sink.feed(Message::Text(text)).await.is_err() {
             return false;

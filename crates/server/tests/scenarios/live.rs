@@ -254,6 +254,7 @@ async fn the_status_of_live_queries_shows_what_they_cost_by_their_text() {
     socket.reaches(revision).await;
     let status = server.send(Request::get("/status/live")).await.result();
     assert_eq!(status["live_queries"], 3);
+    assert!(status["bytes"].as_u64().is_some_and(|bytes| bytes > 100), "{status}");
     let lane = &status["lanes"][0];
     assert_eq!((&lane["revisions_behind"], &lane["sockets"], &lane["templates"]), (&json!(0), &json!(1), &json!(1)));
     let dearest = &lane["dearest"][0];

@@ -304,8 +304,16 @@ async fn explain_live_says_what_a_live_query_costs_and_why() {
         ]
     );
     assert_eq!(
-        said("SELECT name FROM items ORDER BY name LIMIT 3").await[1..3],
-        ["found by: items: every change of what is watched, whatever the parameters", "read again: the whole result"]
+        said("SELECT name FROM items ORDER BY name LIMIT 3").await[1..4],
+        [
+            "found by: items: every change of what is watched, whatever the parameters",
+            "left out: items: changes behind the last row shown, by name, rising",
+            "read again: the whole result",
+        ]
+    );
+    assert_eq!(
+        said("SELECT count(*) FROM items").await[2],
+        "read again: nothing if it takes long: its counts and sums go on from the changed rows"
     );
     let refused = server.query(json!({ "sql": "EXPLAIN LIVE SELECT random()" })).await;
     assert_eq!(refused.status, 501);

@@ -133,16 +133,16 @@ impl Worker {
             place.send(held);
         }
     }
+}
 
-    /// Reads what a listener has missed, apart from the requests.
-    pub fn catch_up(&self, topic: Box<str>, id: Option<RequestId>) {
-        let (app, session) = (Arc::clone(&self.app), Arc::clone(&self.session));
-        tokio::spawn(async move {
-            if let Err(error) = app.engine.catch_up(&session, &topic, id.as_ref()).await {
-                session.push(frame::error(id.as_ref(), &told(error)));
-            }
-        });
-    }
+/// Reads what a listener has missed, apart from the requests.
+pub fn catch_up(app: &Shared, session: &Arc<Session>, topic: Box<str>, id: Option<RequestId>) {
+    let (app, session) = (Arc::clone(app), Arc::clone(session));
+    tokio::spawn(async move {
+        if let Err(error) = app.engine.catch_up(&session, &topic, id.as_ref()).await {
+            session.push(frame::error(id.as_ref(), &told(error)));
+        }
+    });
 }
 
 struct Task {
