@@ -147,9 +147,12 @@ fn counting(build: &mut Build<'_>) -> Shape {
 /// Counts and sums, all together or by a column.
 fn tally(build: &mut Build<'_>, scope: &[Source], rest: &str) -> Shape {
     let mut shown = vec!["count(*)".to_owned()];
-    for _ in 0..build.random.below(3) {
-        let of = build.column(scope);
-        let function = if of.kind == Kind::Integer && build.random.percent(60) { "sum" } else { "count" };
+    for _ in 0..build.random.between(1, 2) {
+        let whole: Vec<Term> =
+            scope.iter().flat_map(|source| &source.columns).filter(|of| of.kind == Kind::Integer).cloned().collect();
+        let is_whole = !whole.is_empty() && build.random.percent(70);
+        let of = if is_whole { build.random.pick(&whole).clone() } else { build.column(scope) };
+        let function = if build.random.percent(if is_whole { 90 } else { 25 }) { "sum" } else { "count" };
         if function == "sum" {
             build.traps.add(Trap::FloatSum);
             build.may_fail = true;
