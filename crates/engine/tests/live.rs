@@ -40,6 +40,27 @@ async fn a_slow_query_makes_only_its_holder_wait() {
 }
 
 #[tokio::test]
+async fn changes_are_told_between_the_first_rows_of_a_storm() {
+    let database = with_table(Limits::default()).await;
+    let (mut storm, mut other) = (Client::connect(&database).await, Client::connect(&database).await);
+    other.live(&database, "q", "select id from t").await;
+    // Some milliseconds each, a second or more together.
+    let sql = "select ?1, (select count(*) from t) from (with recursive c(i) as (select 1 union all select i + 1 from c \
+               where i < 40000) select count(*) from c)";
+    for number in 0..300 {
+        let params = Params::Positional(vec![Value::Integer(number)]);
+        storm.subscribe(&database, &format!("s{number}"), Wanted::Query { sql: sql.into(), params, since: None });
+    }
+    let answer = database.sql("insert into t values (3, 'c')").await.unwrap();
+    other.reach(&database, answer.revision).await;
+    let waiting = database.engine.metrics().live_groups.get();
+    assert!(waiting < 301, "all first rows came before the change");
+    storm.wait(|client| client.lives.len() == 300 && client.lives.values().all(|live| live.is_done)).await;
+    storm.reach(&database, answer.revision).await;
+    assert!(storm.lives.values().all(|live| live.rows[0].1[1] == json!(3)));
+}
+
+#[tokio::test]
 async fn a_slow_subscription_is_moved_with_what_it_held_and_goes_home_after() {
     let database = with_table(Limits { live_quick_time_max: Duration::from_millis(10), ..Limits::default() }).await;
     let mut client = Client::connect(&database).await;

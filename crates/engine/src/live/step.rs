@@ -31,6 +31,9 @@ const CATCH_UP_BYTES: usize = 256 << 10;
 /// A run as long as this many parts would take is worth another one to count.
 const TALLY_WORTH: u64 = 40;
 
+/// How long one step gives first rows, at least those of one query.
+const FIRST_ROWS_TIME: Duration = Duration::from_millis(20);
+
 /// Sockets to be moved, and where to: they hold a query that is too slow for this lane.
 type TooSlow = HashMap<u64, usize>;
 
@@ -392,13 +395,21 @@ impl Lane {
         Ok(())
     }
 
-    /// First rows, on the snapshot of this step: no gap between them and the deltas that follow.
+    /// First rows, on the snapshot of this step: no gap between them and the deltas that follow. When many come at once
+    /// not all are served in one step, for the changes wait behind it.
     fn serve_waiting(&mut self, due: &HashSet<u64>, too_slow: &mut TooSlow) {
+        let started = Instant::now();
         for session in due.iter().copied() {
             if too_slow.contains_key(&session) {
                 continue;
             }
-            let Some(socket) = self.sockets.get_mut(&session) else { continue };
+            let Some(socket) = self.sockets.get_mut(&session).filter(|socket| !socket.waiting.is_empty()) else {
+                continue;
+            };
+            if started.elapsed() >= FIRST_ROWS_TIME {
+                self.due.insert(session);
+                continue;
+            }
             let mut waiting = std::collections::VecDeque::from(std::mem::take(&mut socket.waiting));
             while let Some((id, wanted)) = waiting.pop_front() {
                 let has_space = self.sockets.get(&session).is_none_or(super::socket::Socket::has_space);
@@ -416,6 +427,10 @@ impl Lane {
                         break;
                     }
                     Err(error) => self.refuse(session, &id, &error),
+                }
+                if started.elapsed() >= FIRST_ROWS_TIME {
+                    self.due.insert(session);
+                    break;
                 }
             }
             if let Some(socket) = self.sockets.get_mut(&session) {
