@@ -51,6 +51,7 @@ async fn changes_are_told_between_the_first_rows_of_a_storm() {
         let params = Params::Positional(vec![Value::Integer(number)]);
         storm.subscribe(&database, &format!("s{number}"), Wanted::Query { sql: sql.into(), params, since: None });
     }
+    storm.wait(|client| client.lives.values().filter(|live| live.is_done).count() > 20).await;
     let answer = database.sql("insert into t values (3, 'c')").await.unwrap();
     other.reach(&database, answer.revision).await;
     let waiting = database.engine.metrics().live_groups.get();
