@@ -193,6 +193,8 @@ Limits {
     group_history_bytes_max: usize = 1 << 20,
     /// Deltas a group keeps for slow sockets and resuming ones: bytes, and age after the last listener left.
     group_linger: Duration = Duration::from_secs(30),
+    /// The same bytes of all live queries of one lane together: past it each forgets the older half of what it keeps.
+    live_history_bytes_max: usize = 128 << 20,
     /// Subscriptions on one socket. Past it: `too_many`.
     subscriptions_per_session_max: usize = 1000,
     /// Bytes waiting to be sent on one socket. Past it the socket is closed with "too slow".

@@ -418,6 +418,29 @@ async fn counts_and_sums_go_on_from_the_changed_rows() {
     }
 }
 
+#[tokio::test]
+async fn counted_groups_are_told_apart_and_the_clock_is_noticed() {
+    let database = with_table(Limits { live_part_micros: 0, ..Limits::default() }).await;
+    database.sql("create table c (code text primary key, n integer, b text)").await.unwrap();
+    database.sql("insert into c values (null, 1, 'x'), (null, 2, 'x'), ('a', 1, 'x')").await.unwrap();
+    let mut client = Client::connect(&database).await;
+    // SQLite allows NULL in a primary key, so the key alone does not tell the groups apart.
+    let sql = "select code as id, n as v from c where b like 'x%' group by code, n";
+    client.live(&database, "groups", sql).await;
+    let clock = client.live(&database, "clock", "select count(*) from c where datetime(b) > '2000-01-01'").await;
+    assert_eq!(clock.error, None);
+    for write in ["insert into c values (null, 3, 'xy')", "delete from c where n = 1", "update c set n = 2 where n = 3"]
+    {
+        let revision = database.sql(write).await.unwrap().revision;
+        client.reach(&database, revision).await;
+        assert_exact(&database, &client.lives["groups"], sql, false).await;
+    }
+    assert!(database.engine.metrics().live_tallies.get() >= 6);
+    let revision = database.sql("insert into c values ('b', 9, 'now')").await.unwrap().revision;
+    client.reach(&database, revision).await;
+    assert!(client.lives["clock"].error.as_ref().is_some_and(|error| error.contains("clock")));
+}
+
 /// Statements that were once taken for others than they are: each live result must be the query's own after the write.
 #[tokio::test]
 async fn what_a_query_reads_is_not_taken_for_less() {

@@ -32,13 +32,20 @@ impl Delta {
         self.delete.is_empty() && self.insert.is_empty() && self.update.is_empty() && self.place.is_empty()
     }
 
-    /// Bytes it holds, roughly.
+    /// Bytes it holds, roughly, with the part of frames that is made of it.
     pub fn size(&self) -> usize {
-        let row = |(key, json): &(Key, Bytes)| key.len() + json.len() + 48;
+        let row = |(key, json): &(Key, Bytes)| 2 * (key.len() + json.len()) + 48;
         self.delete.iter().map(|key| key.len() + 16).sum::<usize>()
             + self.insert.iter().chain(&self.update).map(row).sum::<usize>()
             + self.place.iter().map(|(key, _)| key.len() + 24).sum::<usize>()
             + 128
+    }
+
+    /// Its rows are pieces of a text in which there is more: they become texts of their own.
+    pub fn let_go_of_text(&mut self) {
+        for (_, json) in self.insert.iter_mut().chain(&mut self.update) {
+            *json = Bytes::copy_from_slice(json);
+        }
     }
 
     /// `,"delete":[…],…`: what follows the id in a delta frame. Written once, shared by all listeners.

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Different beginnings of one trail in one change set; with more, everything counts.
 const BEGINNINGS_MAX: usize = 256;
@@ -34,6 +34,8 @@ pub struct Family {
     /// Runs of its groups, and what they took together.
     runs: u64,
     took: Duration,
+    /// What reading one part takes, as a moving average.
+    part_cost: Duration,
 }
 
 /// A table, as it was when some rows were written, in the eyes of one template: found out once.
@@ -152,8 +154,8 @@ impl Touched {
     }
 }
 
-/// Where trails are followed: a connection with its snapshot open, and how long one may take.
-pub type Snapshot<'a> = (&'a mut Sqlite, Duration);
+/// Where trails are followed: a connection with its snapshot open, and until when; what is not known by then counts.
+pub type Snapshot<'a> = (&'a mut Sqlite, Instant);
 
 #[derive(Debug, Default)]
 pub struct Families {
@@ -184,6 +186,7 @@ impl Families {
                 sights: Vec::new(),
                 runs: 0,
                 took: Duration::ZERO,
+                part_cost: Duration::ZERO,
             }
         });
         if family.groups.insert(query.identity) {
@@ -245,6 +248,25 @@ impl Families {
         if let Some(family) = self.by_template.get_mut(&template) {
             family.runs += 1;
             family.took += took;
+        }
+    }
+
+    /// What reading one part is found to take.
+    pub fn part_cost(&self, template: TemplateId) -> Duration {
+        self.by_template.get(&template).map_or(Duration::ZERO, |family| family.part_cost)
+    }
+
+    pub fn note_parts(&mut self, template: TemplateId, count: usize, took: Duration) {
+        if let Some(family) = self.by_template.get_mut(&template) {
+            let one = took / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+            family.part_cost = if family.part_cost.is_zero() { one } else { (family.part_cost * 7 + one) / 8 };
+        }
+    }
+
+    /// Parts were thought too dear to be read: they are tried again in the end.
+    pub fn doubt_part_cost(&mut self, template: TemplateId) {
+        if let Some(family) = self.by_template.get_mut(&template) {
+            family.part_cost = family.part_cost * 63 / 64;
         }
     }
 
@@ -381,7 +403,7 @@ impl Family {
         &mut self,
         trail: usize,
         changes: impl Iterator<Item = &'a Change>,
-        (sqlite, time): &mut Snapshot<'_>,
+        (sqlite, deadline): &mut Snapshot<'_>,
         found: &mut Found,
     ) -> bool {
         let template = Arc::clone(&self.template);
@@ -395,7 +417,8 @@ impl Family {
             None => found.groups.extend(self.groups.iter().copied()),
         }
         for values in beginnings {
-            let Ok(Some(ends)) = trail.follow(sqlite, &values, *time) else { return false };
+            let time = deadline.saturating_duration_since(Instant::now());
+            let Ok(Some(ends)) = trail.follow(sqlite, &values, time) else { return false };
             for end in ends {
                 let terms = route.map_or(0, |route| ways.routes[route].terms.len());
                 if let Some(route) = route

@@ -10,16 +10,50 @@ use super::rows::{self, RowSet};
 use super::session::RequestId;
 use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
 use super::stream::Stream;
-use crate::changes::change::Revision;
+use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::value::Params;
 use bytes::Bytes;
+use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Log read at most to learn that nothing a returning client reads was touched.
 const RESUME_BYTES: usize = 4 << 20;
+
+/// The end of the log as it was last read: when many come back at once, it is read for all of them.
+#[derive(Debug, Default)]
+pub struct LogEnd {
+    /// The change sets after the first and up to the second revision; none if they were not read.
+    read: Option<(Revision, Revision, Vec<ChangeSet>)>,
+    /// From here and from before it is too much, or some of it is gone.
+    too_far: Option<Revision>,
+}
+
+impl LogEnd {
+    /// All change sets after `since` and up to `at`; `None` if there is too much to read, or some of it is gone.
+    fn after(&mut self, sqlite: &Connection, since: Revision, at: Revision) -> Result<Option<&[ChangeSet]>> {
+        if self.too_far.is_some_and(|too_far| since <= too_far) {
+            return Ok(None);
+        }
+        if !self.read.as_ref().is_some_and(|(after, to, _)| *after <= since && *to == at) {
+            let sets = log::read_after(sqlite, since, RESUME_BYTES)?.unwrap_or_default();
+            if sets.last().map_or(since, |set| set.revision) < at {
+                self.too_far = Some(since);
+                return Ok(None);
+            }
+            self.read = Some((since, at, sets));
+        }
+        let sets = self.read.as_ref().map_or(&[][..], |(.., sets)| sets);
+        Ok(Some(&sets[sets.partition_point(|set| set.revision <= since)..]))
+    }
+
+    /// Nobody has come back for a while.
+    pub fn forget(&mut self) {
+        self.read = None;
+    }
+}
 
 impl Lane {
     pub(super) fn refuse(&mut self, session: u64, id: &RequestId, error: &Error) {
@@ -128,7 +162,11 @@ impl Lane {
                 self.begin_anew(identity, &mut group, query, self.at);
             }
             let chunks = group.keep_rows(&fresh, &self.limits);
-            group.take(fresh);
+            if differs {
+                group.take(fresh);
+            } else {
+                group.confirm(fresh);
+            }
             self.add_group(*identity, group);
             self.begin_counting(identity, took);
             return Ok(chunks);
@@ -173,7 +211,8 @@ impl Lane {
     }
 
     pub(super) fn analyse(&mut self, sql: &str) -> Result<Template> {
-        query::analyse(&mut self.sqlite, &self.schema, self.schema_epoch, sql, &self.limits)
+        let (sqlite, schema, epoch, limits) = (&mut self.sqlite, &self.schema, self.schema_epoch, &self.limits);
+        guarded(|| query::analyse(sqlite, schema, epoch, sql, limits))
     }
 
     /// Tries to continue where a client stopped. True if it was told all it needs.
@@ -209,13 +248,10 @@ impl Lane {
     }
 
     /// Does the log say that nothing the query reads has changed since?
-    fn was_untouched(&self, identity: &Identity, since: Revision) -> bool {
+    fn was_untouched(&mut self, identity: &Identity, since: Revision) -> bool {
         let Some(group) = self.groups.get(identity) else { return false };
-        match log::read_after(&self.sqlite.own, since, RESUME_BYTES) {
-            Ok(Some(sets)) => {
-                let reached = sets.last().map_or(since, |set| set.revision);
-                reached >= self.at && !sets.iter().any(|set| group.query.is_touched_by(set))
-            }
+        match self.log_end.after(&self.sqlite.own, since, self.at) {
+            Ok(Some(sets)) => !sets.iter().any(|set| group.query.is_touched_by(set)),
             Ok(None) => false,
             Err(error) => {
                 tracing::warn!(%error, "the change log could not be read");

@@ -30,6 +30,8 @@ pub struct Group {
     pub counting: Counting,
     history: VecDeque<Step>,
     history_bytes: usize,
+    /// Of these, those that are in the sum of all groups.
+    summed_bytes: usize,
     /// The history tells everything after this revision.
     history_from: Revision,
     /// The revision of the last delta, or of the first evaluation.
@@ -58,6 +60,17 @@ pub enum Counting {
 }
 
 impl Counting {
+    /// The numbers, which are not here any more.
+    pub fn take(&mut self) -> Option<Box<Counts>> {
+        match std::mem::replace(self, Self::Not) {
+            Self::Here(counts) => Some(counts),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
     /// The result is another, which was not counted.
     fn end(&mut self) {
         if matches!(self, Self::Here(_)) {
@@ -90,6 +103,7 @@ impl Group {
             counting: Counting::Not,
             history: VecDeque::new(),
             history_bytes: 0,
+            summed_bytes: 0,
             history_from: revision,
             changed_at: revision,
             evaluated_at: revision,
@@ -104,7 +118,10 @@ impl Group {
     /// Takes a new result over, as the lane goes from one revision to another. True if it differs.
     pub fn advance(&mut self, mut fresh: Fresh, from: Revision, to: Revision) -> bool {
         self.counting.end();
-        let delta = delta::difference(&self.rows, &fresh, self.query.template.is_ordered, to);
+        let mut delta = delta::difference(&self.rows, &fresh, self.query.template.is_ordered, to);
+        if fresh.size() > 2 * delta.size() {
+            delta.let_go_of_text();
+        }
         let from = if self.is_stale { self.evaluated_at } else { from };
         self.is_stale = false;
         self.evaluated_at = to;
@@ -141,6 +158,11 @@ impl Group {
         self.rows = fresh.into_set();
     }
 
+    /// It is what was remembered.
+    pub fn confirm(&mut self, mut fresh: Fresh) {
+        self.edge = fresh.edge.take();
+    }
+
     /// Can nothing that changed have come into the result, or have been in it?
     pub fn is_before(&self, foremost: &Foremost) -> bool {
         !self.is_stale && foremost.is_behind(self.edge.as_ref())
@@ -168,13 +190,30 @@ impl Group {
         }
     }
 
-    /// Forgets the oldest deltas past the cap. Called when all sockets have been served.
-    pub fn trim(&mut self, limits: &Limits) {
-        while self.history_bytes > limits.group_history_bytes_max {
+    /// Forgets the oldest deltas past so many bytes. Called when all sockets have been served.
+    fn trim(&mut self, bytes_max: usize) {
+        while self.history_bytes > bytes_max {
             let Some(oldest) = self.history.pop_front() else { break };
             self.history_bytes -= oldest.delta.size();
             self.history_from = oldest.delta.to;
         }
+    }
+
+    /// Trims its history, and brings the sum of all groups up to date.
+    pub fn trim_in(&mut self, sum: &mut usize, bytes_max: usize) {
+        self.trim(bytes_max);
+        *sum = *sum + self.history_bytes - self.summed_bytes;
+        self.summed_bytes = self.history_bytes;
+    }
+
+    /// The same for half of what it has.
+    pub fn halve_in(&mut self, sum: &mut usize) {
+        self.trim_in(sum, self.history_bytes / 2);
+    }
+
+    /// It is no longer one of them.
+    pub fn leave_sum(&mut self, sum: &mut usize) {
+        *sum -= std::mem::take(&mut self.summed_bytes);
     }
 
     /// What happened after `told`.

@@ -6,6 +6,7 @@ use super::group::Group;
 use super::query::Identity;
 use super::session::RequestId;
 use crate::changes::change::Revision;
+use crate::limits::Limits;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub struct Groups {
     all: HashMap<Identity, Box<Group>>,
     /// In the order in which their last listeners left; some have come to have others, or have gone.
     left: VecDeque<(Instant, Identity)>,
+    /// Bytes of all deltas remembered.
+    history_bytes: usize,
     /// The last frame of one query's delta, as it is.
     told: Option<Told>,
 }
@@ -58,13 +61,28 @@ impl Groups {
         self.all.values_mut().map(|group| &mut **group)
     }
 
-    pub fn insert(&mut self, identity: Identity, group: Group) {
+    pub fn insert(&mut self, identity: Identity, mut group: Group) {
+        group.trim_in(&mut self.history_bytes, usize::MAX);
         self.left.extend(group.left_at.map(|left| (left, identity)));
         self.all.insert(identity, Box::new(group));
     }
 
     pub fn remove(&mut self, identity: &Identity) -> Option<Group> {
-        self.all.remove(identity).map(|group| *group)
+        let mut group = self.all.remove(identity).map(|group| *group)?;
+        group.leave_sum(&mut self.history_bytes);
+        Some(group)
+    }
+
+    /// Forgets the oldest deltas past the bounds, now that these groups have more. Past the bound of all, each forgets half.
+    pub fn trim_histories(&mut self, grown: &[Identity], limits: &Limits) {
+        for identity in grown {
+            if let Some(group) = self.all.get_mut(identity) {
+                group.trim_in(&mut self.history_bytes, limits.group_history_bytes_max);
+            }
+        }
+        if self.history_bytes > limits.live_history_bytes_max {
+            self.all.values_mut().for_each(|group| group.halve_in(&mut self.history_bytes));
+        }
     }
 
     /// One who listened no longer does.

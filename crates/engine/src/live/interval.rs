@@ -4,6 +4,7 @@
 
 use super::query::Identity;
 use super::term::Interval;
+use std::collections::HashMap;
 
 /// Added intervals looked through one by one: so many, and this share of all.
 const LOOSE_MAX: usize = 64;
@@ -11,11 +12,11 @@ const LOOSE_SHARE: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Intervals {
-    /// By their low ends. A tree: the middle of a range is its root, what is left and right of it the branches.
+    /// By their low ends, and groups. A tree: the middle of a range is its root, what is left and right of it the branches.
     tree: Vec<Entry>,
     /// For each root the highest end in its branches; none if it is open.
     highest: Vec<Option<Box<[u8]>>>,
-    loose: Vec<Entry>,
+    loose: HashMap<Identity, Interval>,
     /// Entries of the tree that are no longer.
     gone: usize,
 }
@@ -23,25 +24,22 @@ pub struct Intervals {
 #[derive(Debug)]
 struct Entry {
     interval: Interval,
-    /// None once it was removed.
-    group: Option<Identity>,
+    group: Identity,
+    is_gone: bool,
 }
 
 impl Intervals {
     pub fn add(&mut self, interval: Interval, group: Identity) {
-        self.loose.push(Entry { interval, group: Some(group) });
+        self.loose.insert(group, interval);
     }
 
     pub fn remove(&mut self, interval: &Interval, group: &Identity) {
-        if let Some(index) = self.loose.iter().position(|entry| entry.group.as_ref() == Some(group)) {
-            self.loose.swap_remove(index);
+        if self.loose.remove(group).is_some() {
             return;
         }
-        let start = self.tree.partition_point(|entry| entry.interval.low < interval.low);
-        let same = self.tree[start..].iter_mut().take_while(|entry| entry.interval.low == interval.low);
-        if let Some(entry) = same.into_iter().find(|entry| entry.group.as_ref() == Some(group)) {
-            entry.group = None;
-            self.gone += 1;
+        let sought = (&interval.low, group);
+        if let Ok(index) = self.tree.binary_search_by(|entry| (&entry.interval.low, &entry.group).cmp(&sought)) {
+            self.gone += usize::from(!std::mem::replace(&mut self.tree[index].is_gone, true));
         }
     }
 
@@ -50,9 +48,7 @@ impl Intervals {
         if self.loose.len() > LOOSE_MAX + self.tree.len() / LOOSE_SHARE || self.gone * 2 > self.tree.len() {
             self.build();
         }
-        for entry in &self.loose {
-            entry.tell(point, &mut found);
-        }
+        self.loose.iter().filter(|(_, interval)| interval.holds(point)).for_each(|(group, _)| found(group));
         self.find_in(0, self.tree.len(), point, &mut found);
     }
 
@@ -72,9 +68,9 @@ impl Intervals {
     }
 
     fn build(&mut self) {
-        self.tree.append(&mut self.loose);
-        self.tree.retain(|entry| entry.group.is_some());
-        self.tree.sort_unstable_by(|a, b| a.interval.low.cmp(&b.interval.low));
+        self.tree.retain(|entry| !entry.is_gone);
+        self.tree.extend(self.loose.drain().map(|(group, interval)| Entry { interval, group, is_gone: false }));
+        self.tree.sort_unstable_by(|a, b| (&a.interval.low, &a.group).cmp(&(&b.interval.low, &b.group)));
         self.gone = 0;
         self.highest = vec![None; self.tree.len()];
         if !self.tree.is_empty() {
@@ -99,8 +95,8 @@ impl Intervals {
 
 impl Entry {
     fn tell(&self, point: &[u8], found: &mut impl FnMut(&Identity)) {
-        if let Some(group) = self.group.as_ref().filter(|_| self.interval.holds(point)) {
-            found(group);
+        if !self.is_gone && self.interval.holds(point) {
+            found(&self.group);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::edge::Foremost;
 use super::family::{Families, Found, Touched};
+use super::first::LogEnd;
 use super::frame;
 use super::group::Group;
 use super::groups::Groups;
@@ -14,8 +15,9 @@ use super::lift::lift;
 use super::mirror::Mirrors;
 use super::query::Identity;
 use super::report::LaneReport;
-use super::session::{RequestId, Session};
+use super::session::{Ended, RequestId, Session};
 use super::socket::{Socket, Watch};
+use super::step::guarded;
 use super::stream::Stream;
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::error::Result;
@@ -24,6 +26,7 @@ use crate::shared::Shared;
 use crate::sqlite::Sqlite;
 use crate::sqlite::schema::Schema;
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,6 +64,7 @@ pub struct Lane {
     pub(super) told_indexes: HashSet<String>,
     /// The rows that the step under way has changed, for queries to be run on them alone.
     pub(super) mirrors: Mirrors,
+    pub(super) log_end: LogEnd,
     housekept: Instant,
 }
 
@@ -87,6 +91,7 @@ impl Lane {
             listening: HashSet::new(),
             told_indexes: HashSet::new(),
             mirrors: Mirrors::default(),
+            log_end: LogEnd::default(),
             housekept: Instant::now(),
         })
     }
@@ -94,27 +99,56 @@ impl Lane {
     /// Runs until told to stop.
     pub fn run(mut self) {
         loop {
-            let Arrived { commands, sets } =
-                self.inbox.take(if self.due.is_empty() { HOUSEKEEPING } else { Duration::ZERO });
-            for command in commands {
-                if matches!(command, Command::Stop) {
-                    return;
-                }
-                self.obey(command);
-            }
-            self.early.extend(sets);
-            if self.sockets.is_empty() && self.groups.is_empty() {
-                // Nobody listens: the next step will read where it stands from its snapshot.
-                self.early.clear();
-                self.at = self.at.max(self.shared.revision());
-            } else if (!self.early.is_empty() || !self.due.is_empty()) && !self.pass_over() {
-                self.step();
-            }
-            if self.housekept.elapsed() >= HOUSEKEEPING {
-                self.housekept = Instant::now();
-                self.housekeep();
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => self.begin_again(),
             }
         }
+    }
+
+    /// What has arrived, and a step if something is to be told. False if told to stop.
+    fn turn(&mut self) -> bool {
+        let Arrived { commands, sets } =
+            self.inbox.take(if self.due.is_empty() { HOUSEKEEPING } else { Duration::ZERO });
+        for command in commands {
+            if matches!(command, Command::Stop) {
+                return false;
+            }
+            self.obey(command);
+        }
+        self.early.extend(sets);
+        if self.sockets.is_empty() && self.groups.is_empty() {
+            // Nobody listens: the next step will read where it stands from its snapshot.
+            self.early.clear();
+            self.at = self.at.max(self.shared.revision());
+        } else if (!self.early.is_empty() || !self.due.is_empty()) && !self.pass_over() {
+            self.step();
+        }
+        if self.housekept.elapsed() >= HOUSEKEEPING {
+            self.housekept = Instant::now();
+            self.housekeep();
+        }
+        true
+    }
+
+    /// A mistake in the engine must not be silence: whoever was served here comes back and begins again.
+    fn begin_again(&mut self) {
+        tracing::error!(lane = self.number, sockets = self.sockets.len(), "a lane panicked; its sockets are closed");
+        if !self.sqlite.is_autocommit() {
+            drop(self.sqlite.own.execute_batch("ROLLBACK"));
+        }
+        self.sqlite.forget_statements();
+        self.mirrors.forget();
+        self.sockets.drain().for_each(|(_, socket)| socket.session.end(Ended::Restarting));
+        self.shared.metrics.live_groups.subtract(self.groups.count() as u64);
+        self.groups = Groups::default();
+        self.families = Families::default();
+        (self.has_stale, self.schema_epoch) = (false, -1);
+        self.early.clear();
+        self.grown.clear();
+        self.due.clear();
+        self.listening.clear();
     }
 
     /// Most writes concern nobody here: if what has come leads to no query, and nobody waits for a word, all results are
@@ -123,17 +157,20 @@ impl Lane {
         if self.has_stale || !self.due.is_empty() || !self.listening.is_empty() {
             return false;
         }
+        if self.early.iter().any(|set| matches!(set.extent, Extent::Everything { .. })) {
+            return false;
+        }
         let mut touched = Touched::default();
-        let mut behind = 0;
         for set in &self.early {
             self.families.find_touched(set, None, &mut touched);
-            behind += self.leave_out_behind(&mut touched);
-            if !touched.is_nothing() || matches!(set.extent, Extent::Everything { .. }) {
-                return false;
-            }
+        }
+        let spared = self.families.spared(&mut touched);
+        let behind = self.leave_out_behind(&mut touched);
+        if !touched.is_nothing() {
+            return false;
         }
         self.shared.metrics.live_behind.add(behind);
-        self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
+        self.shared.metrics.live_spared.add(spared);
         self.at = self.early.drain(..).map(|set| set.revision).fold(self.at, Revision::max);
         true
     }
@@ -156,7 +193,8 @@ impl Lane {
                 // Once, here: from now on two texts that differ in a value are one, whatever becomes of them.
                 let wanted = match wanted {
                     Wanted::Query { sql, params, since } => {
-                        let (sql, params) = lift(&sql, &params, &self.schema).unwrap_or((sql, params));
+                        let lifted = guarded(|| Ok(lift(&sql, &params, &self.schema)));
+                        let (sql, params) = lifted.ok().flatten().unwrap_or((sql, params));
                         Wanted::Query { sql, params, since }
                     }
                     other => other,
@@ -294,14 +332,20 @@ impl Lane {
         for (id, query, rows) in moved.queries {
             let identity = query.identity;
             let group = self.groups.get(&identity);
+            // The schema has changed since it was analysed there: it has other columns perhaps.
+            let is_old = query.is_older_than(self.schema_epoch);
             if group.is_none_or(|group| group.listeners.is_empty())
+                && !is_old
                 && let Some(rows) = rows
             {
                 self.drop_group(&identity);
                 let mut group = Group::new(query, rows, moved.told);
                 group.is_stale = true;
                 self.add_group(identity, group);
-            } else if moved.told < self.unknown_at || !group.is_some_and(|group| group.reaches_back_to(moved.told)) {
+            } else if is_old
+                || moved.told < self.unknown_at
+                || !group.is_some_and(|group| group.reaches_back_to(moved.told))
+            {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = query.wanted();
                 socket.waiting.push((id, wanted));
@@ -322,6 +366,7 @@ impl Lane {
     }
 
     fn housekeep(&mut self) {
+        self.log_end.forget();
         for identity in self.groups.forsaken(self.limits.group_linger) {
             self.drop_group(&identity);
         }

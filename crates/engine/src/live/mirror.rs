@@ -1,6 +1,7 @@
 //! Mirrors: tables in memory with nothing in them but the rows that a step has changed, once as they were and once as they
 //! are. A query that is run on both tells what these rows gave to its result and what they give now, by SQLite's own word.
 
+use super::tally::Tally;
 use crate::changes::change::{ChangeSet, Extent};
 use crate::error::Result;
 use crate::sqlite::Sqlite;
@@ -18,8 +19,8 @@ pub struct Mirrors {
     sides: Option<[Sqlite; 2]>,
     /// Lower-case names of the tables made.
     made: HashSet<Box<str>>,
-    /// The table whose rows of this step are there.
-    loaded: Option<Box<str>>,
+    /// The table that has rows, and the tally whose columns they show.
+    loaded: Option<(Box<str>, Box<str>)>,
 }
 
 impl Mirrors {
@@ -28,28 +29,33 @@ impl Mirrors {
         *self = Self::default();
     }
 
-    /// Another step has changed other rows.
-    pub fn begin_step(&mut self) {
-        self.loaded = None;
+    /// Another step changes other rows.
+    pub fn end_step(&mut self) {
+        let Some((table, _)) = self.loaded.take() else { return };
+        for side in self.sides.iter().flatten() {
+            if side.own.execute(&format!("DELETE FROM main.{}", quoted(&table)), []).is_err() {
+                return self.forget();
+            }
+        }
     }
 
-    /// Shows the changed rows of a table, before and after; `None` if they cannot be told.
+    /// Shows the changed rows of a tally's table, before and after; `None` if they cannot be told.
     ///
     /// # Errors
     /// SQLite's own.
-    pub fn show(&mut self, table: &Table, sets: &[Arc<ChangeSet>]) -> Result<Option<&mut [Sqlite; 2]>> {
-        if self.loaded.as_ref().is_none_or(|loaded| !loaded.eq_ignore_ascii_case(&table.name)) {
-            if !sets.iter().all(|set| are_told(table, set)) {
+    pub fn show(&mut self, tally: &Tally, sets: &[Arc<ChangeSet>]) -> Result<Option<&mut [Sqlite; 2]>> {
+        if self.loaded.as_ref().is_none_or(|(_, shown)| **shown != *tally.sql) {
+            if !sets.iter().all(|set| are_told(&tally.table, set)) {
                 return Ok(None);
             }
-            self.loaded = None;
-            self.load(table, sets)?;
-            self.loaded = Some(table.name.clone());
+            self.end_step();
+            self.load(tally, sets)?;
         }
         Ok(self.sides.as_mut())
     }
 
-    fn load(&mut self, table: &Table, sets: &[Arc<ChangeSet>]) -> Result<()> {
+    fn load(&mut self, tally: &Tally, sets: &[Arc<ChangeSet>]) -> Result<()> {
+        let table = &tally.table;
         let sides = match &mut self.sides {
             Some(sides) => sides,
             none => none.insert([open::in_memory()?, open::in_memory()?]),
@@ -66,11 +72,12 @@ impl Mirrors {
             }
         }
         let insert = format!("INSERT INTO main.{name} VALUES ({})", vec!["?"; table.columns.len()].join(", "));
+        self.loaded = Some((table.name.clone(), tally.sql.as_str().into()));
         for (side, sqlite) in sides.iter_mut().enumerate() {
-            sqlite.own.prepare_cached(&format!("DELETE FROM main.{name}"))?.execute([])?;
             let mut insert = sqlite.own.prepare_cached(&insert)?;
             for image in images(table, sets, side == 0) {
-                let value = |index| image.get(index).map_or(ValueRef::Null, Value::as_ref);
+                let read = |index: usize| image.get(index).filter(|_| tally.reads[index]);
+                let value = |index| read(index).map_or(ValueRef::Null, Value::as_ref);
                 insert.execute(rusqlite::params_from_iter(
                     (0..table.columns.len()).map(|index| ToSqlOutput::Borrowed(value(index))),
                 ))?;
@@ -83,9 +90,8 @@ impl Mirrors {
 /// Does the change set tell of every row of the table, as it is laid out now?
 fn are_told(table: &Table, set: &ChangeSet) -> bool {
     let Extent::Rows(rows) = &set.extent else { return false };
-    let is_it = |name: &str| name.eq_ignore_ascii_case(&table.name);
-    !rows.opaque.iter().any(|name| is_it(name))
-        && rows.shapes.iter().filter(|shape| is_it(&shape.table)).all(|shape| {
+    !rows.opaque.iter().any(|name| is_of(table, name))
+        && rows.shapes.iter().filter(|shape| is_of(table, &shape.table)).all(|shape| {
             let names = table.columns.iter().map(|column| &*column.name);
             shape.columns.len() == table.columns.len() && shape.has(names.enumerate())
         })
@@ -106,14 +112,7 @@ fn is_of(table: &Table, name: &str) -> bool {
     name.eq_ignore_ascii_case(&table.name)
 }
 
-/// How many rows of the table have changed.
-pub fn count(table: &str, sets: &[Arc<ChangeSet>]) -> usize {
-    let of_set = |set: &Arc<ChangeSet>| match &set.extent {
-        Extent::Rows(rows) => {
-            let is_its = |shape: usize| rows.shapes[shape].table.eq_ignore_ascii_case(table);
-            rows.changes.iter().filter(|change| is_its(change.shape)).count()
-        }
-        Extent::Everything { .. } => 0,
-    };
-    sets.iter().map(of_set).sum()
+/// How many images of changed rows of the table there are.
+pub fn count(table: &Table, sets: &[Arc<ChangeSet>]) -> usize {
+    images(table, sets, true).count() + images(table, sets, false).count()
 }

@@ -9,6 +9,7 @@ use crate::sqlite::exclude::unquoted;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::tokens::{Kind, Token, tokens};
 use crate::value::{Params, Value};
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub struct Outline<'a> {
@@ -83,6 +84,9 @@ impl Operand {
     }
 }
 
+/// Nothing is known of longer statements.
+const BYTES_MAX: usize = 64 << 10;
+
 enum Side<'a> {
     Column(&'a str),
     Value(Operand),
@@ -104,6 +108,9 @@ impl<'a> Outline<'a> {
     /// `parameter_count` is the highest number that SQLite gives a parameter. `None` unless the statement is one plain
     /// SELECT with a FROM.
     pub fn of(statement: &'a str, parameter_count: usize) -> Option<Self> {
+        if statement.len() > BYTES_MAX {
+            return None;
+        }
         let text: Vec<Token<'a>> = tokens(statement).collect();
         let numbers = parameters(&text);
         // Names in Tcl's way (`$a::b(c)`) are several tokens here.
@@ -536,9 +543,12 @@ fn is_in_parentheses(text: &[Token<'_>]) -> bool {
         && depth == 0
 }
 
+/// SQLite's own bound (`SQLITE_MAX_VARIABLE_NUMBER`).
+const PARAMETERS_MAX: usize = 32_766;
+
 /// The number and the name of the parameter that each token is: `?` counts on, `?7` says it, a name counts on once.
 fn parameters(text: &[Token<'_>]) -> Vec<Option<(usize, Box<str>)>> {
-    let mut names: Vec<(usize, &str)> = Vec::new();
+    let mut names: HashMap<&str, usize> = HashMap::new();
     let mut last = 0;
     text.iter()
         .map(|token| {
@@ -548,15 +558,11 @@ fn parameters(text: &[Token<'_>]) -> Vec<Option<(usize, Box<str>)>> {
             let digits = token.text.strip_prefix('?');
             let (number, name) = match digits {
                 Some("") => (last + 1, format!("?{}", last + 1)),
-                Some(digits) => (digits.parse().ok()?, token.text.to_owned()),
-                None => match names.iter().find(|(_, name)| *name == token.text) {
-                    Some((number, _)) => (*number, token.text.to_owned()),
-                    None => (last + 1, token.text.to_owned()),
-                },
+                Some(digits) => {
+                    (digits.parse().ok().filter(|number| *number <= PARAMETERS_MAX)?, token.text.to_owned())
+                }
+                None => (*names.entry(token.text).or_insert(last + 1), token.text.to_owned()),
             };
-            if digits.is_none() {
-                names.push((number, token.text));
-            }
             last = last.max(number);
             Some((number, name.into()))
         })

@@ -85,6 +85,11 @@ impl Query {
         Wanted::Query { sql: self.template.written.clone(), params: self.params.clone(), since: None }
     }
 
+    /// Was it analysed before the schema was this one?
+    pub fn is_older_than(&self, schema_epoch: i64) -> bool {
+        self.template.schema_epoch < schema_epoch
+    }
+
     /// Names SQL, parameters and schema, for a client that comes back.
     pub fn tag(&self) -> String {
         let mut tag = SipHasher13::new();
@@ -507,9 +512,13 @@ fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
 /// the whole row. Whatever is chosen, keys are made unique, so this decides how small deltas are, not whether they are
 /// right.
 fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Token<'_>], ways: &Ways) -> KeySource {
-    // A part's rows are found by the beginning of their keys.
+    // A part's rows are found by the beginning of their keys, and a tally's by all that makes its groups.
+    let first = match (&ways.part, &ways.tally) {
+        (Some(part), _) => part.shown.clone(),
+        (None, Some(tally)) => tally.key_columns(),
+        (None, None) => Vec::new(),
+    };
     let ordered = |keys: Vec<usize>| {
-        let first = ways.part.as_ref().map_or(&[][..], |part| &part.shown);
         let others = keys.into_iter().filter(|key| !first.contains(key));
         KeySource::Columns(first.iter().copied().chain(others).collect())
     };
@@ -531,8 +540,7 @@ fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Tok
     if is_grouped && !plain.is_empty() && plain.len() < origins.len() {
         return ordered(plain);
     }
-    // A part's rows are found by their keys, so there must be some.
-    ways.part.as_ref().map_or(KeySource::Row, |part| KeySource::Columns(part.shown.clone()))
+    if first.is_empty() { KeySource::Row } else { KeySource::Columns(first) }
 }
 
 /// Queries are shared by everyone who asks the same.

@@ -62,6 +62,8 @@ struct Outbox {
     frames: VecDeque<Frame>,
     /// Bytes queued or being written.
     bytes: usize,
+    /// Of these, those of one frame that was let in although it is larger than what may pile up.
+    exempt: usize,
     ended: Option<Ended>,
 }
 
@@ -91,6 +93,8 @@ pub struct Session {
     live_in_flight: AtomicUsize,
     /// The lane has something to send once there is room.
     wants_room: AtomicBool,
+    /// The same for first rows, which need space.
+    wants_space: AtomicBool,
     /// Topics (and ids) for which this session is behind.
     topics_behind: Mutex<Vec<(Box<str>, Option<RequestId>)>>,
     /// The lane that serves its queries; it may be moved to another. Held while a command is queued there, so that a
@@ -115,6 +119,7 @@ impl Session {
             on_filled: OnceLock::new(),
             live_in_flight: AtomicUsize::new(0),
             wants_room: AtomicBool::new(false),
+            wants_space: AtomicBool::new(false),
             topics_behind: Mutex::default(),
             lane: Mutex::new(0),
             closed: AtomicBool::new(false),
@@ -135,8 +140,11 @@ impl Session {
             return;
         }
         // One large answer to a client that reads is not its fault: it may be larger than what may pile up.
-        let is_alone = outbox.bytes == 0;
-        if !is_alone && outbox.bytes + frame.text.len() > self.shared.limits.outbox_bytes_max {
+        if outbox.bytes == 0 {
+            outbox.exempt = frame.text.len();
+        }
+        let others = outbox.bytes - outbox.exempt.min(outbox.bytes);
+        if outbox.bytes > 0 && others + frame.text.len() > self.shared.limits.outbox_bytes_max {
             outbox.ended = Some(Ended::TooSlow);
             outbox.frames.clear();
             self.shared.metrics.sessions_too_slow.add(1);
@@ -211,9 +219,14 @@ impl Session {
 
     /// The batch has been handed to the system: there is room for more. Gives the topics to be caught up now.
     pub fn written(&self, batch: &Batch) -> Vec<(Box<str>, Option<RequestId>)> {
-        self.outbox().bytes -= batch.bytes;
+        let mut outbox = self.outbox();
+        outbox.bytes -= batch.bytes;
+        // It was the first of its batch.
+        outbox.exempt = 0;
+        drop(outbox);
         self.live_in_flight.fetch_sub(batch.live, Ordering::AcqRel);
-        if self.has_room() && self.wants_room.swap(false, Ordering::AcqRel) {
+        let has_come = |is_wanted: &AtomicBool, is_there: bool| is_there && is_wanted.swap(false, Ordering::AcqRel);
+        if has_come(&self.wants_room, self.has_room()) | has_come(&self.wants_space, self.has_space()) {
             self.command(Command::Drained { session: self.number });
         }
         std::mem::take(&mut *self.topics_behind.lock().unwrap_or_else(PoisonError::into_inner))
@@ -233,6 +246,12 @@ impl Session {
     pub fn ask_for_room(&self) -> bool {
         self.wants_room.store(true, Ordering::Release);
         !(self.has_room() && self.wants_room.swap(false, Ordering::AcqRel))
+    }
+
+    /// The same for space.
+    pub fn ask_for_space(&self) -> bool {
+        self.wants_space.store(true, Ordering::Release);
+        !(self.has_space() && self.wants_space.swap(false, Ordering::AcqRel))
     }
 
     /// The revision of its `hello`: where its queries stand before the first frame.

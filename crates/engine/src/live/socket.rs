@@ -63,7 +63,7 @@ impl Socket {
 
     /// The same for first rows; they come in many frames, so it is bytes that count.
     pub fn has_space(&self) -> bool {
-        self.session.has_space() || !self.session.ask_for_room()
+        self.session.has_space() || !self.session.ask_for_space()
     }
 
     /// Has it not yet been told everything up to where the lane stands?

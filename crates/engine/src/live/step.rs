@@ -13,6 +13,7 @@ use super::rows;
 use super::session::RequestId;
 use super::socket::Socket;
 use super::stream::{Encoder, Stream};
+use super::tally::GoneOn;
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Code, Error, Result};
@@ -33,6 +34,15 @@ const TALLY_WORTH: u64 = 40;
 
 /// How long one step gives first rows, at least those of one query.
 const FIRST_ROWS_TIME: Duration = Duration::from_millis(20);
+
+/// What became of an attempt to count a result on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Done,
+    Not,
+    /// To run the whole is quicker, this time.
+    TooMany,
+}
 
 /// Sockets to be moved, and where to: they hold a query that is too slow for this lane.
 type TooSlow = HashMap<u64, usize>;
@@ -69,9 +79,11 @@ impl Lane {
         self.shared.metrics.live_steps.add(1);
         self.sqlite.own.prepare_cached("BEGIN")?.execute([])?;
         let (revision, schema_epoch) = log::stand(&self.sqlite.own)?;
+        let schema = (schema_epoch != self.schema_epoch).then(|| Schema::load(&self.sqlite.own)).transpose()?;
+        // From here on nothing may fail: what is taken now will not come again.
         let sets = self.news_until(revision);
-        if schema_epoch != self.schema_epoch {
-            self.schema = Schema::load(&self.sqlite.own)?;
+        if let Some(schema) = schema {
+            self.schema = schema;
             self.schema_epoch = schema_epoch;
             self.sqlite.forget_statements();
             self.mirrors.forget();
@@ -89,11 +101,7 @@ impl Lane {
         self.serve_sockets(&due, &too_slow);
         self.serve_waiting(&due, &mut too_slow);
         self.sqlite.own.prepare_cached("COMMIT")?.execute([])?;
-        for identity in std::mem::take(&mut self.grown) {
-            if let Some(group) = self.groups.get_mut(&identity) {
-                group.trim(&self.limits);
-            }
-        }
+        self.groups.trim_histories(&std::mem::take(&mut self.grown), &self.limits);
         for (session, lane) in too_slow {
             self.send_to(session, lane);
         }
@@ -203,57 +211,65 @@ impl Lane {
                 found.groups.insert(identity);
             }
         }
+        let deadline = Instant::now() + time;
         for set in sets {
-            self.families.find_touched(set, Some((&mut self.sqlite, time)), &mut touched);
+            self.families.find_touched(set, Some((&mut self.sqlite, deadline)), &mut touched);
         }
-        self.shared.metrics.live_behind.add(self.leave_out_behind(&mut touched));
         self.shared.metrics.live_spared.add(self.families.spared(&mut touched));
+        self.shared.metrics.live_behind.add(self.leave_out_behind(&mut touched));
         self.shared.metrics.live_trails.add(touched.trails);
-        self.mirrors.begin_step();
-        for found in touched.families.into_values() {
+        for (template, found) in touched.families {
+            let family = self.families.get(template);
+            let tally = family.and_then(|family| family.template.ways.tally.as_ref());
+            let images = tally.map_or(0, |tally| mirror::count(&tally.table, sets));
             for identity in &found.groups {
-                if !self.count_on(identity, sets, revision)
-                    && !self.evaluate_changed_parts(identity, &found.parts, revision)
+                let counted = self.count_on(identity, sets, images, revision);
+                if counted == Counted::Done || self.evaluate_changed_parts(identity, &found.parts, revision) {
+                    continue;
+                }
+                if let Some(took) = self.evaluate_one(identity, revision, too_slow)
+                    && counted != Counted::TooMany
                 {
-                    self.evaluate_one(identity, revision, too_slow);
+                    self.begin_counting(identity, took);
                 }
             }
         }
+        self.mirrors.end_step();
     }
 
     pub(super) fn time_max(&self) -> Duration {
         if self.number == 0 { self.limits.live_quick_time_max } else { self.limits.live_slow_time_max }
     }
 
-    /// False if the result is not counted on from the changed rows.
-    fn count_on(&mut self, identity: &Identity, sets: &[Arc<ChangeSet>], revision: Revision) -> bool {
+    /// Counts the result on from the changed rows, of which there are so many images.
+    fn count_on(&mut self, identity: &Identity, sets: &[Arc<ChangeSet>], images: usize, revision: Revision) -> Counted {
         let time = self.time_max();
-        let Some(group) = self.groups.get_mut(identity) else { return true };
+        let Some(group) = self.groups.get_mut(identity) else { return Counted::Done };
         let query = Arc::clone(&group.query);
-        let Some(tally) = &query.template.ways.tally else { return false };
-        if group.is_stale || !matches!(group.counting, Counting::Here(_)) {
-            return false;
-        }
-        let rows = mirror::count(&tally.table.name, sets) as u64;
-        let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(rows).saturating_mul(2));
-        let Counting::Here(mut counts) = std::mem::replace(&mut group.counting, Counting::Not) else { return false };
-        if cost > group.cost() {
-            return false;
+        let Some(tally) = query.template.ways.tally.as_ref().filter(|_| !group.is_stale) else { return Counted::Not };
+        let Some(mut counts) = group.counting.take() else { return Counted::Not };
+        if Duration::from_micros(self.limits.live_part_micros.saturating_mul(images as u64)) > group.cost() {
+            return Counted::TooMany;
         }
         let started = Instant::now();
         let mirrors = &mut self.mirrors;
         let changes = guarded(|| tally.go_on(&mut counts, mirrors, &query, sets, time));
         self.families.note_run(query.template.id, started.elapsed());
-        let Ok(Some(changes)) = changes else {
-            group.counting = Counting::Never;
-            return false;
+        let changes = match changes {
+            Ok(GoneOn::Changes(changes)) => changes,
+            Ok(GoneOn::Never) => {
+                group.counting = Counting::Never;
+                return Counted::Not;
+            }
+            // The whole will show what is wrong.
+            Ok(GoneOn::Lost) | Err(_) => return Counted::Not,
         };
         group.counting = Counting::Here(counts);
         self.shared.metrics.live_tallies.add(1);
         if group.advance_parts(changes, self.at, revision) {
             self.tell_of(identity);
         }
-        true
+        Counted::Done
     }
 
     /// After a run of the whole, in the same snapshot: the next changes can be counted on, if that took long.
@@ -263,7 +279,7 @@ impl Lane {
         let query = Arc::clone(&group.query);
         let worth = Duration::from_micros(self.limits.live_part_micros.saturating_mul(TALLY_WORTH));
         let Some(tally) = query.template.ways.tally.as_ref().filter(|_| took >= worth) else { return };
-        if !matches!(group.counting, Counting::Never) {
+        if matches!(group.counting, Counting::Not) {
             let sqlite = &mut self.sqlite;
             let counts = guarded(|| tally.count(sqlite, &query, time)).ok().flatten();
             group.counting = counts.map_or(Counting::Never, |counts| Counting::Here(Box::new(counts)));
@@ -276,14 +292,21 @@ impl Lane {
         let Some(group) = self.groups.get_mut(identity) else { return true };
         let query = Arc::clone(&group.query);
         let (Some(part), Parts::These(keys)) = (&query.template.ways.part, parts) else { return false };
-        let cost = Duration::from_micros(self.limits.live_part_micros.saturating_mul(keys.len() as u64));
-        if group.is_stale || cost > group.cost() {
+        if group.is_stale {
+            return false;
+        }
+        // At no price at all they are read whatever they take.
+        let least = Duration::from_micros(self.limits.live_part_micros);
+        let one = if least.is_zero() { least } else { least.max(self.families.part_cost(query.template.id)) };
+        if one.saturating_mul(u32::try_from(keys.len()).unwrap_or(u32::MAX)) > group.cost() {
+            self.families.doubt_part_cost(query.template.id);
             return false;
         }
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let changes = guarded(|| rows::evaluate_parts(sqlite, &query, part, keys, &group.rows, time, limits));
         self.families.note_run(query.template.id, started.elapsed());
+        self.families.note_parts(query.template.id, keys.len(), started.elapsed());
         // Whatever goes wrong: the whole will show whether it goes wrong there too.
         let Ok(Some(changes)) = changes else { return false };
         self.shared.metrics.live_parts.add(1);
@@ -306,21 +329,23 @@ impl Lane {
         }
     }
 
-    fn evaluate_one(&mut self, identity: &Identity, revision: Revision, too_slow: &mut TooSlow) {
+    /// Runs the whole; how long that took, if it could be run.
+    fn evaluate_one(&mut self, identity: &Identity, revision: Revision, too_slow: &mut TooSlow) -> Option<Duration> {
         let time = self.time_max();
-        let Some(group) = self.groups.get_mut(identity) else { return };
+        let group = self.groups.get_mut(identity)?;
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let fresh = guarded(|| rows::evaluate(sqlite, &group.query, Some(&group.rows), time, limits));
-        group.note_cost(started.elapsed());
-        self.families.note_run(group.query.template.id, started.elapsed());
+        let took = started.elapsed();
+        group.note_cost(took);
+        self.families.note_run(group.query.template.id, took);
         match fresh {
             Ok(fresh) => {
                 if group.advance(fresh, self.at, revision) {
                     self.tell_of(identity);
                 }
-                self.begin_counting(identity, started.elapsed());
+                return Some(took);
             }
             Err(error) if error.code == Code::Timeout && self.number == 0 => {
                 group.doubt(self.at);
@@ -334,6 +359,7 @@ impl Lane {
             }
             Err(error) => self.end_group(identity, &error),
         }
+        None
     }
 
     /// Tells every listener why its query cannot go on.

@@ -4,14 +4,14 @@
 //! them alone ([`super::mirror`]). Floats, whose sum depends on the order of adding, and sums that might overflow have none.
 
 use super::mirror::Mirrors;
-use super::query::Query;
+use super::query::{Query, looks_at_clock};
 use super::rows::{self, Changed, Key, PartChanges};
 use crate::changes::change::ChangeSet;
 use crate::error::{Error, Result};
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::schema::Table;
-use crate::sqlite::{Sqlite, Statement};
+use crate::sqlite::{Sqlite, Statement, clock};
 use crate::value::{Value, ValueRef};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ const WEIGHT_MAX: f64 = (1_u64 << 61) as f64;
 #[derive(Debug)]
 pub struct Tally {
     pub table: Arc<Table>,
+    /// Which columns of the table it reads.
+    pub reads: Box<[bool]>,
     /// Gives for each group its key, `count(*)`, and four numbers for each counted column ([`numbers_of`]).
     pub sql: String,
     pub keys: usize,
@@ -76,7 +78,22 @@ struct Column {
 #[derive(Debug, Default)]
 pub struct Counts(HashMap<Key, Numbers>);
 
+/// What came of going on.
+#[derive(Debug)]
+pub enum GoneOn {
+    Changes(PartChanges),
+    /// It cannot be told this time; the numbers must be counted anew.
+    Lost,
+    /// There is something that cannot be counted so, and there will be again.
+    Never,
+}
+
 impl Tally {
+    /// The columns of the result that show the groups' keys, each once, in the keys' order.
+    pub fn key_columns(&self) -> Vec<usize> {
+        (0..self.keys).filter_map(|key| self.shown.iter().position(|shown| *shown == Shown::Key(key))).collect()
+    }
+
     /// Counts from the beginning, in the connection's open snapshot. `None` if there is something that cannot be counted so.
     ///
     /// # Errors
@@ -90,7 +107,7 @@ impl Tally {
         Ok(Some(Counts(groups.into_iter().collect())))
     }
 
-    /// Goes on from the changed rows. `None` if it cannot; the counts are of no use then.
+    /// Goes on from the changed rows. Unless there are changes, the counts are of no use any more.
     ///
     /// # Errors
     /// SQLite's own.
@@ -101,19 +118,20 @@ impl Tally {
         query: &Query,
         sets: &[Arc<ChangeSet>],
         time: Duration,
-    ) -> Result<Option<PartChanges>> {
-        let Some([before, after]) = mirrors.show(&self.table, sets)? else { return Ok(None) };
+    ) -> Result<GoneOn> {
+        let Some([before, after]) = mirrors.show(self, sets)? else { return Ok(GoneOn::Lost) };
         let gave = self.read(before, query, time)?;
         let give = self.read(after, query, time)?;
         let mut shown_before: BTreeMap<Key, Option<Changed>> = BTreeMap::new();
         for (text, numbers) in gave.iter().chain(&give) {
             if !has_exact_key(numbers) || !numbers.columns.iter().all(Column::is_fine) {
-                return Ok(None);
+                return Ok(GoneOn::Never);
             }
             let row = || counts.0.get(text).map(|numbers| self.row(query, numbers));
             shown_before.entry(text.clone()).or_insert_with(row);
         }
-        for (sign, groups) in [(-1, gave), (1, give)] {
+        // What is taken off may have come in the same step.
+        for (sign, groups) in [(1, give), (-1, gave)] {
             for (text, numbers) in groups {
                 let could = match counts.0.get_mut(&text) {
                     Some(known) => known.add(sign, &numbers),
@@ -121,7 +139,7 @@ impl Tally {
                     None => sign > 0 && counts.0.insert(text, numbers).is_none(),
                 };
                 if !could {
-                    return Ok(None);
+                    return Ok(GoneOn::Lost);
                 }
             }
         }
@@ -129,7 +147,7 @@ impl Tally {
         for (text, old) in shown_before {
             let Some(numbers) = counts.0.get(&text) else { continue };
             if numbers.rows < 0 || !numbers.columns.iter().all(Column::is_fine) {
-                return Ok(None);
+                return Ok(GoneOn::Never);
             }
             // Without a GROUP BY there is always one row.
             let new = (numbers.rows > 0 || self.keys == 0).then(|| self.row(query, numbers));
@@ -138,16 +156,17 @@ impl Tally {
             }
             note(&mut changes, old, new);
         }
-        Ok((counts.0.len() <= GROUPS_MAX).then_some(changes))
+        Ok(if counts.0.len() <= GROUPS_MAX { GoneOn::Changes(changes) } else { GoneOn::Never })
     }
 
     fn read(&self, sqlite: &mut Sqlite, query: &Query, time: Duration) -> Result<Vec<(Key, Numbers)>> {
         sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
             let mut statement =
                 sqlite.prepare(&self.sql, Mode::Caller)?.ok_or_else(|| Error::internal("a tally has no statement"))?;
+            clock::was_read();
             let groups = statement.bind(&query.params).and_then(|()| self.groups(&mut statement));
             sqlite.keep(&self.sql, statement);
-            groups
+            if clock::was_read() { Err(looks_at_clock()) } else { groups }
         })
     }
 

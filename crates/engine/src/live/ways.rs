@@ -43,7 +43,7 @@ impl Ways {
     }
 }
 
-/// Functions that cannot fail, whatever they are given. A condition that fails at a row ends the query even if another
+/// Functions that cannot fail, whatever they are given, short of SQLite's own bounds on the size of a value. A condition that fails at a row ends the query even if another
 /// condition would have kept the row out, so with others every row counts.
 const NEVER_FAIL: [&str; 41] = [
     "avg",
@@ -415,7 +415,8 @@ impl Search<'_> {
         let parameters = self.parameters;
         let fits =
             |statement: &Statement| statement.column_count() == width && statement.parameter_count() == parameters;
-        self.can_be(&sql, fits).then_some(Tally { table, sql, keys: keys.len(), columns: columns.len(), shown })
+        let reads = table.columns.iter().map(|column| names.contains(&column.name.to_ascii_lowercase())).collect();
+        self.can_be(&sql, fits).then_some(Tally { table, reads, sql, keys: keys.len(), columns: columns.len(), shown })
     }
 
     /// `count(*)`, `count(column)` or another whose outcome is the same in whatever order rows come.

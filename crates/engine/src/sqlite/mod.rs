@@ -108,10 +108,10 @@ impl Sqlite {
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         self.budget.start(time, if time < QUICK { LOOKS_FREE } else { 0 }, cancel.clone());
-        let before = self.gate.swap(mode);
+        let bounds =
+            Bounds { before: self.gate.swap(mode), gate: Arc::clone(&self.gate), budget: Arc::clone(&self.budget) };
         let done = work(self);
-        self.gate.swap(before);
-        self.budget.stop();
+        drop(bounds);
         done.map_err(|error| match (error.code, cancel) {
             (Code::Timeout, Some(cancel)) if cancel.is_cancelled() => Error::unavailable("The request was cancelled."),
             (Code::Timeout, _) => Error::timeout(format!(
@@ -175,6 +175,20 @@ impl Sqlite {
     pub fn reset_last_insert_rowid(&self) {
         // SAFETY: the connection is open.
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.own.handle(), 0) };
+    }
+}
+
+/// Ends with the work they are set for, even if that panics.
+struct Bounds {
+    before: Mode,
+    gate: Arc<Gate>,
+    budget: Arc<Budget>,
+}
+
+impl Drop for Bounds {
+    fn drop(&mut self) {
+        self.gate.swap(self.before);
+        self.budget.stop();
     }
 }
 

@@ -50,12 +50,12 @@ pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duratio
     Sqlite::new(connection, purpose)
 }
 
-/// A database of its own, in memory: for what is thrown away.
+/// A database of its own, in memory, where a look at the clock is noticed: for what is thrown away.
 ///
 /// # Errors
 /// SQLite's own.
 pub fn in_memory() -> Result<Sqlite> {
-    let connection = Connection::open_in_memory_with_flags(OpenFlags::default() | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_in_memory_with_flags_and_vfs(OpenFlags::default(), clock::vfs())?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")?;

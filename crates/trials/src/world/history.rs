@@ -92,6 +92,7 @@ fn limits(random: &mut Random) -> Limits {
     };
     now_and_then(|limits| limits.change_rows_max = 40);
     now_and_then(|limits| limits.group_history_bytes_max = 1500);
+    now_and_then(|limits| limits.live_history_bytes_max = 5000);
     now_and_then(|limits| limits.rows_chunk_bytes = 64);
     now_and_then(|limits| limits.log_bytes_max = 20_000);
     now_and_then(|limits| limits.wal_checkpoint_bytes = 128 << 10);

@@ -162,9 +162,14 @@ fn tally(build: &mut Build<'_>, scope: &[Source], rest: &str) -> Shape {
     let mut by = String::new();
     if build.random.percent(50) {
         build.traps.add(Trap::Grouping);
-        let key = build.column(scope).sql;
-        by = format!(" GROUP BY {key}");
-        shown.insert(build.random.below(shown.len() + 1), key);
+        let mut keys = vec![build.column(scope).sql];
+        if build.random.percent(40) {
+            keys.push(build.column(scope).sql);
+        }
+        by = format!(" GROUP BY {}", keys.join(", "));
+        for key in keys {
+            shown.insert(build.random.below(shown.len() + 1), key);
+        }
     }
     let core = format!("SELECT {} FROM {rest}{by}", aliased(build, &shown));
     Shape { core, columns: shown.len(), order: vec![], is_whole: false, top: None }
