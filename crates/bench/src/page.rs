@@ -98,7 +98,7 @@ fn how(seconds: u64, rows: u64) -> String {
          - Idle socket: growth of the server's resident memory; kernel memory is not counted.\n\
          - Start: from spawn to the first answered query over HTTP. The write-ahead log is what the crash left.\n\
          - PocketBase: same machine, same run, same generator, its default settings (its commits are not fsynced), no \
-           access rule to check, records of the same content; its realtime is Server-Sent Events.\n"
+           access rule to check (and, by its name, one that lets every row through), records of the same content; its realtime is Server-Sent Events.\n"
     )
 }
 
@@ -109,10 +109,10 @@ fn how_live(seconds: u64, _: u64) -> String {
          - Flat: live queries of four shapes in equal parts (rows of a value, a join, groups with counts, a range), each with \
            values of its own, a hundred or more a socket; single rows are updated for {seconds} s by one client, each number \
            of queries in its turn, several rounds; the median of the rounds. With no query at all the matcher only wakes up \
-           and sleeps again. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
+           and sleeps again, whatever is written. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
            asks for, which opens a snapshot, reads and sends.\n\
          - Reach: from before a write is sent to the last frame that tells of it; beyond the disk's: less the p99 of \
-           fdatasync in the same run.\n\
+           fdatasync in the same run. Of 100 writes or fewer, so the p99 is the worst or the one before.\n\
          - Storm: 10,000 sockets with 10 queries of 10 rows (some 150 bytes each as JSON) come at once, are cut, one row in a \
            hundred changes, and they come back with what they know. Bytes are those of frames, of all rows the first time.\n\
          - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5.\n\
