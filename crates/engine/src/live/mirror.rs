@@ -61,15 +61,17 @@ impl Mirrors {
             none => none.insert([open::in_memory()?, open::in_memory()?]),
         };
         let name = quoted(&table.name);
-        if self.made.insert(table.name.to_ascii_lowercase().into()) {
+        let lower = table.name.to_ascii_lowercase();
+        if !self.made.contains(lower.as_str()) {
             let column = |column: &crate::sqlite::schema::Column| {
                 let collation = column.collation.map_or("BINARY", crate::sqlite::schema::Collation::name);
                 format!("{} {} COLLATE {collation}", quoted(&column.name), column.kind)
             };
             let columns: Vec<String> = table.columns.iter().map(column).collect();
             for side in &mut *sides {
-                side.own.execute_batch(&format!("CREATE TABLE main.{name} ({})", columns.join(", ")))?;
+                side.own.execute_batch(&format!("CREATE TABLE IF NOT EXISTS main.{name} ({})", columns.join(", ")))?;
             }
+            self.made.insert(lower.into());
         }
         let insert = format!("INSERT INTO main.{name} VALUES ({})", vec!["?"; table.columns.len()].join(", "));
         self.loaded = Some((table.name.clone(), tally.sql.as_str().into()));

@@ -87,6 +87,14 @@ impl Operand {
 /// Nothing is known of longer statements.
 const BYTES_MAX: usize = 64 << 10;
 
+/// By what a result is ordered first.
+pub enum OrderName<'a> {
+    /// A name without its quotes.
+    Alone(String),
+    /// `t.a`, as it is written.
+    Of(&'a str),
+}
+
 enum Side<'a> {
     Column(&'a str),
     Value(Operand),
@@ -213,16 +221,45 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// The first of ORDER BY, if it is a column's name, and whether the greatest come first.
-    pub fn first_order(&self) -> Option<(&'a str, bool)> {
+    /// The first of ORDER BY, if it is a column's name, and whether the greatest come first. A name alone, not `t.a`, may be
+    /// that of a result column.
+    pub fn first_order(&self) -> Option<(OrderName<'a>, bool)> {
         let words = self.text.get(self.tail..).filter(|words| words.len() > 2 && words[0].is("order"))?;
         let depth_ends =
             |token: &Token<'_>| token.is("limit") || token.is_punctuation(b',') || token.is_punctuation(b';');
         let length = words[2..].iter().position(depth_ends).unwrap_or(words.len() - 2);
-        match &words[2..2 + length] {
-            [name @ .., last] if is_any(last, &["asc", "desc"]) => Some((self.column_of(name)?, last.is("desc"))),
-            name => Some((self.column_of(name)?, false)),
-        }
+        let (name, is_descending) = match &words[2..2 + length] {
+            [name @ .., last] if is_any(last, &["asc", "desc"]) => (name, last.is("desc")),
+            name => (name, false),
+        };
+        // NULL is no name, whatever columns there are.
+        let order = match name {
+            [only] if only.is("null") => return None,
+            [only] if is_name(only) => OrderName::Alone(unquoted(only.text)),
+            _ => OrderName::Of(self.column_of(name)?),
+        };
+        Some((order, is_descending))
+    }
+
+    /// Names in double quotes in its WHERE: if they are none, SQLite takes them for texts.
+    pub fn quoted_in_filter(&self) -> impl Iterator<Item = String> {
+        let quoted = self.filter().iter().filter(|token| token.kind == Kind::Quoted && token.text.starts_with('"'));
+        quoted.map(|token| unquoted(token.text))
+    }
+
+    /// Do LIKE and GLOB have plain values for patterns? Others may be such that they fail.
+    pub fn has_plain_patterns(&self) -> bool {
+        let is_plain = |index: usize| {
+            let is_end = |token: &Token<'_>| !token.is_punctuation(b'|') && !token.is("collate");
+            matches!(self.text.get(index), Some(token) if matches!(token.kind, Kind::Text | Kind::Variable))
+                && self.text.get(index + 1).is_none_or(is_end)
+        };
+        let is_fine = |(index, token): (usize, &Token<'_>)| {
+            let is_escape = token.is("escape");
+            let is_like = is_any(token, &["like", "glob"]);
+            !is_escape && (!is_like || is_plain(index + 1))
+        };
+        self.text.iter().enumerate().all(is_fine)
     }
 
     /// The columns of GROUP BY, if they are nothing but columns and there is no HAVING.

@@ -256,13 +256,15 @@ impl Lane {
         let changes = guarded(|| tally.go_on(&mut counts, mirrors, &query, sets, time));
         self.families.note_run(query.template.id, started.elapsed());
         let changes = match changes {
-            Ok(GoneOn::Changes(changes)) => changes,
+            Ok(GoneOn::Changes(changes)) if group.rows.count() + changes.insert.len() <= self.limits.live_rows_max => {
+                changes
+            }
             Ok(GoneOn::Never) => {
                 group.counting = Counting::Never;
                 return Counted::Not;
             }
             // The whole will show what is wrong.
-            Ok(GoneOn::Lost) | Err(_) => return Counted::Not,
+            Ok(GoneOn::Changes(_) | GoneOn::Lost) | Err(_) => return Counted::Not,
         };
         group.counting = Counting::Here(counts);
         self.shared.metrics.live_tallies.add(1);

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Groups whose numbers are remembered for one query; one with more has no tally.
 const GROUPS_MAX: usize = 10_000;
 
+/// Bytes of one group's key.
+const KEY_BYTES_MAX: usize = 1024;
+
 /// What the magnitudes of all summed numbers may come to: then no order of adding them overflows. A power of two below
 /// the largest integer's, for it is itself a sum of floats.
 const WEIGHT_MAX: f64 = (1_u64 << 61) as f64;
@@ -100,7 +103,7 @@ impl Tally {
     /// As those of a live query.
     pub fn count(&self, sqlite: &mut Sqlite, query: &Query, time: Duration) -> Result<Option<Counts>> {
         let groups = self.read(sqlite, query, time)?;
-        let is_fine = |numbers: &Numbers| numbers.columns.iter().all(Column::is_fine) && has_exact_key(numbers);
+        let is_fine = |numbers: &Numbers| numbers.columns.iter().all(Column::is_fine) && has_plain_key(numbers);
         if groups.len() > GROUPS_MAX || !groups.iter().all(|(_, numbers)| is_fine(numbers)) {
             return Ok(None);
         }
@@ -124,7 +127,7 @@ impl Tally {
         let give = self.read(after, query, time)?;
         let mut shown_before: BTreeMap<Key, Option<Changed>> = BTreeMap::new();
         for (text, numbers) in gave.iter().chain(&give) {
-            if !has_exact_key(numbers) || !numbers.columns.iter().all(Column::is_fine) {
+            if !has_plain_key(numbers) || !numbers.columns.iter().all(Column::is_fine) {
                 return Ok(GoneOn::Never);
             }
             let row = || counts.0.get(text).map(|numbers| self.row(query, numbers));
@@ -227,9 +230,14 @@ impl Column {
     }
 }
 
-/// A float may equal an integer, or another float.
-fn has_exact_key(numbers: &Numbers) -> bool {
-    !numbers.key.iter().any(|value| matches!(value, Value::Real(_)))
+/// A float may equal an integer, or another float; and of long keys there could be more than a result may have.
+fn has_plain_key(numbers: &Numbers) -> bool {
+    let is_real = |value: &Value| matches!(value, Value::Real(_));
+    let size = |value: &Value| match value {
+        Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
+        _ => 8,
+    };
+    !numbers.key.iter().any(is_real) && numbers.key.iter().map(size).sum::<usize>() <= KEY_BYTES_MAX
 }
 
 fn note(changes: &mut PartChanges, old: Option<Changed>, new: Option<Changed>) {

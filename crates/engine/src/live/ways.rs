@@ -4,14 +4,14 @@
 //! and what there is no way for counts as touched, and is run again as a whole.
 
 use super::edge::Edge;
-use super::outline::{Asks, Condition, Holds, Operand, Outline};
+use super::outline::{Asks, Condition, Holds, Operand, OrderName, Outline};
 use super::part::{Part, is_exact};
 use super::route::Route;
 use super::tally::{self, Shown, Tally};
 use super::term::Term;
 use super::trail::{End, Link, Trail};
 use crate::limits::LiveTiers;
-use crate::sqlite::exclude::unquoted;
+use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Affinity, Collation, Column, Relation, Schema, Table};
 use crate::sqlite::tokens::{Kind, Token};
@@ -45,7 +45,7 @@ impl Ways {
 
 /// Functions that cannot fail, whatever they are given, short of SQLite's own bounds on the size of a value. A condition that fails at a row ends the query even if another
 /// condition would have kept the row out, so with others every row counts.
-const NEVER_FAIL: [&str; 41] = [
+const NEVER_FAIL: [&str; 40] = [
     "avg",
     "coalesce",
     "count",
@@ -73,7 +73,6 @@ const NEVER_FAIL: [&str; 41] = [
     "nullif",
     "quote",
     "rank",
-    "replace",
     "round",
     "row_number",
     "rtrim",
@@ -127,7 +126,18 @@ impl Search<'_> {
                 "The function {name} can fail at a row, also at one that another condition keeps out."
             ));
         }
-        Outline::of(statement, self.parameters)
+        if self.reads.tables.keys().any(|table| ["json_each", "json_tree"].contains(&table.as_str())) {
+            return lacking(
+                "json_each and json_tree can fail at a row, also at one that another condition keeps out.".into(),
+            );
+        }
+        let outline = Outline::of(statement, self.parameters);
+        if outline.as_ref().is_some_and(|outline| !outline.has_plain_patterns()) {
+            return lacking(
+                "A pattern of LIKE or GLOB that is no plain value, or an ESCAPE, can fail at a row.".into(),
+            );
+        }
+        outline
             .and_then(|outline| self.ways(&outline))
             .unwrap_or_else(|| lacking("It is not a single SELECT with tables in its FROM.".into()))
     }
@@ -258,14 +268,20 @@ impl Search<'_> {
     }
 
     fn ordered_by(&mut self, outline: &Outline<'_>, limit: Operand) -> Option<Edge> {
-        let (name, is_descending) = outline.first_order()?;
-        // A name alone is that of a result column if there is one; `t.a`, unquoted, is none.
-        let is_it = |column: &&String| column.eq_ignore_ascii_case(&unquoted(name));
-        let mut named = self.names.iter().zip(self.shown).filter(|(column, _)| is_it(column)).map(|(_, origin)| origin);
-        let origin = match named.next() {
-            Some(origin) if named.all(|other| other == origin) => origin.clone(),
-            Some(_) => None,
-            None => outline.origins(self.sqlite, &[name])?.pop()?,
+        let (order, is_descending) = outline.first_order()?;
+        let origin = match order {
+            OrderName::Of(name) => outline.origins(self.sqlite, &[name])?.pop()?,
+            // A name alone is that of a result column if there is one.
+            OrderName::Alone(name) => {
+                let is_it = |column: &&String| column.eq_ignore_ascii_case(&name);
+                let columns = self.names.iter().zip(self.shown);
+                let mut named = columns.filter(|(column, _)| is_it(column)).map(|(_, origin)| origin);
+                match named.next() {
+                    Some(origin) if named.all(|other| other == origin) => origin.clone(),
+                    Some(_) => None,
+                    None => outline.origins(self.sqlite, &[&quoted(&name)])?.pop()?,
+                }
+            }
         };
         let (table, column) = self.column(outline, origin)?;
         let member = outline.members.iter().find(|member| member.table.eq_ignore_ascii_case(&table.name))?;
@@ -372,7 +388,15 @@ impl Search<'_> {
         let is_told = |column: &Column| {
             !names.contains(&column.name.to_ascii_lowercase()) || !column.is_virtual && column.collation.is_some()
         };
-        if !outline.stands_once(&table.name) || !table.columns.iter().all(is_told) {
+        let is_known = |name: String| {
+            let is_column = |column: &Column| column.name.eq_ignore_ascii_case(&name);
+            table.columns.iter().any(is_column) || [&*table.name, &unquoted(member.alias)].contains(&name.as_str())
+        };
+        if !outline.stands_once(&table.name)
+            || !table.columns.iter().all(is_told)
+            // The name of a result column, perhaps, which has none in what is counted.
+            || !outline.quoted_in_filter().all(is_known)
+        {
             return None;
         }
         let by = if outline.is_grouped() { outline.group_columns()? } else { Vec::new() };
