@@ -5,16 +5,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+use anyhow::{Context, Result};
 use serde_json::json;
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::cli::Settings;
+use crate::crowd::{Crowd, Query};
 use crate::http::Connection;
 use crate::latency::Latencies;
 use crate::measures::scattered;
@@ -34,7 +29,6 @@ const SHAPES: [&str; 4] = [
 const QUERIES_PER_SOCKET: u64 = 100;
 /// With more queries than that, a socket has more of them.
 const SOCKETS_MAX: u64 = 2_000;
-const OPENING_MAX: usize = 8;
 /// Rows that are asked for, at least, and as many that nobody asks for.
 const ROWS_MIN: u64 = 100_000;
 /// The thread that keeps quick live queries true.
@@ -78,11 +72,12 @@ struct Stage {
     /// Bytes of the server for each query, its share of a socket included.
     bytes: f64,
     sequence: u64,
-    readers: Vec<JoinHandle<()>>,
+    crowd: Crowd,
 }
 
 /// Also gives the plot of it.
 pub async fn run(settings: &Settings, report: &mut Report) -> Result<Plot> {
+    // Those of all stages together.
     allow_sockets(settings.queries.iter().map(|queries| queries.div_ceil(per_socket(*queries)) as usize).sum())?;
     let mut stages = Vec::new();
     for queries in &settings.queries {
@@ -132,7 +127,7 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<Plot> {
         lines: WRITES.iter().enumerate().map(line).collect(),
     };
     for stage in stages {
-        stage.readers.iter().for_each(JoinHandle::abort);
+        drop(stage.crowd);
         stage.server.stop()?;
     }
     Ok(plot)
@@ -167,16 +162,15 @@ impl Stage {
         server.sql("CREATE INDEX comments_issue ON comments(issue)", json!([])).await?;
         let before = resident_bytes(server.pid())?;
         let each = per_socket(queries);
-        let sockets: Vec<_> = stream::iter((0..queries).step_by(each as usize))
-            .map(|first| subscribe(&server, first, each.min(queries - first)))
-            .buffer_unordered(OPENING_MAX)
-            .try_collect()
-            .await?;
+        let of_socket = |number: usize| {
+            let first = number as u64 * each;
+            (first + 1..=queries.min(first + each)).map(query).collect()
+        };
+        let crowd = Crowd::gather(&server, queries.div_ceil(each) as usize, of_socket).await?;
         tokio::time::sleep(SETTLE).await;
         let grown = resident_bytes(server.pid())?.saturating_sub(before);
-        let readers = sockets.into_iter().map(|socket| tokio::task::spawn_local(read_on(socket))).collect();
         let bytes = ratio(grown as f64, queries as f64);
-        Ok(Self { server, queries, rows, costs: Default::default(), bytes, sequence: 0, readers })
+        Ok(Self { server, queries, rows, costs: Default::default(), bytes, sequence: 0, crowd })
     }
 
     /// One client, one write after the other.
@@ -212,33 +206,9 @@ impl Stage {
     }
 }
 
-type Socket = WebSocketStream<TcpStream>;
-
-/// A socket with so many queries, each with a value of its own.
-async fn subscribe(server: &Tidebase, first: u64, queries: u64) -> Result<Socket> {
-    let stream = TcpStream::connect(server.address).await.context("connecting a WebSocket")?;
-    stream.set_nodelay(true)?;
-    let config = WebSocketConfig::default().read_buffer_size(2048);
-    let url = format!("ws://{}/ws?token={}", server.address, server.token);
-    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
-    for value in first + 1..=first + queries {
-        let sql = SHAPES[value as usize % SHAPES.len()];
-        let params = if sql.contains("?2") { json!([value, value + 1]) } else { json!([value]) };
-        let frame = json!({ "id": value, "action": "subscribe", "sql": sql, "params": params });
-        socket.feed(Message::text(frame.to_string())).await?;
-    }
-    socket.flush().await?;
-    let mut missing = queries;
-    while missing > 0 {
-        let Message::Text(text) = socket.next().await.context("the server closed a WebSocket")?? else { continue };
-        if text.contains("\"type\":\"error\"") {
-            bail!("the server answered a subscription with {text}");
-        }
-        missing -= u64::from(text.contains("\"type\":\"rows\""));
-    }
-    Ok(socket)
-}
-
-async fn read_on(mut socket: Socket) {
-    while let Some(Ok(_)) = socket.next().await {}
+/// One of the shapes, with a value of its own.
+fn query(value: u64) -> Query {
+    let sql = SHAPES[value as usize % SHAPES.len()];
+    let params = if sql.contains("?2") { json!([value, value + 1]) } else { json!([value]) };
+    Query { sql, params }
 }
