@@ -105,11 +105,13 @@ fn how(seconds: u64, rows: u64) -> String {
 fn how_live(seconds: u64, _: u64) -> String {
     format!(
         "- The real server binary as a child process, a new database for each measurement, loopback, no TLS, the load on \
-           the same cores. **CPU** is the figure to trust. The *matcher* is the thread that keeps quick live queries true.\n\
+           the same cores. **CPU** is the figure to trust. The *writer* is the \
+           thread that commits, and looks whether a change may matter to a live query; the *matcher* is the one that keeps \
+           quick live queries true.\n\
          - Flat: live queries of four shapes in equal parts (rows of a value, a join, groups with counts, a range), each with \
            values of its own, a hundred or more a socket; single rows are updated for {seconds} s by one client, each number \
-           of queries in its turn, several rounds; the median of the rounds. With no query at all the matcher only wakes up \
-           and sleeps again, whatever is written. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
+           of queries in its turn, several rounds; the median of the rounds. With no query at all nothing is \
+           affected, whatever is written. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
            asks for, which opens a snapshot, reads and sends.\n\
          - Reach: from before a write is sent to the last frame that tells of it; beyond the disk's: less the p99 of \
            fdatasync in the same run. Of 100 writes or fewer, so the p99 is the worst or the one before.\n\

@@ -585,3 +585,33 @@ async fn texts_of_a_utf_16_file_are_compared_as_sqlite_keeps_them() {
     client.reach(&database, revision).await;
     assert_eq!(client.lives["q"].rows.len(), 1);
 }
+
+#[tokio::test]
+async fn a_write_that_matters_to_no_query_wakes_nobody_and_is_not_forgotten() {
+    let database = Database::new();
+    database.sql("create table m (id integer primary key, room integer, at integer)").await.unwrap();
+    let mut client = Client::connect(&database).await;
+    for room in 0..20 {
+        client.live(&database, &format!("r{room}"), &format!("select id from m where room = {room}")).await;
+        client.live(&database, &format!("a{room}"), &format!("select id from m where at < {}", -room)).await;
+    }
+    let metrics = database.engine.metrics();
+    let steps = metrics.live_steps.get();
+    let mut last = 0;
+    for id in 1..=200 {
+        last = database.sql(&format!("insert into m values ({id}, 99, 5)")).await.unwrap().revision;
+    }
+    // Whoever asks is told the revision; of the rows nobody was.
+    client.reach(&database, last).await;
+    assert!(metrics.live_steps.get() - steps <= 2, "{} steps", metrics.live_steps.get() - steps);
+    assert_eq!(metrics.live_spared.get(), 200 * 40);
+    // What was passed over is there as soon as somebody asks for it.
+    let late = client.live(&database, "late", "select count(*) from m where room = 99").await;
+    assert_eq!(late.rows[0].1, [json!(200)]);
+    let revision = database.sql("update m set room = 7, at = -3 where id = 5").await.unwrap().revision;
+    client.reach(&database, revision).await;
+    assert_eq!(client.lives["r7"].rows.len(), 1);
+    let shown = |name: &str| client.lives[name].rows.len();
+    assert_eq!((shown("a2"), shown("a3"), shown("late")), (1, 0, 1));
+    assert_eq!(client.lives["late"].rows[0].1, [json!(199)]);
+}

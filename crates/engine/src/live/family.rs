@@ -101,6 +101,19 @@ impl Signpost {
         }
     }
 
+    /// Does it lead anywhere?
+    fn leads(&mut self, mark: &Mark) -> bool {
+        match mark {
+            Mark::Any => true,
+            Mark::Key(key) => self.by_key.contains_key(key),
+            Mark::Rank(rank) => {
+                let mut leads = false;
+                self.by_rank.find(rank, |_| leads = true);
+                leads
+            }
+        }
+    }
+
     /// False if it cannot tell.
     fn find(&mut self, mark: &Mark, found: &mut HashSet<Identity>) -> bool {
         match mark {
@@ -162,7 +175,13 @@ pub struct Families {
     by_template: HashMap<TemplateId, Family>,
     /// By the lower-case tables they read; those that every commit may touch are under `""`.
     by_table: HashMap<Box<str>, HashSet<TemplateId>>,
+    /// These have come to have other groups since they were last settled.
+    unsettled: HashSet<TemplateId>,
 }
+
+/// So much is looked through at one time on behalf of a writer: rows, and templates that read their tables.
+const GLANCE_ROWS_MAX: usize = 16;
+const GLANCE_TEMPLATES_MAX: usize = 64;
 
 impl Families {
     pub fn get(&self, template: TemplateId) -> Option<&Family> {
@@ -190,6 +209,7 @@ impl Families {
             }
         });
         if family.groups.insert(query.identity) {
+            self.unsettled.insert(template.id);
             for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
                 signpost.add(route.keys(&query.params), &query.identity);
             }
@@ -199,6 +219,7 @@ impl Families {
     pub fn remove(&mut self, query: &Query) {
         let Some(family) = self.by_template.get_mut(&query.template.id) else { return };
         if family.groups.remove(&query.identity) {
+            self.unsettled.insert(query.template.id);
             for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
                 signpost.remove(&route.keys(&query.params), &query.identity);
             }
@@ -215,6 +236,37 @@ impl Families {
                 }
             }
         }
+    }
+
+    /// Prepares for [`Families::glance`].
+    pub fn settle(&mut self) {
+        for template in self.unsettled.drain() {
+            if let Some(family) = self.by_template.get_mut(&template) {
+                family.signposts.iter_mut().for_each(|signpost| signpost.by_rank.settle());
+            }
+        }
+    }
+
+    /// Does the change set surely matter to no group? Then how many groups read what it has changed. For the writer, so
+    /// what takes long to be told is not told.
+    pub fn glance(&mut self, set: &ChangeSet) -> Option<u64> {
+        let Extent::Rows(rows) = &set.extent else { return None };
+        if self.by_table.contains_key("") || rows.changes.len() > GLANCE_ROWS_MAX {
+            return self.by_template.is_empty().then_some(0);
+        }
+        let written = rows.shapes.iter().map(|shape| query::lower(&shape.table));
+        let opaque = rows.opaque.iter().map(|table| Cow::Borrowed(&**table));
+        let mut spared = 0;
+        for table in written.chain(opaque) {
+            let Some(templates) = self.by_table.get(&*table) else { continue };
+            if templates.len() > GLANCE_TEMPLATES_MAX {
+                return None;
+            }
+            for template in templates {
+                spared += self.by_template.get_mut(template).map_or(Some(0), |family| family.glance(rows))?;
+            }
+        }
+        Some(spared)
     }
 
     /// Adds the groups that a change set may matter to.
@@ -306,6 +358,31 @@ impl Family {
         found.groups.extend(self.groups.iter().copied());
         found.parts.add_all();
         found.foremost.add_all();
+    }
+
+    /// See [`Families::glance`].
+    fn glance(&mut self, rows: &Rows) -> Option<u64> {
+        if self.template.reads.is_touched_as_a_whole(rows) {
+            return None;
+        }
+        let mut spared = 0;
+        for (index, shape) in rows.shapes.iter().enumerate() {
+            let sight = self.sight(shape);
+            let Sight { read, way, .. } = &self.sights[sight];
+            if !read.as_ref().is_some_and(|read| read.are_touched(rows, index)) {
+                continue;
+            }
+            let Way::Route(route) = *way else { return None };
+            let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
+            let mut changes = rows.changes.iter().filter(|change| change.shape == index);
+            if !signpost.always.is_empty()
+                || changes.any(|change| route.marks(change).any(|mark| signpost.leads(&mark)))
+            {
+                return None;
+            }
+            spared = self.groups.len() as u64;
+        }
+        Some(spared)
     }
 
     fn find_touched(&mut self, rows: &Rows, mut snapshot: Option<&mut Snapshot<'_>>, touched: &mut Touched) {

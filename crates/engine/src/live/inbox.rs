@@ -1,5 +1,7 @@
-//! What waits for a lane: commands from sessions and change sets from the writer.
+//! What waits for a lane: commands from sessions and change sets from the writer. While the lane sleeps its families wait
+//! here too, so that the writer need not wake it for what matters to nobody.
 
+use super::family::Families;
 use super::query::SharedQuery;
 use super::report::LaneReport;
 use super::rows::RowSet;
@@ -104,18 +106,42 @@ struct Waiting {
     commands: VecDeque<Command>,
     sets: Vec<Arc<ChangeSet>>,
     bytes: usize,
+    /// The lane's, while it sleeps with nothing to do: the writer sees at a glance whether a change is worth waking it.
+    families: Option<Families>,
+    passed: Passed,
+}
+
+/// Changes for which the lane was not woken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passed {
+    /// All up to this revision, if there were any.
+    pub revision: Option<Revision>,
+    /// Groups that read what they changed.
+    pub spared: u64,
 }
 
 /// Everything that arrived since the last look.
 pub struct Arrived {
     pub commands: VecDeque<Command>,
     pub sets: Vec<Arc<ChangeSet>>,
+    pub passed: Passed,
 }
 
 #[derive(Default)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+}
+
+impl Waiting {
+    /// True if the change sets need not be looked at any more.
+    fn pass(&mut self, sets: &[Arc<ChangeSet>]) -> bool {
+        let Some(families) = self.families.as_mut().filter(|_| self.sets.is_empty()) else { return false };
+        let Some(spared) = sets.iter().map(|set| families.glance(set)).sum::<Option<u64>>() else { return false };
+        self.passed.revision = sets.last().map(|set| set.revision).or(self.passed.revision);
+        self.passed.spared += spared;
+        true
+    }
 }
 
 impl Inbox {
@@ -138,9 +164,13 @@ impl Inbox {
         its
     }
 
-    /// Called by the writer. A lane that is far behind loses the details, not the news.
+    /// Called by the writer. A lane that is far behind loses the details, not the news; one that sleeps is not woken for
+    /// what surely matters to none of its queries.
     pub fn push_changes(&self, sets: &[Arc<ChangeSet>]) {
         let mut waiting = self.lock();
+        if waiting.pass(sets) {
+            return;
+        }
         waiting.bytes += sets.iter().map(|set| set.size()).sum::<usize>();
         waiting.sets.extend(sets.iter().cloned());
         if waiting.bytes > WAITING_BYTES_MAX {
@@ -153,14 +183,24 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Takes all there is, waiting at most `time` for something.
-    pub fn take(&self, time: Duration) -> Arrived {
-        let waiting = self.lock();
+    /// Takes all there is, waiting at most `time` for something. With families, changes that matter to none of them are
+    /// passed over meanwhile.
+    pub fn take(&self, time: Duration, families: Option<&mut Families>) -> Arrived {
+        let mut waiting = self.lock();
         let is_empty = |waiting: &mut Waiting| waiting.commands.is_empty() && waiting.sets.is_empty();
+        let mut families = families.filter(|_| is_empty(&mut waiting));
+        waiting.families = families.as_mut().map(|families| std::mem::take(*families));
         let (mut waiting, _) =
             self.arrived.wait_timeout_while(waiting, time, is_empty).unwrap_or_else(PoisonError::into_inner);
+        if let (Some(families), Some(rested)) = (families, waiting.families.take()) {
+            *families = rested;
+        }
         waiting.bytes = 0;
-        Arrived { commands: std::mem::take(&mut waiting.commands), sets: std::mem::take(&mut waiting.sets) }
+        Arrived {
+            commands: std::mem::take(&mut waiting.commands),
+            sets: std::mem::take(&mut waiting.sets),
+            passed: std::mem::take(&mut waiting.passed),
+        }
     }
 
     /// Takes change sets only, waiting at most `time` for one.

@@ -43,11 +43,16 @@ impl Intervals {
         }
     }
 
-    /// Calls `found` with each group whose interval has the point in it.
-    pub fn find(&mut self, point: &[u8], mut found: impl FnMut(&Identity)) {
+    /// Makes the tree anew if enough has changed for it, so that what follows is quick.
+    pub fn settle(&mut self) {
         if self.loose.len() > LOOSE_MAX + self.tree.len() / LOOSE_SHARE || self.gone * 2 > self.tree.len() {
             self.build();
         }
+    }
+
+    /// Calls `found` with each group whose interval has the point in it.
+    pub fn find(&mut self, point: &[u8], mut found: impl FnMut(&Identity)) {
+        self.settle();
         self.loose.iter().filter(|(_, interval)| interval.holds(point)).for_each(|(group, _)| found(group));
         self.find_in(0, self.tree.len(), point, &mut found);
     }

@@ -109,8 +109,12 @@ impl Lane {
 
     /// What has arrived, and a step if something is to be told. False if told to stop.
     fn turn(&mut self) -> bool {
-        let Arrived { commands, sets } =
-            self.inbox.take(if self.due.is_empty() { HOUSEKEEPING } else { Duration::ZERO });
+        let may_pass = self.may_pass() && self.early.is_empty();
+        self.families.settle();
+        let time = if self.due.is_empty() { HOUSEKEEPING } else { Duration::ZERO };
+        let Arrived { commands, sets, passed } = self.inbox.take(time, may_pass.then_some(&mut self.families));
+        self.at = self.at.max(passed.revision.unwrap_or(self.at));
+        self.shared.metrics.live_spared.add(passed.spared);
         for command in commands {
             if matches!(command, Command::Stop) {
                 return false;
@@ -151,10 +155,15 @@ impl Lane {
         self.listening.clear();
     }
 
+    /// Does nobody wait for a word of every change?
+    fn may_pass(&self) -> bool {
+        !self.has_stale && self.due.is_empty() && self.listening.is_empty()
+    }
+
     /// Most writes concern nobody here: if what has come leads to no query, and nobody waits for a word, all results are
     /// true at the new revision too, and no snapshot is needed to know it.
     fn pass_over(&mut self) -> bool {
-        if self.has_stale || !self.due.is_empty() || !self.listening.is_empty() {
+        if !self.may_pass() {
             return false;
         }
         if self.early.iter().any(|set| matches!(set.extent, Extent::Everything { .. })) {
