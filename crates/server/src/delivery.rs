@@ -86,7 +86,8 @@ impl Courier {
                 // A mistake with one socket must not be everybody's end.
                 let done = catch_unwind(AssertUnwindSafe(|| outgoing.deliver(&mut buffer)));
                 if done.is_err() {
-                    tracing::error!("a courier panicked; the socket is left to its own");
+                    tracing::error!("a courier panicked; the socket is closed");
+                    outgoing.give_up();
                 }
                 if count % SOCKETS_AT_ONCE == 0 {
                     tokio::task::yield_now().await;

@@ -14,6 +14,8 @@ struct Line {
     rest: Vec<u8>,
     /// Hyper's side has written a part of something.
     is_mid: bool,
+    /// The shortcut is not to be taken any more.
+    is_closed: bool,
 }
 
 /// Hyper's side.
@@ -39,7 +41,7 @@ fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Mutex::new(Line { stream, rest: Vec::new(), is_mid: false })))
+        Self(Arc::new(Mutex::new(Line { stream, rest: Vec::new(), is_mid: false, is_closed: false })))
     }
 
     pub fn shortcut(&self) -> Shortcut {
@@ -48,10 +50,15 @@ impl Wire {
 }
 
 impl Shortcut {
+    /// From now on only hyper's side writes.
+    pub fn close(&self) {
+        lock(&self.0).is_closed = true;
+    }
+
     /// Writes whole frames without waiting.
     pub fn send(&self, frames: &[u8]) -> Sent {
         let mut line = lock(&self.0);
-        if line.is_mid || !line.rest.is_empty() {
+        if line.is_closed || line.is_mid || !line.rest.is_empty() {
             return Sent::Nothing;
         }
         match line.stream.try_write(frames) {
@@ -166,5 +173,17 @@ mod tests {
         let (a, b) = all.split_at(expected);
         assert!(a.iter().all(|byte| *byte == b'a') && b.len() == 100_000 && b.iter().all(|byte| *byte == b'b'));
         assert_eq!(shortcut.send(&frame), Sent::Nothing);
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_by_a_shortcut_that_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        let shortcut = wire.shortcut();
+        wire.write_all(b"a").await.unwrap();
+        assert_eq!(shortcut.send(b"b"), Sent::All);
+        shortcut.close();
+        assert_eq!(shortcut.send(b"c"), Sent::Nothing);
     }
 }

@@ -176,12 +176,14 @@ impl Session {
 
     /// Queues a topic's message, unless so much waits already that it had better be caught up later.
     pub fn push_message(&self, frame: Frame, topic: &str, id: Option<&RequestId>) -> bool {
-        let is_full = self.outbox().bytes > self.shared.limits.outbox_messages_bytes_max;
-        if is_full {
+        let outbox = self.outbox();
+        // Noted while nothing can be written: whoever writes what waits sees it afterwards.
+        if outbox.bytes > self.shared.limits.outbox_messages_bytes_max {
             let mut behind = self.topics_behind.lock().unwrap_or_else(PoisonError::into_inner);
             behind.push((topic.into(), id.cloned()));
             return false;
         }
+        drop(outbox);
         self.shared.metrics.messages_delivered.add(1);
         self.push(frame);
         true

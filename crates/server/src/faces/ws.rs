@@ -95,7 +95,8 @@ async fn serve(app: &Shared, session: &Arc<Session>, outgoing: &Outgoing, socket
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(Message::Close(_))) => {
-                        // The answer to it is queued by the library; a flush sends it.
+                        // The answer to it is queued by the library; a flush sends it, and nothing may follow it.
+                        outgoing.close();
                         let _ = tokio::time::timeout(FAREWELL, sink.close()).await;
                         return;
                     }
@@ -108,7 +109,8 @@ async fn serve(app: &Shared, session: &Arc<Session>, outgoing: &Outgoing, socket
                 if worker.is_full() || outgoing.has_gone() {
                     pulse.heard();
                 }
-                if pulse.is_dead() || sink.send(Message::Ping(Bytes::new())).await.is_err() {
+                let ping = tokio::time::timeout(Pulse::STUCK_AFTER, sink.send(Message::Ping(Bytes::new())));
+                if pulse.is_dead() || !matches!(ping.await, Ok(Ok(()))) {
                     return;
                 }
             }

@@ -33,6 +33,8 @@ enum Turn {
     Courier,
     /// The task's, until it finds nothing more to write; perhaps with what the courier could not write.
     Task(Option<Handed>),
+    /// A courier has lost something.
+    Lost,
     /// The socket is closing.
     Over,
 }
@@ -125,6 +127,12 @@ impl Outgoing {
         }
     }
 
+    /// A courier has failed at it: what it had taken is gone, so the client must come back.
+    pub fn give_up(&self) {
+        *self.turn() = Turn::Lost;
+        self.handed.notify_one();
+    }
+
     /// Waits for something that the task is to write; an error when the session has been ended by the server.
     pub async fn next(&self) -> Result<Handed, Ended> {
         loop {
@@ -137,7 +145,11 @@ impl Outgoing {
 
     fn try_next(&self) -> Result<Option<Handed>, Ended> {
         let mut turn = self.turn();
-        let Turn::Task(handed) = &mut *turn else { return Ok(None) };
+        let handed = match &mut *turn {
+            Turn::Task(handed) => handed,
+            Turn::Lost => return Err(Ended::Restarting),
+            Turn::Nobody | Turn::Courier | Turn::Over => return Ok(None),
+        };
         if let Some(handed) = handed.take() {
             return Ok(Some(handed));
         }
@@ -157,6 +169,8 @@ impl Outgoing {
     /// Nothing more goes out but the task's farewell.
     pub fn close(&self) {
         *self.turn() = Turn::Over;
+        // A courier may be on its way.
+        self.shortcut.iter().for_each(Shortcut::close);
     }
 }
 
