@@ -109,7 +109,8 @@ fn how_live(seconds: u64, _: u64) -> String {
            thread that commits, and looks whether a change may matter to a live query; the *matcher* is the one that keeps \
            quick live queries true.\n\
          - Flat: live queries of four shapes in equal parts (rows of a value, a join, groups with counts, a range), each with \
-           values of its own, a hundred or more a socket; single rows are updated for {seconds} s by one client, each number \
+           values of its own, a hundred or more a socket; single rows of one and the same large table are \
+           updated for {seconds} s by one client, each number \
            of queries in its turn, several rounds; the median of the rounds. With no query at all nothing is \
            affected, whatever is written. An unrelated write changes a row that nobody asks for; an affected one a row that one query \
            asks for, which opens a snapshot, reads and sends.\n\

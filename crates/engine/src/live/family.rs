@@ -101,11 +101,13 @@ impl Signpost {
         }
     }
 
-    /// Does it lead anywhere?
+    /// Does it lead anywhere, for all that can be told quickly?
     fn leads(&mut self, mark: &Mark) -> bool {
         match mark {
             Mark::Any => true,
             Mark::Key(key) => self.by_key.contains_key(key),
+            // To look through many would hold the writer up.
+            Mark::Rank(_) if !self.by_rank.is_quick() => true,
             Mark::Rank(rank) => {
                 let mut leads = false;
                 self.by_rank.find(rank, |_| leads = true);

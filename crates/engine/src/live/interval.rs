@@ -43,6 +43,11 @@ impl Intervals {
         }
     }
 
+    /// Are few looked through one by one?
+    pub fn is_quick(&self) -> bool {
+        self.loose.len() <= LOOSE_MAX
+    }
+
     /// Makes the tree anew if enough has changed for it, so that what follows is quick.
     pub fn settle(&mut self) {
         if self.loose.len() > LOOSE_MAX + self.tree.len() / LOOSE_SHARE || self.gone * 2 > self.tree.len() {
