@@ -734,6 +734,7 @@ mod tests {
             assert_eq!(shown, expected, "{sql}");
         }
     }
+
     #[test]
     fn counts_and_sums_of_one_table_have_a_tally() {
         for (sql, expected) in [
