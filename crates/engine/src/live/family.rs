@@ -179,6 +179,8 @@ pub struct Families {
     by_table: HashMap<Box<str>, HashSet<TemplateId>>,
     /// These have come to have other groups since they were last settled.
     unsettled: HashSet<TemplateId>,
+    /// These since their trees were made whole; true if since the last housekeeping.
+    young: HashMap<TemplateId, bool>,
 }
 
 /// So much is looked through at one time on behalf of a writer: rows, and templates that read their tables.
@@ -245,8 +247,22 @@ impl Families {
         for template in self.unsettled.drain() {
             if let Some(family) = self.by_template.get_mut(&template) {
                 family.signposts.iter_mut().for_each(|signpost| signpost.by_rank.settle());
+                self.young.insert(template, true);
             }
         }
+    }
+
+    /// Called now and then: where no group has come or gone for that time, none is looked through one by one any more.
+    pub fn housekeep(&mut self) {
+        let families = &mut self.by_template;
+        self.young.retain(|template, is_new| {
+            if std::mem::take(is_new) {
+                return true;
+            }
+            let signposts = families.get_mut(template).into_iter().flat_map(|family| &mut family.signposts);
+            signposts.for_each(|signpost| signpost.by_rank.make_whole());
+            false
+        });
     }
 
     /// Does the change set surely matter to no group? Then how many groups read what it has changed. For the writer, so

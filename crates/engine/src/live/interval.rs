@@ -48,6 +48,13 @@ impl Intervals {
         self.loose.len() <= LOOSE_MAX
     }
 
+    /// Puts everything into the tree.
+    pub fn make_whole(&mut self) {
+        if !self.loose.is_empty() || self.gone > 0 {
+            self.build();
+        }
+    }
+
     /// Makes the tree anew if enough has changed for it, so that what follows is quick.
     pub fn settle(&mut self) {
         if self.loose.len() > LOOSE_MAX + self.tree.len() / LOOSE_SHARE || self.gone * 2 > self.tree.len() {
@@ -80,7 +87,8 @@ impl Intervals {
     fn build(&mut self) {
         self.tree.retain(|entry| !entry.is_gone);
         self.tree.extend(self.loose.drain().map(|(group, interval)| Entry { interval, group, is_gone: false }));
-        self.tree.sort_unstable_by(|a, b| (&a.interval.low, &a.group).cmp(&(&b.interval.low, &b.group)));
+        // Most of it is in order already, which this sort makes use of.
+        self.tree.sort_by(|a, b| (&a.interval.low, &a.group).cmp(&(&b.interval.low, &b.group)));
         self.gone = 0;
         self.highest = vec![None; self.tree.len()];
         if !self.tree.is_empty() {

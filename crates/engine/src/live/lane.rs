@@ -376,6 +376,7 @@ impl Lane {
 
     fn housekeep(&mut self) {
         self.log_end.forget();
+        self.families.housekeep();
         for identity in self.groups.forsaken(self.limits.group_linger) {
             self.drop_group(&identity);
         }
