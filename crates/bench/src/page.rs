@@ -120,7 +120,7 @@ fn how_live(seconds: u64, _: u64) -> String {
            hundred changes, and they come back with what they know. Bytes are those of frames, of all rows the first time.\n\
          - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5.\n\
          - A message to listeners: raw sockets that only count, the same for each server; Redis and NATS as Debian packages, \
-           their default settings, nothing stored.\n"
+           their default settings, nothing stored. The servers take turns; the median of the rounds.\n"
     )
 }
 

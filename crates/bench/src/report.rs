@@ -168,6 +168,13 @@ pub fn ratio(value: f64, of: f64) -> f64 {
     if of > 0.0 { value / of } else { 0.0 }
 }
 
+/// The upper one of two in the middle; 0 of nothing.
+pub fn median(rounds: &[f64]) -> f64 {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
 fn bound(target: Target) -> String {
     match target {
         Target::AtMost(limit) => format!("≤ {}", number(limit)),

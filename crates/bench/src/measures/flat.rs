@@ -15,7 +15,7 @@ use crate::latency::Latencies;
 use crate::measures::scattered;
 use crate::plot::{Line, Plot};
 use crate::procfs::{resident_bytes, thread_cpu};
-use crate::report::{Report, ratio};
+use crate::report::{Report, median, ratio};
 use crate::targets::{AFFECTED_WRITE_RATIO, QUERY_MEMORY, UNRELATED_WRITE_MILLION_RATIO, UNRELATED_WRITE_RATIO};
 use crate::tidebase::{NAME, Tidebase};
 use crate::told::allow_sockets;
@@ -58,12 +58,6 @@ struct Cost {
     rounds: Vec<f64>,
     matcher: Vec<f64>,
     latencies: Latencies,
-}
-
-fn median(rounds: &[f64]) -> f64 {
-    let mut sorted = rounds.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 impl Cost {
