@@ -118,7 +118,8 @@ fn how_live(seconds: u64, _: u64) -> String {
            fdatasync in the same run. Of 100 writes or fewer, so the p99 is the worst or the one before.\n\
          - Storm: 10,000 sockets with 10 queries of 10 rows (some 150 bytes each as JSON) come at once, are cut, one row in a \
            hundred changes, and they come back with what they know. Bytes are those of frames, of all rows the first time.\n\
-         - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5.\n\
+         - Transfer: two updates in a transaction, answered after the fsync; accounts by a zipf distribution of 1.5; with and without live \
+           balances in turns, the median of the rounds.\n\
          - A message to listeners: raw sockets that only count, the same for each server; Redis and NATS as Debian packages, \
            their default settings, nothing stored. The servers take turns; the median of the rounds.\n"
     )

@@ -1,6 +1,5 @@
 //! Money moved between 100,000 accounts, a few of them in most transfers (zipf 1.5), alone and with every balance live.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -11,8 +10,8 @@ use crate::cli::Settings;
 use crate::crowd::{Crowd, Query};
 use crate::http::Connection;
 use crate::latency::Latencies;
-use crate::procfs::Meter;
-use crate::report::{Load, Report, ms, ratio};
+use crate::procfs::{Meter, Spent};
+use crate::report::{Load, Report, median, ms, ratio};
 use crate::targets;
 use crate::tidebase::{NAME, Tidebase};
 
@@ -30,42 +29,65 @@ fn balances(socket: usize) -> Vec<Query> {
     (socket * each + 1..=(socket + 1) * each).map(of).collect()
 }
 
+/// A bank, with every balance live or none; only the one whose turn it is works.
+struct Stage {
+    server: Tidebase,
+    crowd: Crowd,
+    live: u64,
+    latencies: Latencies,
+    p50s: Vec<f64>,
+    spent: Spent,
+}
+
 pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
-    let mut p50 = Vec::new();
-    for sockets in [0, SOCKETS] {
+    let mut stages = [Stage::open(settings, 0).await?, Stage::open(settings, SOCKETS).await?];
+    // In turns, so that a noisy moment is nobody's own.
+    for round in 0..settings.rounds {
+        for stage in &mut stages {
+            stage.round(round, settings.window).await?;
+        }
+    }
+    tokio::time::sleep(SETTLE).await;
+    let [alone, beside] = &stages;
+    let told = ratio(beside.crowd.changes() as f64, beside.latencies.len() as f64);
+    report.figure("changes of balances told, for each transfer", NAME, told, "");
+    let name = format!("transfer's p50 with {ACCOUNTS} live balances, with none = 1");
+    report.judged(name, median(&beside.p50s) / median(&alone.p50s), "x", targets::FAN_OUT_RATIO);
+    for stage in stages {
+        let name = format!("transfer, {CLIENTS} clients, {} live balances", stage.live);
+        report.loads.push(Load::new(name, NAME, &stage.latencies, stage.spent));
+        let sum = stage.server.number("SELECT sum(balance) FROM accounts").await?;
+        ensure!(sum == ACCOUNTS * BALANCE, "money came or went: {sum}");
+        drop(stage.crowd);
+        stage.server.stop()?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    async fn open(settings: &Settings, sockets: usize) -> Result<Self> {
         let server = Tidebase::fresh(settings).await?;
         server.sql("CREATE TABLE accounts(id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)", json!([])).await?;
         let fill = "INSERT INTO accounts(balance) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?1) \
                     SELECT ?2 FROM c";
         server.sql(fill, json!([ACCOUNTS, BALANCE])).await?;
         let crowd = Crowd::gather(&server, sockets, balances).await?;
-        let meter = Meter::start(server.pid())?;
-        let seeds = Cell::new(1);
-        let clients = (0..CLIENTS).map(|_| transfer(&server, settings.window, seeds.replace(seeds.get() + 1)));
-        let mut latencies = Latencies::default();
-        try_join_all(clients).await?.iter().for_each(|one| latencies.extend(one));
-        let spent = meter.read()?;
         let live = sockets as u64 * (ACCOUNTS / SOCKETS as u64);
-        let load = Load::new(format!("transfer, {CLIENTS} clients, {live} live balances"), NAME, &latencies, spent);
-        p50.push(ms(load.latency.p50));
-        report.loads.push(load);
-        tokio::time::sleep(SETTLE).await;
-        if sockets > 0 {
-            report.figure(
-                "changes of balances told, for each transfer",
-                NAME,
-                ratio(crowd.changes() as f64, latencies.len() as f64),
-                "",
-            );
-        }
-        let sum = server.number("SELECT sum(balance) FROM accounts").await?;
-        ensure!(sum == ACCOUNTS * BALANCE, "money came or went: {sum}");
-        drop(crowd);
-        server.stop()?;
+        let (latencies, p50s, spent) = Default::default();
+        Ok(Self { server, crowd, live, latencies, p50s, spent })
     }
-    let name = format!("transfer's p50 with {ACCOUNTS} live balances, with none = 1");
-    report.judged(name, p50[1] / p50[0], "x", targets::FAN_OUT_RATIO);
-    Ok(())
+
+    async fn round(&mut self, round: u64, window: Duration) -> Result<()> {
+        let meter = Meter::start(self.server.pid())?;
+        let seeds = round * CLIENTS + 1..=(round + 1) * CLIENTS;
+        let done = try_join_all(seeds.map(|seed| transfer(&self.server, window, seed))).await?;
+        self.spent += meter.read()?;
+        let mut latencies = Latencies::default();
+        done.iter().for_each(|one| latencies.extend(one));
+        self.p50s.push(ms(latencies.summary().p50));
+        self.latencies.extend(&latencies);
+        Ok(())
+    }
 }
 
 async fn transfer(server: &Tidebase, window: Duration, seed: u64) -> Result<Latencies> {
