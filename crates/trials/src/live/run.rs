@@ -292,10 +292,10 @@ impl<'a> Run<'a> {
         self.stats.commits += 1;
         let before = (self.engine.revision(), self.oracle.data_version().map_err(broken)?);
         let written = (self.outside.total_changes(), schema_version(&self.outside)?);
-        run_outside(&self.outside, statements)?;
+        let is_committed = run_outside(&self.outside, statements)?;
         if self.oracle.data_version().map_err(broken)? != before.1 {
             // The engine may have pruned its log meanwhile, which shows in the version too.
-            let is_certain = written != (self.outside.total_changes(), schema_version(&self.outside)?);
+            let is_certain = is_committed && written != (self.outside.total_changes(), schema_version(&self.outside)?);
             let unnoticed = self.unnoticed.get_or_insert(Unnoticed { since: before.0, is_certain });
             unnoticed.is_certain |= is_certain;
             self.stats.hits.note(Trap::Outside);
@@ -343,8 +343,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// One transaction of another program; what it may not do it does not do.
-fn run_outside(connection: &Connection, statements: &[Statement]) -> Result<(), Failure> {
+/// One transaction of another program; what it may not do it does not do. Was it committed?
+fn run_outside(connection: &Connection, statements: &[Statement]) -> Result<bool, Failure> {
     connection.execute_batch("BEGIN IMMEDIATE").map_err(broken)?;
     for statement in statements {
         let ran = connection.prepare(&statement.sql()).and_then(|mut prepared| {
@@ -354,11 +354,12 @@ fn run_outside(connection: &Connection, statements: &[Statement]) -> Result<(), 
             Ok(())
         });
         if ran.is_err() && connection.is_autocommit() {
-            return Ok(());
+            return Ok(false);
         }
     }
-    if connection.execute_batch("COMMIT").is_err() && !connection.is_autocommit() {
+    let is_committed = connection.execute_batch("COMMIT").is_ok();
+    if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK").map_err(broken)?;
     }
-    Ok(())
+    Ok(is_committed)
 }
