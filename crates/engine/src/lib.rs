@@ -3,6 +3,7 @@
 //! No HTTP, no sockets: faces translate, the engine decides, SQLite remembers. [`Engine`] has one verb for each thing a
 //! face can ask; see ARCHITECTURE.md for the path of a write and of a subscription.
 
+pub mod access;
 pub mod changes;
 mod clock;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod storage;
 pub mod topics;
 pub mod value;
 
+pub use access::{Caller, Policy, Principal, Role};
 pub use error::{Code, Error, Result};
 pub use limits::{Limits, LiveTiers};
 pub use live::inbox::{Since, Wanted};
@@ -25,6 +27,7 @@ pub use live::session::{RequestId, Session};
 pub use request::{Answer, Format, Idempotency, Sql, SqlRequest};
 pub use value::{Params, Value};
 
+use access::policy::PolicyWrite;
 use changes::change::Revision;
 use keys::{Entry, KeyWrite};
 use live::frame;
@@ -43,6 +46,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::lock::ServerLock;
 use storage::readers::{Read, Readers};
+use storage::system::SystemStatement;
 use storage::work::{Job, Work};
 use storage::writer::{Message, Writer};
 use storage::{system, vouch};
@@ -288,7 +292,17 @@ impl Engine {
     }
 
     /// Publishes JSON to a topic; durably if the topic keeps messages. An idempotency key counts only then.
-    pub async fn publish(&self, topic: &str, data: &str, idempotency: Option<Idempotency>) -> Result<Cursor> {
+    ///
+    /// # Errors
+    /// `forbidden` to callers.
+    pub async fn publish(
+        &self,
+        principal: &Principal,
+        topic: &str,
+        data: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Cursor> {
+        admin_alone(principal)?;
         self.shared.topics.check(topic, data)?;
         self.shared.metrics.messages_published.add(1);
         if self.shared.topics.keeps(topic) == 0 {
@@ -308,6 +322,30 @@ impl Engine {
         self.submit(Work::Topic(write), None)?.wait().await
     }
 
+    /// The policies in force, by name.
+    pub fn policies(&self) -> Vec<Policy> {
+        self.shared.access().policies.clone()
+    }
+
+    /// Keeps a policy in place of one of its name, or drops one. In force, also for what is open, when this is answered.
+    pub async fn write_policy(&self, write: PolicyWrite) -> Result<Answer> {
+        self.submit(Work::Policy(write), None)?.wait().await
+    }
+
+    /// Rows of the engine's own tables, by a statement of this program.
+    pub fn ask_system(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Vec<Value>>> {
+        let statement = SystemStatement { sql, values };
+        self.readers.inline(|sqlite| system::ask(&sqlite.own, &statement))
+    }
+
+    /// Changes the engine's own tables by statements of this program; durable, and of no revision, when it is done. Gives
+    /// how many rows the last one changed.
+    pub async fn change_system(&self, statements: Vec<SystemStatement>) -> Result<usize> {
+        let answer = self.submit(Work::System(statements), None)?.wait().await?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| Error::internal("a change answered oddly").caused_by(error))
+    }
+
     /// A setting of the file, see [`storage::system`].
     pub fn setting(&self, name: &'static str) -> Result<Option<String>> {
         self.readers.inline(|sqlite| system::text(&sqlite.own, name))
@@ -317,9 +355,14 @@ impl Engine {
         self.submit(Work::Setting { name, value }, None)?.wait().await.map(|_| ())
     }
 
-    /// A new client. Its first frame is `hello`.
+    /// A new client of the administrator's.
     pub fn open_session(&self) -> Arc<Session> {
-        let session = Session::new(&self.shared);
+        self.open_session_for(Principal::Admin)
+    }
+
+    /// A new client. Its first frame is `hello`.
+    pub fn open_session_for(&self, principal: Principal) -> Arc<Session> {
+        let session = Session::new(&self.shared, principal);
         session.push(frame::hello(self.history(), session.hello()));
         session
     }
@@ -329,6 +372,9 @@ impl Engine {
     /// # Errors
     /// `conflict` for an id in use, `too_many` past the limit. Mistakes in the SQL come as an error frame.
     pub fn subscribe(&self, session: &Arc<Session>, id: Option<RequestId>, wanted: Wanted) -> Result<()> {
+        if !matches!(wanted, Wanted::Query { .. }) {
+            admin_alone(&session.principal)?;
+        }
         if let Wanted::Key { key } = &wanted {
             keys::check_name(key, &self.shared.limits)?;
         }
@@ -350,6 +396,7 @@ impl Engine {
         after: Option<Cursor>,
         presence: Option<String>,
     ) -> Result<()> {
+        admin_alone(&session.principal)?;
         let holder = Holder::Topic(topic.into());
         match &id {
             Some(id) => session.take_id(id, holder)?,
@@ -492,6 +539,14 @@ fn settle(path: &Path) -> Result<PathBuf> {
     }
     let name = path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file.", path.display())))?;
     Ok(folder.canonicalize().map_err(cannot)?.join(name))
+}
+
+/// What no policy can open.
+fn admin_alone(principal: &Principal) -> Result<()> {
+    match principal {
+        Principal::Admin => Ok(()),
+        Principal::Caller(_) => Err(Error::forbidden("That is the administrator's alone.")),
+    }
 }
 
 fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What a face asks of the engine, and what it gets.
 
+use crate::access::Principal;
 use crate::changes::change::Revision;
 use crate::value::Params;
 use bytes::Bytes;
@@ -28,12 +29,21 @@ pub struct SqlRequest {
     pub is_transaction: bool,
     pub format: Format,
     pub idempotency: Option<Idempotency>,
+    /// Who asks.
+    pub principal: Principal,
 }
 
 impl SqlRequest {
+    /// One of the administrator's.
     pub fn query(sql: impl Into<String>, params: Params) -> Self {
         let statements = vec![Sql { sql: sql.into(), params }];
-        Self { statements, is_transaction: false, format: Format::Objects, idempotency: None }
+        Self {
+            statements,
+            is_transaction: false,
+            format: Format::Objects,
+            idempotency: None,
+            principal: Principal::Admin,
+        }
     }
 }
 

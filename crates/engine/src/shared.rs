@@ -1,5 +1,6 @@
 //! What the engine's threads share: the revision everyone may see, the lanes to tell, the topics.
 
+use crate::access::Access;
 use crate::changes::change::{ChangeSet, Revision};
 use crate::keys::Presence;
 use crate::limits::Limits;
@@ -22,6 +23,8 @@ pub struct Shared {
     told: watch::Sender<Revision>,
     /// Whether there is a table of keys, as [`Presence`]: the writer knows the schema.
     keys: AtomicU8,
+    /// The policies in force; the writer knows when they change.
+    access: Mutex<Arc<Access>>,
     lanes: Mutex<Vec<Arc<Inbox>>>,
     next_session: AtomicU64,
     /// Commits of any kind, also those that change no row and so have no revision.
@@ -40,6 +43,7 @@ impl Shared {
             revision: AtomicI64::new(revision),
             told: watch::Sender::new(revision),
             keys: AtomicU8::new(Presence::Absent as u8),
+            access: Mutex::default(),
             lanes: Mutex::default(),
             next_session: AtomicU64::new(1),
             commits: AtomicU64::new(0),
@@ -61,6 +65,18 @@ impl Shared {
 
     pub fn set_keys(&self, presence: Presence) {
         self.keys.store(presence as u8, Ordering::Release);
+    }
+
+    pub fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Called when the policies, and the schema they are for, are durable.
+    pub fn set_access(&self, access: &Arc<Access>) {
+        let mut shared = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&shared, access) {
+            *shared = Arc::clone(access);
+        }
     }
 
     /// Grows with every commit; a snapshot older than it must be renewed.

@@ -59,6 +59,9 @@ pub struct ServeArgs {
     /// The administrator's token; better given in the environment [env: TIDEBASE_ADMIN_TOKEN] [default: made on the first start]
     #[arg(long, value_name = "TOKEN")]
     pub admin_token: Option<String>,
+    /// A token for clients that policies bind; those with a name of their own are made with `/auth/tokens` [env: TIDEBASE_CLIENT_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub client_token: Option<String>,
     /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
     #[arg(long, value_name = "DIR")]
     pub public: Option<PathBuf>,

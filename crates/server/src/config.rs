@@ -66,6 +66,8 @@ pub struct Config {
     pub listen_text: String,
     /// `None`: the one whose hash is in the file, or a new one.
     pub admin_token: Option<String>,
+    /// A token for clients that policies bind, besides those with names.
+    pub client_token: Option<String>,
     pub public: Option<PathBuf>,
     pub cors: String,
     pub log: String,
@@ -81,6 +83,7 @@ struct File {
     db: Option<PathBuf>,
     listen: Option<String>,
     admin_token: Option<String>,
+    client_token: Option<String>,
     public: Option<PathBuf>,
     cors: Option<String>,
     log: Option<String>,
@@ -121,7 +124,7 @@ impl Sources<'_> {
         let (shown, origin) = match &picked {
             None => (String::new(), Origin::Default),
             // A secret is shown as being there.
-            Some((_, origin)) if name == "admin_token" => ("(set)".to_owned(), origin.clone()),
+            Some((_, origin)) if name.ends_with("_token") => ("(set)".to_owned(), origin.clone()),
             Some((value, origin)) => (value.clone(), origin.clone()),
         };
         self.effective.push(Effective { name, value: shown, origin });
@@ -146,6 +149,13 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         file.admin_token.clone(),
         None,
     );
+    let client_token = sources.pick(
+        "client_token",
+        args.client_token.clone(),
+        &["TIDEBASE_CLIENT_TOKEN"],
+        file.client_token.clone(),
+        None,
+    );
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
@@ -161,11 +171,18 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
             token.len()
         )));
     }
+    if let Some(token) = client_token.as_ref().filter(|token| token.len() < 8) {
+        return Err(Error::invalid(format!("The client token has {} characters; it needs at least 8.", token.len())));
+    }
+    if client_token.is_some() && client_token == admin_token {
+        return Err(Error::invalid("The client token is the admin token: then every client is the administrator."));
+    }
     Ok(Config {
         db: db.unwrap_or_default().into(),
         listen: address(&listen_text)?,
         listen_text,
         admin_token,
+        client_token,
         public,
         cors: cors.unwrap_or_default(),
         log: log.unwrap_or_default(),

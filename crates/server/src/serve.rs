@@ -1,5 +1,6 @@
 //! The server: opens the database, listens, and stops in good order.
 
+use crate::auth::secret::{self, Hash};
 use crate::auth::{self, Auth};
 use crate::config::{Config, display};
 use crate::cors::{self, Cors};
@@ -57,7 +58,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     let engine = tokio::task::spawn_blocking(move || Engine::open(options))
         .await
         .map_err(|error| Error::internal("opening the database panicked").caused_by(error))??;
-    let (auth, new_token) = authenticate(&engine, config.admin_token.as_deref()).await?;
+    let (admin, new_token) = admin_token(&engine, config.admin_token.as_deref()).await?;
+    let auth = Auth::new(Arc::clone(&engine), admin, config.client_token.as_deref())?;
     let address = listener.local_addr().map_err(|error| Error::internal("no address").caused_by(error))?;
     greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
     let (stop, stopping) = watch::channel(false);
@@ -170,17 +172,21 @@ async fn connection(
     let _ = served.await;
 }
 
-/// The given token, or the one whose hash is in the file, or a new one, which is returned to be shown once.
-async fn authenticate(engine: &Engine, given: Option<&str>) -> Result<(Auth, Option<String>)> {
+/// The hash of the given token, or the one that is in the file, or that of a new token, which is returned to be shown
+/// once.
+async fn admin_token(engine: &Engine, given: Option<&str>) -> Result<(Hash, Option<String>)> {
     if let Some(token) = given {
-        return Ok((Auth::with_token(token), None));
+        return Ok((secret::hash(token), None));
     }
     if let Some(stored) = engine.setting(auth::SETTING)? {
-        return Ok((Auth::with_stored_hash(&stored)?, None));
+        let unreadable =
+            || Error::internal("the stored admin token cannot be read; `tidebase token reset-admin` makes a new one");
+        return Ok((secret::from_stored(&stored).ok_or_else(unreadable)?, None));
     }
-    let token = auth::new_token("tide_admin_")?;
-    engine.set_setting(auth::SETTING, Some(auth::stored_hash(&token))).await?;
-    Ok((Auth::with_token(&token), Some(token)))
+    let token = secret::new_token("tide_admin_")?;
+    let hash = secret::hash(&token);
+    engine.set_setting(auth::SETTING, Some(secret::stored(&hash))).await?;
+    Ok((hash, Some(token)))
 }
 
 /// One line says what is running and where; a new token is printed, once, and never logged.

@@ -1,6 +1,6 @@
 //! `tidebase token reset-admin`: a new admin token for a database that is not being served.
 
-use crate::auth;
+use crate::auth::{self, secret};
 use crate::cli::DatabaseArgs;
 use crate::config;
 use tidebase_engine::{Engine, Error, Options, Result};
@@ -11,8 +11,8 @@ pub fn reset_admin(args: &DatabaseArgs) -> Result<()> {
         return Err(Error::not_found(format!("There is no database {}.", config::display(&path))));
     }
     let engine = Engine::open(Options::new(path))?;
-    let token = auth::new_token("tide_admin_")?;
-    let hash = auth::stored_hash(&token);
+    let token = secret::new_token("tide_admin_")?;
+    let hash = secret::stored(&secret::hash(&token));
     crate::runtime()?.block_on(engine.set_setting(auth::SETTING, Some(hash)))?;
     engine.close();
     println!("New admin token, shown this once:  {token}");

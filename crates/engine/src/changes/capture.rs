@@ -5,6 +5,7 @@
 //! Net = (first old, current), pairs of equals dropped. Exact under REPLACE, cascades, triggers and key changes.
 
 use super::change::{Change, Rows, Shape};
+use crate::access::admission::{self, Admissions, Touched as Direct};
 use crate::error::{Error, Result};
 use crate::sqlite::gate::is_system;
 use crate::sqlite::preupdate::{self, Hook, Operation, Touch};
@@ -75,6 +76,16 @@ struct Collected {
     /// A row of the keys table was touched after there were too many to keep.
     missed_keys: bool,
     paused: bool,
+    /// While a caller's statement runs: the rows it changes itself, and those it was admitted to.
+    watched: Option<Watched>,
+    admissions: Arc<Admissions>,
+}
+
+#[derive(Default)]
+struct Watched {
+    rows: Vec<Direct>,
+    /// More than may be touched by one request.
+    is_too_much: bool,
 }
 
 /// Holds the table, so that its address is nobody else's.
@@ -96,11 +107,27 @@ pub enum Net {
 }
 
 impl Capture {
-    pub fn start(connection: &Connection, bounds: Bounds) -> Self {
+    pub fn start(connection: &Connection, bounds: Bounds) -> Result<Self> {
         let collected = Rc::new(RefCell::new(Collected { bounds: Some(bounds), ..Collected::default() }));
+        collected.borrow().admissions.register(connection)?;
         let inner = Rc::clone(&collected);
         let hook = preupdate::observe(connection, move |touch| inner.borrow_mut().touch(touch));
-        Self { collected, shapes: RefCell::default(), _hook: hook }
+        Ok(Self { collected, shapes: RefCell::default(), _hook: hook })
+    }
+
+    /// From now on it is noted which rows the statement changes itself.
+    pub fn watch(&self) {
+        let mut collected = self.collected.borrow_mut();
+        collected.admissions.clear();
+        collected.watched = Some(Watched::default());
+    }
+
+    /// What was noted since, in its order; `None` if it was too much.
+    pub fn take_watched(&self) -> Option<Vec<Direct>> {
+        let mut collected = self.collected.borrow_mut();
+        collected.admissions.clear();
+        let watched = collected.watched.take().unwrap_or_default();
+        (!watched.is_too_much).then_some(watched.rows)
     }
 
     pub fn set_schema(&self, schema: Arc<Schema>) {
@@ -228,6 +255,7 @@ impl Collected {
         if self.paused || is_system(touch.table) {
             return;
         }
+        self.note_direct(touch);
         if self.overflowed {
             self.missed_keys |= touch.table.eq_ignore_ascii_case(crate::keys::TABLE);
             return;
@@ -245,6 +273,32 @@ impl Collected {
             // A table the schema does not know: made by a program we have not noticed yet.
             None => self.overflowed = true,
         }
+    }
+
+    fn note_direct(&mut self, touch: &Touch<'_>) {
+        let Some(watched) = self.watched.as_mut().filter(|_| touch.is_direct()) else { return };
+        let Some(Relation::Table(table)) = self.schema.get(touch.table) else { return };
+        let key = |rowid: i64, read: &dyn Fn(usize) -> Value| -> Box<[Value]> {
+            match table.address {
+                Address::Key => table.key.iter().map(|&column| read(column)).collect(),
+                _ => Box::new([Value::Integer(rowid)]),
+            }
+        };
+        let is_admitted = touch.operation != Operation::Insert && {
+            let before = key(touch.rowid_before, &|column| touch.value_before(column).map_or(Value::Null, Value::from));
+            self.admissions.holds(&admission::name(before.iter().map(Value::as_ref)))
+        };
+        let after = || key(touch.rowid_after, &|column| touch.value_after(column).map_or(Value::Null, Value::from));
+        let change = match touch.operation {
+            Operation::Insert => admission::Change::Made(after()),
+            Operation::Update => admission::Change::Changed { key: after(), is_admitted },
+            Operation::Delete => admission::Change::Gone { is_admitted },
+        };
+        if self.bounds.is_some_and(|bounds| watched.rows.len() >= bounds.rows) {
+            watched.is_too_much = true;
+            return;
+        }
+        watched.rows.push(Direct { table: Arc::clone(table), change });
     }
 
     fn touch_opaque(&mut self, table: &str) {

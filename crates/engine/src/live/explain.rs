@@ -32,7 +32,7 @@ pub fn explained(sql: &str) -> Option<&str> {
 /// What a subscription to it would be refused with.
 pub fn explain(sqlite: &mut Sqlite, sql: &str, limits: &Limits) -> Result<Vec<Said>> {
     let schema = Schema::load(&sqlite.own)?;
-    let template = query::analyse(sqlite, &schema, 0, sql, limits)?;
+    let template = query::analyse(sqlite, &schema, 0, sql, limits, None)?;
     let mut said = watched(&template);
     said.extend(found(&template));
     said.extend(left_out(&template));

@@ -10,6 +10,7 @@ use super::rows::{self, RowSet};
 use super::session::RequestId;
 use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
 use super::stream::Stream;
+use crate::access::{Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
@@ -55,6 +56,13 @@ impl LogEnd {
     }
 }
 
+/// What somebody wants to know.
+struct Asked<'a> {
+    sql: &'a str,
+    params: &'a Params,
+    principal: Principal,
+}
+
 impl Lane {
     pub(super) fn refuse(&mut self, session: u64, id: &RequestId, error: &Error) {
         log_internal(error);
@@ -66,7 +74,11 @@ impl Lane {
 
     pub(super) fn serve_first(&mut self, session: u64, id: &RequestId, wanted: &Wanted) -> Result<()> {
         match wanted {
-            Wanted::Query { sql, params, since } => self.first_rows(session, id, sql, params, since.as_ref()),
+            Wanted::Query { sql, params, since } => {
+                let Some(socket) = self.sockets.get(&session) else { return Ok(()) };
+                let asked = Asked { sql, params, principal: socket.session.principal.clone() };
+                self.first_rows(session, id, &asked, since.as_ref())
+            }
             Wanted::Changes { table, since } => {
                 self.first_changes(session, id, table.as_deref(), since.as_ref());
                 Ok(())
@@ -106,17 +118,10 @@ impl Lane {
         }
     }
 
-    fn first_rows(
-        &mut self,
-        session: u64,
-        id: &RequestId,
-        sql: &str,
-        params: &Params,
-        since: Option<&Since>,
-    ) -> Result<()> {
-        let identity = query::identity(sql, params);
+    fn first_rows(&mut self, session: u64, id: &RequestId, asked: &Asked<'_>, since: Option<&Since>) -> Result<()> {
+        let identity = query::identity(asked.sql, asked.params, &asked.principal);
         let is_new = !self.groups.has(&identity);
-        let chunks = self.hydrate(&identity, sql, params)?;
+        let chunks = self.hydrate(&identity, asked)?;
         let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
         let Some(socket) = self.sockets.get_mut(&session) else {
             // Nobody has come to hold it.
@@ -142,12 +147,12 @@ impl Lane {
     }
 
     /// Makes sure of the group, and gives its rows in chunks.
-    fn hydrate(&mut self, identity: &Identity, sql: &str, params: &Params) -> Result<Arc<Vec<Bytes>>> {
+    fn hydrate(&mut self, identity: &Identity, asked: &Asked<'_>) -> Result<Arc<Vec<Bytes>>> {
         if let Some(ready) = self.groups.get(identity).filter(|group| !group.is_stale).and_then(Group::ready_rows) {
             return Ok(ready);
         }
         let known = self.groups.get(identity).map(|group| Arc::clone(&group.query));
-        let query = known.map_or_else(|| self.analyse_query(sql, params), Ok)?;
+        let query = known.map_or_else(|| self.analyse_query(asked), Ok)?;
         let time = self.time_max();
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
@@ -180,8 +185,9 @@ impl Lane {
         Ok(chunks)
     }
 
-    fn analyse_query(&mut self, sql: &str, params: &Params) -> Result<SharedQuery> {
-        let family = self.families.get(query::template_id(sql)).map(|family| Arc::clone(&family.template));
+    fn analyse_query(&mut self, asked: &Asked<'_>) -> Result<SharedQuery> {
+        let role = asked.principal.role();
+        let family = self.families.get(query::template_id(asked.sql, role)).map(|family| Arc::clone(&family.template));
         let (templates, groups) = (self.families.count(), self.groups.count());
         if groups >= self.limits.live_queries_max || family.is_none() && templates >= self.limits.live_templates_max {
             return Err(Error::too_many(format!(
@@ -193,11 +199,11 @@ impl Lane {
         let template = if let Some(known) = family {
             known
         } else {
-            let new = self.analyse(sql)?;
+            let new = self.analyse(asked.sql, role)?;
             self.tell_missing_indexes(&new);
             Arc::new(new)
         };
-        Query::new(template, params).map(Arc::new)
+        Query::new(template, asked.params, &asked.principal).map(Arc::new)
     }
 
     /// Once for each index.
@@ -210,9 +216,17 @@ impl Lane {
         }
     }
 
-    pub(super) fn analyse(&mut self, sql: &str) -> Result<Template> {
+    pub(super) fn analyse(&mut self, sql: &str, role: Option<Role>) -> Result<Template> {
         let (sqlite, schema, epoch, limits) = (&mut self.sqlite, &self.schema, self.schema_epoch, &self.limits);
-        guarded(|| query::analyse(sqlite, schema, epoch, sql, limits))
+        let Some(role) = role else { return guarded(|| query::analyse(sqlite, schema, epoch, sql, limits, None)) };
+        let access = self.shared.access();
+        // What is found holds for whoever has the role.
+        let anyone = Principal::Caller(Arc::new(Caller::new(role, None)));
+        guarded(|| {
+            sqlite.speaking_for(&anyone, |sqlite| {
+                query::analyse(sqlite, schema, epoch, sql, limits, Some((role, &access)))
+            })
+        })
     }
 
     /// Tries to continue where a client stopped. True if it was told all it needs.

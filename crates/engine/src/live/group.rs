@@ -303,6 +303,7 @@ fn chunks(fresh: &Fresh, bytes: usize) -> Vec<Bytes> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::access::Principal;
     use crate::live::query::{self, Query};
     use crate::live::rows;
     use crate::sqlite::open::{Purpose, open};
@@ -318,8 +319,8 @@ mod tests {
         writer.own.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
         let mut sqlite = open(&path, None, Purpose::Live, time).unwrap();
         let schema = Schema::load(&sqlite.own).unwrap();
-        let template = query::analyse(&mut sqlite, &schema, 0, "SELECT id FROM t", &limits).unwrap();
-        let query = Query::new(Arc::new(template), &Params::None).unwrap();
+        let template = query::analyse(&mut sqlite, &schema, 0, "SELECT id FROM t", &limits, None).unwrap();
+        let query = Query::new(Arc::new(template), &Params::None, &Principal::Admin).unwrap();
         let mut group = Group::new(Arc::new(query), RowSet::default(), 10);
         let mut advance = |group: &mut Group, from, to| {
             writer.own.execute_batch("INSERT INTO t DEFAULT VALUES").unwrap();

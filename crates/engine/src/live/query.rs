@@ -6,6 +6,8 @@
 use super::inbox::Wanted;
 use super::rows::KeySource;
 use super::ways::{Search, Ways};
+use crate::access::translate::Translated;
+use crate::access::{Access, Principal, Role};
 use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
 use crate::error::{Error, Result};
 use crate::json;
@@ -14,7 +16,7 @@ use crate::sqlite::exclude::unquoted;
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Relation, Schema};
 use crate::sqlite::tokens::{self, Kind, Token};
-use crate::sqlite::{Sqlite, Statement, exclude};
+use crate::sqlite::{Sqlite, Statement};
 use crate::storage::execute;
 use crate::value::{Params, Value};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -22,6 +24,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hasher as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What makes two subscriptions the same query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +51,8 @@ pub struct Template {
     pub id: TemplateId,
     /// As the client wrote it, for a new analysis when the schema changes.
     pub written: String,
+    /// Of callers whom policies bind: their role, and what their statement may touch.
+    pub bound: Option<Bound>,
     /// As it is run: macros expanded, ties of the outermost ORDER BY broken.
     pub sql: String,
     /// JSON array of the columns' names.
@@ -62,22 +67,47 @@ pub struct Template {
     schema_epoch: i64,
 }
 
-/// A template with its parameters' values.
+/// How a query is run for callers.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pub role: Role,
+    pub access: Arc<Access>,
+    pub translated: Arc<Translated>,
+}
+
+/// A template with its parameters' values and who asks.
 #[derive(Debug)]
 pub struct Query {
     pub identity: Identity,
     pub template: Arc<Template>,
     pub params: Params,
+    pub principal: Principal,
 }
 
 impl Query {
     /// # Errors
     /// `unsupported` if a value asks for the clock.
-    pub fn new(template: Arc<Template>, params: &Params) -> Result<Self> {
+    pub fn new(template: Arc<Template>, params: &Params, principal: &Principal) -> Result<Self> {
         if template.reads_dates && is_clock_asked(params) {
             return Err(looks_at_clock());
         }
-        Ok(Self { identity: identity(&template.written, params), template, params: params.clone() })
+        let identity = identity(&template.written, params, principal);
+        Ok(Self { identity, template, params: params.clone(), principal: principal.clone() })
+    }
+
+    /// Runs `work` in the name of who asks, bounded in time.
+    pub fn bounded<T>(
+        &self,
+        sqlite: &mut Sqlite,
+        time: Duration,
+        work: impl FnOnce(&mut Sqlite) -> Result<T>,
+    ) -> Result<T> {
+        sqlite.speaking_for(&self.principal, |sqlite| {
+            if let Some(bound) = &self.template.bound {
+                sqlite.pass(&bound.access, &bound.translated)?;
+            }
+            sqlite.bounded(time, None, Mode::Caller, work)
+        })
     }
 
     /// What a client asks for who asks for this.
@@ -195,17 +225,26 @@ impl ReadColumns {
     }
 }
 
-pub fn template_id(sql: &str) -> TemplateId {
+pub fn template_id(sql: &str, role: Option<Role>) -> TemplateId {
     let mut hasher = SipHasher13::new();
     write_text(&mut hasher, sql);
+    if let Some(role) = role {
+        write_text(&mut hasher, role.name());
+    }
     TemplateId(hasher.finish128().as_u128())
 }
 
 /// The identity of a query text with its parameters, as one reader sees it.
-pub fn identity(sql: &str, params: &Params) -> Identity {
+pub fn identity(sql: &str, params: &Params, principal: &Principal) -> Identity {
     let mut hasher = SipHasher13::new();
     write_text(&mut hasher, sql);
     write_params(&mut hasher, params);
+    if let Some(caller) = principal.caller() {
+        write_text(&mut hasher, caller.role.name());
+        hasher.write_u8(caller.uid.is_some().into());
+        write_text(&mut hasher, caller.uid.as_deref().unwrap_or_default());
+        write_text(&mut hasher, &caller.claims.to_string());
+    }
     Identity::of(hasher.finish128().as_u128())
 }
 
@@ -248,14 +287,28 @@ pub fn analyse(
     schema_epoch: i64,
     sql: &str,
     limits: &Limits,
+    asker: Option<(Role, &Arc<Access>)>,
 ) -> Result<Template> {
     if sql.len() > limits.sql_bytes_max {
         return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
     }
-    let expanded = exclude::expand(&sqlite.own, sql)?;
+    let expanded = execute::expanded(sqlite, sql)?;
     let parts = execute::split(&expanded)?;
     let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
-    let (mut statement, reads) = prepare(sqlite, one)?;
+    let bound = asker
+        .map(|(role, access)| {
+            let translated = access.translate(role, one)?;
+            sqlite.pass(access, &translated)?;
+            Ok::<_, Error>(Bound { role, access: Arc::clone(access), translated })
+        })
+        .transpose()?;
+    let translated = bound.as_ref().map(|bound| Arc::clone(&bound.translated));
+    let one = translated.as_ref().map_or(one, |translated| &*translated.sql);
+    let (mut statement, mut reads) = prepare(sqlite, one)?;
+    if let Some(translated) = &translated {
+        // SQLite tells of what stands behind them, too.
+        reads.tables.retain(|table, _| !translated.passage.has(table));
+    }
     let text: Vec<Token<'_>> = tokens::tokens(one).collect();
     refuse_clock(&text, &reads)?;
     let columns: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
@@ -268,7 +321,6 @@ pub fn analyse(
     let origins: Vec<_> = (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
     let parameters = statement.parameter_count();
     drop(statement);
-    let mut reads = reads;
     // A view of whose columns none is read is not told by the authorizer.
     let is_view =
         |token: &Token<'_>| matches!(schema.get(unquoted(token.text).trim_matches('\'')), Some(Relation::View));
@@ -288,8 +340,9 @@ pub fn analyse(
     }
     .run(one);
     Ok(Template {
-        id: template_id(sql),
+        id: template_id(sql, bound.as_ref().map(|bound| bound.role)),
         written: sql.to_owned(),
+        bound,
         key: key_source(&origins, schema, &text, &ways),
         ways,
         reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),

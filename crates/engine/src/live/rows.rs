@@ -8,7 +8,6 @@ pub use super::row_set::{Key, RowSet, Seen};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
-use crate::sqlite::budget::Cancel;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::{Sqlite, Statement, clock};
 use crate::value::ValueRef;
@@ -78,7 +77,7 @@ pub fn evaluate(
     time: Duration,
     limits: &Limits,
 ) -> Result<Fresh> {
-    let fresh = sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
+    let fresh = query.bounded(sqlite, time, |sqlite| {
         let mut statement = sqlite
             .prepare(&query.template.sql, Mode::Caller)?
             .ok_or_else(|| Error::internal("a live query has no statement"))?;
@@ -129,7 +128,7 @@ pub fn evaluate_parts(
     time: Duration,
     limits: &Limits,
 ) -> Result<Option<PartChanges>> {
-    let changes = sqlite.bounded(time, None::<Cancel>, Mode::Caller, |sqlite| {
+    let changes = query.bounded(sqlite, time, |sqlite| {
         let mut statement = sqlite
             .prepare(&part.sql, Mode::Caller)?
             .ok_or_else(|| Error::internal("a part of a live query has no statement"))?;

@@ -5,6 +5,7 @@
 
 use super::frame::{Frame, Kind};
 use super::inbox::{Command, Inbox, Moved};
+use crate::access::Principal;
 use crate::changes::change::Revision;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
@@ -84,6 +85,8 @@ impl Batch {
 
 pub struct Session {
     pub number: u64,
+    /// Who its requests and subscriptions speak for.
+    pub principal: Principal,
     shared: Arc<Shared>,
     outbox: Mutex<Outbox>,
     filled: Notify,
@@ -109,10 +112,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(shared: &Arc<Shared>) -> Arc<Self> {
+    pub fn new(shared: &Arc<Shared>, principal: Principal) -> Arc<Self> {
         shared.metrics.sessions.add(1);
         Arc::new(Self {
             number: shared.next_session(),
+            principal,
             shared: Arc::clone(shared),
             outbox: Mutex::default(),
             filled: Notify::new(),

@@ -142,7 +142,8 @@ impl Lane {
             let mut identities: Vec<Identity> = family.groups.iter().copied().collect();
             identities.sort_unstable();
             let old = Arc::clone(&family.template);
-            let new = match self.analyse(&old.written) {
+            let role = old.bound.as_ref().map(|bound| bound.role);
+            let new = match self.analyse(&old.written, role) {
                 Ok(new) => Arc::new(new),
                 Err(error) => {
                     identities.iter().for_each(|identity| self.end_group(identity, &error));
@@ -154,7 +155,7 @@ impl Lane {
             let groups: Vec<Group> = identities.iter().filter_map(|identity| self.drop_group(identity)).collect();
             for mut group in groups {
                 let identity = group.query.identity;
-                match Query::new(Arc::clone(&new), &group.query.params).map(Arc::new) {
+                match Query::new(Arc::clone(&new), &group.query.params, &group.query.principal).map(Arc::new) {
                     Ok(query) if is_alike => group.query = query,
                     Ok(query) => self.begin_anew(&identity, &mut group, query, revision),
                     Err(error) => {
@@ -448,8 +449,10 @@ impl Lane {
                 match self.serve_first(session, &id, &wanted) {
                     Ok(()) => {}
                     Err(error) if error.code == Code::Timeout && self.number == 0 => {
-                        if let Wanted::Query { sql, params, .. } = &wanted {
-                            too_slow.insert(session, slow_lane(&query::identity(sql, params), &self.limits));
+                        if let (Wanted::Query { sql, params, .. }, Some(socket)) = (&wanted, self.sockets.get(&session))
+                        {
+                            let identity = query::identity(sql, params, &socket.session.principal);
+                            too_slow.insert(session, slow_lane(&identity, &self.limits));
                         }
                         waiting.push_front((id, wanted));
                         break;

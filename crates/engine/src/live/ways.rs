@@ -554,7 +554,7 @@ mod tests {
         writer.own.execute_batch(layout).unwrap();
         let mut sqlite = open(&path, None, Purpose::Live, Duration::from_secs(5)).unwrap();
         let schema = Schema::load(&sqlite.own).unwrap();
-        query::analyse(&mut sqlite, &schema, 0, sql, &Limits::default()).unwrap().ways
+        query::analyse(&mut sqlite, &schema, 0, sql, &Limits::default(), None).unwrap().ways
     }
 
     /// The columns by which a query is routed, by table.

@@ -4,10 +4,11 @@
 //! triggers and sub-queries. Whatever is not known here is refused. Our own statements run with the gate open.
 
 use super::tokens::{Token, tokens};
+use crate::access::translate::Translated;
 use crate::error::{Error, Result};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub struct Gate {
     mode: AtomicU8,
     reads: Mutex<Reads>,
     refusal: Mutex<Option<String>>,
+    /// The statements are of a caller whom policies bind.
+    is_bound: AtomicBool,
+    /// What that caller's statement may touch; without one, nothing.
+    passage: Mutex<Option<Arc<Translated>>>,
 }
 
 impl Gate {
@@ -46,6 +51,20 @@ impl Gate {
             1 => Mode::Caller,
             _ => Mode::Live,
         }
+    }
+
+    /// Are the statements those of a caller whom policies bind? Whoever was let pass before is not any more.
+    pub fn bind(&self, is_bound: bool) {
+        self.is_bound.store(is_bound, Ordering::Relaxed);
+        self.pass(None);
+    }
+
+    pub fn is_bound(&self) -> bool {
+        self.is_bound.load(Ordering::Relaxed)
+    }
+
+    pub fn pass(&self, translated: Option<Arc<Translated>>) {
+        *self.passage.lock().unwrap_or_else(PoisonError::into_inner) = translated;
     }
 
     pub fn take_reads(&self) -> Reads {
@@ -67,7 +86,12 @@ impl Gate {
                 self.note(&context);
             }
             let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
-            let refused = if is_temporary && !is_own_schema(&context.action) {
+            let refused = if self.is_bound() {
+                match &*self.passage.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Some(translated) => translated.passage.refusal(&context),
+                    None => Some("That statement is not available.".into()),
+                }
+            } else if is_temporary && !is_own_schema(&context.action) {
                 Some(TEMPORARY.into())
             } else {
                 refusal(&context.action)

@@ -13,12 +13,17 @@ pub mod tokens;
 
 pub use statement::Statement;
 
+use crate::access::asking::Asking;
+use crate::access::principal::Principal;
+use crate::access::sight::Sight;
+use crate::access::{Access, translate::Translated};
 use crate::error::{Code, Error, Result};
+use crate::value::Value;
 use budget::{Budget, Cancel};
 use gate::{Gate, Mode};
 use open::Purpose;
 use rusqlite::{Connection, ffi};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +39,28 @@ const CACHED_LIVE_STATEMENTS_MAX: usize = 2048;
 #[derive(Debug)]
 pub struct Sqlite {
     /// By their text; none while one is in use.
-    cache: HashMap<Box<str>, Option<Statement>>,
+    cache: Cache,
+    /// Those of callers: compiled with other rights, and of other texts as a rule, but not always.
+    callers_cache: Cache,
+    /// Views made for callers.
+    sights: Sights,
+    asking: Arc<Asking>,
     cached_max: usize,
     gate: Arc<Gate>,
     budget: Arc<Budget>,
     /// For our own statements: rusqlite's interface and its cache.
     pub own: Connection,
+}
+
+type Cache = HashMap<Box<str>, Option<Statement>>;
+
+/// Which views there are, and for which policies.
+#[derive(Debug, Default)]
+struct Sights {
+    epoch: u64,
+    made: HashSet<Sight>,
+    /// Some were made within the open transaction.
+    are_at_risk: bool,
 }
 
 impl Sqlite {
@@ -50,14 +71,17 @@ impl Sqlite {
         connection.progress_handler(budget::STEPS, Some(Arc::clone(&budget).callback()))?;
         connection.set_prepared_statement_cache_capacity(64);
         let cached_max = if purpose == Purpose::Live { CACHED_LIVE_STATEMENTS_MAX } else { CACHED_STATEMENTS_MAX };
-        Ok(Self { cache: HashMap::new(), cached_max, gate, budget, own: connection })
+        let asking = Arc::new(Asking::default());
+        asking.register(&connection)?;
+        let (cache, callers_cache, sights) = Default::default();
+        Ok(Self { cache, callers_cache, sights, asking, cached_max, gate, budget, own: connection })
     }
 
     /// Takes a caller's statement from the cache or compiles it. Give it back with [`Sqlite::keep`].
     /// `None` if the text is blank.
     pub fn prepare(&mut self, sql: &str, mode: Mode) -> Result<Option<Statement>> {
         if mode == Mode::Caller
-            && let Some(statement) = self.cache.get_mut(sql).and_then(Option::take)
+            && let Some(statement) = self.cache().get_mut(sql).and_then(Option::take)
         {
             return Ok(Some(statement));
         }
@@ -72,26 +96,134 @@ impl Sqlite {
         prepared
     }
 
+    fn cache(&mut self) -> &mut Cache {
+        if self.gate.is_bound() { &mut self.callers_cache } else { &mut self.cache }
+    }
+
     pub fn has_cached(&self, sql: &str) -> bool {
         self.cache.get(sql).is_some_and(Option::is_some)
     }
 
     pub fn keep(&mut self, sql: &str, mut statement: Statement) {
         statement.reset();
-        if let Some(slot) = self.cache.get_mut(sql) {
+        let cached_max = self.cached_max;
+        let cache = self.cache();
+        if let Some(slot) = cache.get_mut(sql) {
             *slot = Some(statement);
             return;
         }
-        if self.cache.len() >= self.cached_max
-            && let Some(any) = self.cache.keys().next().cloned()
+        if cache.len() >= cached_max
+            && let Some(any) = cache.keys().next().cloned()
         {
-            self.cache.remove(&any);
+            cache.remove(&any);
         }
-        self.cache.insert(sql.into(), Some(statement));
+        cache.insert(sql.into(), Some(statement));
     }
 
     pub fn forget_statements(&mut self) {
         self.cache.clear();
+        self.callers_cache.clear();
+    }
+
+    /// The statements that `work` runs are this principal's. A caller's need a [`Sqlite::pass`] each.
+    pub fn speaking_for<T>(&mut self, principal: &Principal, work: impl FnOnce(&mut Self) -> T) -> T {
+        let Principal::Caller(caller) = principal else { return work(self) };
+        self.asking.set(Some(Arc::clone(caller)));
+        self.gate.bind(true);
+        let silenced = Silenced { asking: Arc::clone(&self.asking), gate: Arc::clone(&self.gate) };
+        let done = work(self);
+        drop(silenced);
+        done
+    }
+
+    /// The next statements are this one of a caller: with the views that it needs, it may touch what its passage says.
+    ///
+    /// # Errors
+    /// `forbidden` if a policy does not fit its table: then nothing is open.
+    pub fn pass(&mut self, access: &Access, translated: &Arc<Translated>) -> Result<()> {
+        if self.sights.epoch != access.epoch {
+            self.forget_sights()?;
+            self.sights.epoch = access.epoch;
+        }
+        if translated.passage.sights.iter().any(|sight| !self.sights.made.contains(sight)) {
+            self.make_sights(access, translated)?;
+        }
+        self.gate.pass(Some(Arc::clone(translated)));
+        Ok(())
+    }
+
+    fn make_sights(&mut self, access: &Access, translated: &Translated) -> Result<()> {
+        self.unguarded(|own, sights| {
+            for sight in &translated.passage.sights {
+                if sights.made.contains(sight) {
+                    continue;
+                }
+                own.execute_batch(&sight.sql(access)).map_err(|error| unfit(sight, error))?;
+                // A view is looked into only when it is asked, and the schema read again only by what is run.
+                let name = exclude::quoted(&sight.name());
+                let asked = own.prepare(&format!("SELECT 1 FROM temp.{name} LIMIT 0"));
+                if let Err(error) = asked.and_then(|mut asked| asked.exists([])) {
+                    own.execute_batch(&format!("DROP VIEW temp.{name}"))?;
+                    return Err(unfit(sight, error));
+                }
+                sights.made.insert(sight.clone());
+                sights.are_at_risk |= !own.is_autocommit();
+            }
+            Ok(())
+        })
+    }
+
+    /// What was made since the transaction began may be gone with it.
+    pub fn note_rollback(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.sights.are_at_risk) { self.forget_sights() } else { Ok(()) }
+    }
+
+    pub fn note_commit(&mut self) {
+        self.sights.are_at_risk = false;
+    }
+
+    /// Takes away everything that was made for callers: before the schema changes, and for other policies.
+    pub fn forget_sights(&mut self) -> Result<()> {
+        self.callers_cache.clear();
+        if self.sights.made.is_empty() {
+            return Ok(());
+        }
+        self.unguarded(|own, sights| {
+            for sight in sights.made.drain() {
+                own.execute_batch(&format!("DROP VIEW IF EXISTS temp.{}", exclude::quoted(&sight.name())))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Does our own question have an answer, with these values for `?1`, `?2`, …? Asked in the name of the caller.
+    pub fn answers(&self, question: &str, values: &[Value]) -> Result<bool> {
+        let before = self.gate.swap(Mode::Open);
+        let values = values.iter().map(|value| rusqlite::types::ToSqlOutput::Borrowed(value.as_ref()));
+        let answer = self
+            .own
+            .prepare_cached(question)
+            .and_then(|mut statement| statement.exists(rusqlite::params_from_iter(values)));
+        self.gate.swap(before);
+        Ok(answer?)
+    }
+
+    /// Runs statements of ours on the temporary schema, also where nothing may be written.
+    fn unguarded<T>(&mut self, work: impl FnOnce(&Connection, &mut Sights) -> Result<T>) -> Result<T> {
+        let before = self.gate.swap(Mode::Open);
+        let done = (|| {
+            let is_readonly: bool = self.own.prepare_cached("PRAGMA query_only")?.query_row([], |row| row.get(0))?;
+            if is_readonly {
+                self.own.execute_batch("PRAGMA query_only = OFF")?;
+            }
+            let done = work(&self.own, &mut self.sights);
+            if is_readonly {
+                self.own.execute_batch("PRAGMA query_only = ON")?;
+            }
+            done
+        })();
+        self.gate.swap(before);
+        done
     }
 
     /// What the statements prepared since the last call in [`Mode::Live`] read.
@@ -176,6 +308,28 @@ impl Sqlite {
         // SAFETY: the connection is open.
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.own.handle(), 0) };
     }
+}
+
+/// When it goes, also by a panic, the connection speaks for the administrator again.
+struct Silenced {
+    asking: Arc<Asking>,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Silenced {
+    fn drop(&mut self) {
+        self.gate.bind(false);
+        self.asking.set(None);
+    }
+}
+
+/// A policy that cannot be applied opens nothing.
+fn unfit(sight: &Sight, error: rusqlite::Error) -> Error {
+    tracing::warn!(table = %sight.table, role = sight.role.name(), %error, "a policy does not fit its table: it is closed");
+    Error::forbidden(format!(
+        "The policies of {} cannot be applied, so it is closed; tell the administrator.",
+        sight.table
+    ))
 }
 
 /// Ends with the work they are set for, even if that panics.

@@ -15,6 +15,7 @@ type Callback = unsafe extern "C" fn(*mut c_void, *mut ffi::sqlite3, c_int, *con
 
 unsafe extern "C" {
     fn sqlite3_preupdate_hook(db: *mut ffi::sqlite3, callback: Option<Callback>, context: *mut c_void) -> *mut c_void;
+    fn sqlite3_preupdate_depth(db: *mut ffi::sqlite3) -> c_int;
     fn sqlite3_preupdate_count(db: *mut ffi::sqlite3) -> c_int;
     fn sqlite3_preupdate_old(db: *mut ffi::sqlite3, column: c_int, value: *mut *mut ffi::sqlite3_value) -> c_int;
     fn sqlite3_preupdate_new(db: *mut ffi::sqlite3, column: c_int, value: *mut *mut ffi::sqlite3_value) -> c_int;
@@ -39,6 +40,12 @@ pub struct Touch<'a> {
 }
 
 impl Touch<'_> {
+    /// Is it the statement itself that changes the row, and not a trigger or a cascade?
+    pub fn is_direct(&self) -> bool {
+        // SAFETY: `db` is the connection whose hook is running.
+        unsafe { sqlite3_preupdate_depth(self.db) == 0 }
+    }
+
     /// How many columns the row has as stored, virtual generated ones among them or not as SQLite sees fit.
     pub fn columns(&self) -> usize {
         // SAFETY: `db` is the connection whose hook is running.

@@ -92,7 +92,9 @@ pub struct Table {
     pub triggers: Vec<Box<str>>,
     /// A trigger may keep REPLACE from deleting a row, which SQLite then overwrites without a word.
     pub may_overwrite: bool,
-    /// SELECT of all columns where the address is `?1`, `?2`, ….
+    /// What is true of the row whose address is `?1`, `?2`, ….
+    pub condition: Box<str>,
+    /// SELECT of all columns where that is so.
     pub read_back: Box<str>,
 }
 
@@ -241,6 +243,7 @@ impl Table {
             address,
             may_overwrite: triggers.iter().any(|(_, sql)| may_ignore(sql)),
             triggers: triggers.into_iter().map(|(name, _)| name).collect(),
+            condition: condition.into(),
             read_back,
         })
     }

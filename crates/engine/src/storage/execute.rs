@@ -1,5 +1,10 @@
 //! Runs a caller's SQL on one connection and writes its result as JSON, straight from the columns.
 
+use crate::access::admission::{self, Change};
+use crate::access::asking::spoken_functions;
+use crate::access::translate::Judgement;
+use crate::access::{Access, Principal, Role};
+use crate::changes::capture::Capture;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
@@ -15,11 +20,33 @@ use std::borrow::Cow;
 pub const EMPTY_SQL: &str = "Invalid or empty \"sql\" field.";
 
 /// Where the request is being run, and so what it may do there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
     /// On a reading connection: a statement that would write is not begun.
     Reader,
-    Writer,
+    Writer(&'a Capture),
+}
+
+/// Of a caller whom policies bind: its role, and the policies.
+#[derive(Clone, Copy)]
+pub struct Rights<'a> {
+    pub access: &'a Access,
+    pub role: Role,
+}
+
+impl<'a> Rights<'a> {
+    pub fn of(principal: &Principal, access: &'a Access) -> Option<Self> {
+        principal.caller().map(|caller| Self { access, role: caller.role })
+    }
+}
+
+/// How a request is run.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    pub limits: &'a Limits,
+    pub place: Place<'a>,
+    /// None is the administrator.
+    pub rights: Option<Rights<'a>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,10 +73,10 @@ pub fn split(sql: &str) -> Result<Vec<&str>> {
 }
 
 /// Runs all statements, appending the `result` to `out`. The caller holds the transaction.
-pub fn run(sqlite: &mut Sqlite, request: &SqlRequest, limits: &Limits, place: Place, out: &mut Vec<u8>) -> Result<Ran> {
+pub fn run(sqlite: &mut Sqlite, request: &SqlRequest, terms: Terms<'_>, out: &mut Vec<u8>) -> Result<Ran> {
     if !request.is_transaction {
         return match request.statements.as_slice() {
-            [one] => run_one(sqlite, one, request.format, limits, place, out),
+            [one] => run_one(sqlite, one, request.format, terms, out),
             _ => Err(Error::invalid(EMPTY_SQL)),
         };
     }
@@ -58,7 +85,7 @@ pub fn run(sqlite: &mut Sqlite, request: &SqlRequest, limits: &Limits, place: Pl
         if index > 0 {
             out.push(b',');
         }
-        let ran = run_one(sqlite, statement, request.format, limits, place, out).map_err(|e| e.at_statement(index))?;
+        let ran = run_one(sqlite, statement, request.format, terms, out).map_err(|e| e.at_statement(index))?;
         if ran == Ran::NeedsWriter {
             return Ok(ran);
         }
@@ -67,35 +94,32 @@ pub fn run(sqlite: &mut Sqlite, request: &SqlRequest, limits: &Limits, place: Pl
     Ok(Ran::Done)
 }
 
-fn run_one(
-    sqlite: &mut Sqlite,
-    statement: &Sql,
-    format: Format,
-    limits: &Limits,
-    place: Place,
-    out: &mut Vec<u8>,
-) -> Result<Ran> {
-    if statement.sql.len() > limits.sql_bytes_max {
-        return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
+fn run_one(sqlite: &mut Sqlite, statement: &Sql, format: Format, terms: Terms<'_>, out: &mut Vec<u8>) -> Result<Ran> {
+    if statement.sql.len() > terms.limits.sql_bytes_max {
+        return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", terms.limits.sql_bytes_max)));
     }
     let sql = expanded(sqlite, &statement.sql)?;
-    if sqlite.has_cached(&sql) {
-        return run_single(sqlite, &sql, &statement.params, Some((format, out)), limits, place);
+    if terms.rights.is_none() && sqlite.has_cached(&sql) {
+        return run_single(sqlite, &sql, &statement.params, Some((format, out)), terms);
     }
     let parts = split(&sql)?;
     let last = parts.len() - 1;
     for (index, part) in parts.into_iter().enumerate() {
         let params = if last == 0 { Cow::Borrowed(&statement.params) } else { share(part, &statement.params)? };
         let sink = (index == last).then_some((format, &mut *out));
-        if run_single(sqlite, part, &params, sink, limits, place)? == Ran::NeedsWriter {
+        if run_single(sqlite, part, &params, sink, terms)? == Ran::NeedsWriter {
             return Ok(Ran::NeedsWriter);
         }
     }
     Ok(Ran::Done)
 }
 
-fn expanded<'a>(sqlite: &Sqlite, sql: &'a str) -> Result<Cow<'a, str>> {
-    exclude::expand(&sqlite.own, sql)
+/// Macros and functions of ours as SQLite's.
+pub fn expanded<'a>(sqlite: &Sqlite, sql: &'a str) -> Result<Cow<'a, str>> {
+    Ok(match exclude::expand(&sqlite.own, sql)? {
+        Cow::Borrowed(sql) => spoken_functions(sql),
+        Cow::Owned(sql) => Cow::Owned(spoken_functions(&sql).into_owned()),
+    })
 }
 
 /// In a script of several statements the parameters serve each by name; by position only if none of them has any, for
@@ -118,21 +142,74 @@ fn share<'a>(part: &str, params: &'a Params) -> Result<Cow<'a, Params>> {
     }
 }
 
-/// Runs one statement; without a sink its rows are read and dropped.
+/// Runs one statement of whoever asks.
 fn run_single(
     sqlite: &mut Sqlite,
     sql: &str,
     params: &Params,
     sink: Option<(Format, &mut Vec<u8>)>,
-    limits: &Limits,
-    place: Place,
+    terms: Terms<'_>,
 ) -> Result<Ran> {
-    if let Some(select) = explain::explained(sql) {
-        let (rows, values) = explain::as_rows(explain::explain(sqlite, select, limits)?);
-        return run_single(sqlite, &rows, &Params::Positional(values), sink, limits, place);
+    if let Some(rights) = terms.rights {
+        let translated = rights.access.translate(rights.role, sql)?;
+        sqlite.pass(rights.access, &translated)?;
+        return match (terms.place, &translated.judgement) {
+            (Place::Writer(capture), Some(judgement)) => {
+                capture.watch();
+                let done = run_text(sqlite, &translated.sql, params, sink, terms);
+                let watched = capture.take_watched();
+                let done = done?;
+                judge(sqlite, judgement, watched)?;
+                Ok(done)
+            }
+            _ => run_text(sqlite, &translated.sql, params, sink, terms),
+        };
     }
+    if let Some(select) = explain::explained(sql) {
+        let (rows, values) = explain::as_rows(explain::explain(sqlite, select, terms.limits)?);
+        return run_text(sqlite, &rows, &Params::Positional(values), sink, terms);
+    }
+    run_text(sqlite, sql, params, sink, terms)
+}
+
+/// A caller's statement has changed rows: only such as it was admitted to, and only into such as policies let be?
+fn judge(sqlite: &mut Sqlite, judgement: &Judgement, watched: Option<Vec<admission::Touched>>) -> Result<()> {
+    let Some(watched) = watched else {
+        return Err(Error::too_large("The statement changes more rows than one of yours may."));
+    };
+    let name = &judgement.table.name;
+    for touched in watched {
+        let (key, condition) = match touched.change {
+            _ if !touched.table.name.eq_ignore_ascii_case(name) => {
+                return Err(Error::forbidden(format!("The statement would change {}, too.", touched.table.name)));
+            }
+            Change::Gone { is_admitted: true } => continue,
+            Change::Made(key) => (key, &judgement.made),
+            Change::Changed { key, is_admitted: true } => (key, &judgement.changed),
+            Change::Gone { .. } | Change::Changed { .. } => {
+                return Err(Error::forbidden(format!(
+                    "The statement would change a row of {name} that is not open to you."
+                )));
+            }
+        };
+        if !sqlite.answers(&judgement.question(condition), &key)? {
+            return Err(Error::forbidden(format!("No policy lets you leave such a row in {name}.")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a statement as it stands; without a sink its rows are read and dropped.
+fn run_text(
+    sqlite: &mut Sqlite,
+    sql: &str,
+    params: &Params,
+    sink: Option<(Format, &mut Vec<u8>)>,
+    terms: Terms<'_>,
+) -> Result<Ran> {
+    let limits = terms.limits;
     let Some(mut statement) = sqlite.prepare(sql, Mode::Caller)? else { return Err(Error::invalid(EMPTY_SQL)) };
-    let done = if place == Place::Reader && !(statement.is_readonly() || statement.is_explain()) {
+    let done = if matches!(terms.place, Place::Reader) && !(statement.is_readonly() || statement.is_explain()) {
         Ok(Ran::NeedsWriter)
     } else {
         statement

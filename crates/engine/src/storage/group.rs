@@ -5,7 +5,7 @@
 //! → the caller runs each alone.
 
 use super::answers::{self, Kept};
-use super::execute::{self, Place};
+use super::execute::{self, Place, Rights, Terms};
 use super::work::{Job, Work};
 use super::writer::Writer;
 use crate::changes::capture::Net;
@@ -223,7 +223,10 @@ impl<'w> Group<'w> {
                 self.messages.truncate(messages);
                 self.writer.capture.clear();
                 match own.execute_batch("ROLLBACK TO tide_request; RELEASE tide_request") {
-                    Ok(()) => Fate::Refused(error),
+                    Ok(()) => match self.writer.sqlite.note_rollback() {
+                        Ok(()) => Fate::Refused(error),
+                        Err(lost) => Fate::TransactionLost(lost),
+                    },
                     Err(rollback) => Fate::TransactionLost(rollback.into()),
                 }
             }
@@ -232,7 +235,7 @@ impl<'w> Group<'w> {
 
     /// Does the work; gives the JSON of the answer's `result`.
     fn run(&mut self, job: &mut Job) -> Result<Vec<u8>> {
-        let Writer { sqlite, limits, shared, revision, .. } = &mut *self.writer;
+        let Writer { sqlite, limits, shared, revision, capture, access, schema, .. } = &mut *self.writer;
         match &job.work {
             Work::Sql(request) => {
                 if job.asks_changes {
@@ -241,8 +244,12 @@ impl<'w> Group<'w> {
                 }
                 let mut out = Vec::with_capacity(128);
                 let time = limits.write_time_max;
-                let ran = sqlite.bounded(time, Some(job.cancel.clone()), Mode::Caller, |sqlite| {
-                    execute::run(sqlite, request, limits, Place::Writer, &mut out)
+                let rights = Rights::of(&request.principal, access);
+                let terms = Terms { limits, place: Place::Writer(capture), rights };
+                let ran = sqlite.speaking_for(&request.principal, |sqlite| {
+                    sqlite.bounded(time, Some(job.cancel.clone()), Mode::Caller, |sqlite| {
+                        execute::run(sqlite, request, terms, &mut out)
+                    })
                 });
                 ran.map(|_| out)
             }
@@ -255,6 +262,8 @@ impl<'w> Group<'w> {
                 self.messages.extend(message);
                 Ok(body)
             }
+            Work::Policy(write) => crate::access::policy::run(sqlite, schema, write),
+            Work::System(statements) => Ok(system::change(&sqlite.own, statements)?.to_string().into()),
             Work::Setting { name, value } => {
                 match value {
                     Some(value) => system::set(&sqlite.own, name, value)?,
@@ -287,7 +296,10 @@ impl<'w> Group<'w> {
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
+        let has_other_policies = matches!(job.work, Work::Policy(_));
+        if has_other_policies
+            || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
+        {
             self.stamp_keys(revision)?;
             self.writer.schema_epoch += 1;
             self.writer.capture.clear();
@@ -336,6 +348,8 @@ impl<'w> Group<'w> {
             }
         }
         own.prepare_cached("COMMIT")?.execute([]).map_err(refused_by_commit)?;
+        self.writer.sqlite.note_commit();
+        self.writer.shared.set_access(&self.writer.access);
         self.writer.shared.note_commit();
         Ok(())
     }
@@ -354,6 +368,9 @@ impl<'w> Group<'w> {
             tracing::error!(%error, "could not roll back");
         }
         self.writer.capture.clear();
+        if let Err(error) = self.writer.sqlite.note_rollback() {
+            tracing::error!(%error, "views of callers stay after a rollback");
+        }
         (self.writer.revision, self.writer.schema_epoch, self.writer.data_version) = self.before;
         if let Err(error) = self.writer.load_schema() {
             tracing::error!(%error, "could not read the schema");

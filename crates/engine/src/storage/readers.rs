@@ -6,7 +6,8 @@
 //! Inline connections keep their read transaction open and renew it only when there was a commit: SQLite's lock
 //! for each single read would cost more than a point read itself. The writer has idle ones let go before it checkpoints.
 
-use super::execute::{self, Place, Ran};
+use super::execute::{self, Place, Ran, Rights, Terms};
+use crate::access::Access;
 use crate::changes::change::Revision;
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
@@ -157,7 +158,10 @@ impl Readers {
         let mark = self.mark(request);
         if !self.is_slow(mark) {
             let time = self.limits.inline_read_time_max;
-            match self.inline(|sqlite| attempt(sqlite, request, &self.limits, time, None, Within::OpenSnapshot)) {
+            let access = self.shared.access();
+            match self
+                .inline(|sqlite| attempt(sqlite, request, &access, &self.limits, time, None, Within::OpenSnapshot))
+            {
                 Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
                 done => return done.map(|body| read(body, revision)),
             }
@@ -165,13 +169,13 @@ impl Readers {
         let revision = self.shared.revision();
         let cancel = Cancel::default();
         let _cancel_if_dropped = CancelOnDrop(cancel.clone());
-        let (request, limits) = (Arc::clone(request), Arc::clone(&self.limits));
+        let (request, limits, access) = (Arc::clone(request), Arc::clone(&self.limits), self.shared.access());
         let body = self
             .elsewhere(move |sqlite| {
                 if cancel.is_cancelled() {
                     return Err(Error::unavailable("The request was cancelled."));
                 }
-                attempt(sqlite, &request, &limits, limits.read_time_max, Some(cancel), Within::Nothing)
+                attempt(sqlite, &request, &access, &limits, limits.read_time_max, Some(cancel), Within::Nothing)
             })
             .await?;
         Ok(read(body, revision))
@@ -216,6 +220,7 @@ fn work(sqlite: &mut Sqlite, tasks: &Mutex<Receiver<Task>>) {
         }
         if !sqlite.is_autocommit() {
             let _ = sqlite.own.execute_batch("ROLLBACK");
+            let _ = sqlite.note_rollback();
         }
     }
 }
@@ -239,6 +244,7 @@ enum Within {
 fn attempt(
     sqlite: &mut Sqlite,
     request: &SqlRequest,
+    access: &Access,
     limits: &Limits,
     time: Duration,
     cancel: Option<Cancel>,
@@ -252,8 +258,10 @@ fn attempt(
     if needs_transaction {
         sqlite.own.prepare_cached("BEGIN")?.execute([])?;
     }
-    let ran = sqlite
-        .bounded(time, cancel, Mode::Caller, |sqlite| execute::run(sqlite, request, limits, Place::Reader, &mut out));
+    let terms = Terms { limits, place: Place::Reader, rights: Rights::of(&request.principal, access) };
+    let ran = sqlite.speaking_for(&request.principal, |sqlite| {
+        sqlite.bounded(time, cancel, Mode::Caller, |sqlite| execute::run(sqlite, request, terms, &mut out))
+    });
     if needs_transaction {
         sqlite.own.prepare_cached("COMMIT")?.execute([])?;
     }

@@ -7,14 +7,18 @@
 //! | `_tide_answers` | an answer kept under an idempotency key | with its request |
 //! | `_tide_topics` | a topic's setting, and up to where its messages are gone | rarely |
 //! | `_tide_messages` | a message a topic keeps | with its publish |
+//! | `_tide_policies` | a policy | rarely |
+//! | `_tide_tokens` | a token, but not the token itself | rarely |
 //!
 //! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
 
 use crate::error::{Error, Result};
+use crate::value::Value;
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The layout below. Raise it with a step in [`upgrade`].
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -28,7 +32,45 @@ CREATE INDEX IF NOT EXISTS _tide_answers_time ON _tide_answers (time);
 CREATE TABLE IF NOT EXISTS _tide_topics (topic TEXT PRIMARY KEY, keep INTEGER NOT NULL, gone INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tide_messages (
   topic TEXT NOT NULL, cursor INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (topic, cursor)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_policies (
+  name TEXT PRIMARY KEY, [table] TEXT NOT NULL, action TEXT NOT NULL, role TEXT, [using] TEXT, [check] TEXT,
+  columns TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_tokens (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL,
+  claims TEXT, made_at INTEGER NOT NULL, expires_at INTEGER) WITHOUT ROWID;
 ";
+
+/// A statement of this program, its text never made of what anyone sent, with its values.
+#[derive(Clone, Debug)]
+pub struct SystemStatement {
+    pub sql: &'static str,
+    pub values: Vec<Value>,
+}
+
+/// Runs them; gives how many rows the last one changed.
+pub fn change(connection: &Connection, statements: &[SystemStatement]) -> Result<usize> {
+    let mut changed = 0;
+    for SystemStatement { sql, values } in statements {
+        changed = connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(bound(values)))?;
+    }
+    Ok(changed)
+}
+
+/// The rows of a statement that reads.
+pub fn ask(connection: &Connection, statement: &SystemStatement) -> Result<Vec<Vec<Value>>> {
+    let mut prepared = connection.prepare_cached(statement.sql)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.query(rusqlite::params_from_iter(bound(&statement.values)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((0..columns).map(|column| Ok(row.get_ref(column)?.into())).collect::<Result<_>>()?);
+    }
+    Ok(found)
+}
+
+fn bound(values: &[Value]) -> impl Iterator<Item = ToSqlOutput<'_>> {
+    values.iter().map(|value| ToSqlOutput::Borrowed(value.as_ref()))
+}
 
 /// What the file says about itself.
 #[derive(Clone, Debug)]

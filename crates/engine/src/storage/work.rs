@@ -1,10 +1,12 @@
 //! What the writer can be asked to do: one closed set, one job per request.
 
+use crate::access::policy::PolicyWrite;
 use crate::error::Result;
 use crate::keys::KeyWrite;
 use crate::request::{Answer, Idempotency, SqlRequest};
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::tokens::{self, Class};
+use crate::storage::system::SystemStatement;
 use crate::topics::TopicWrite;
 use tokio::sync::oneshot;
 
@@ -13,6 +15,9 @@ pub enum Work {
     Sql(SqlRequest),
     Key(KeyWrite),
     Topic(TopicWrite),
+    Policy(PolicyWrite),
+    /// Statements of ours on the tables of the catalogue, all in one transaction.
+    System(Vec<SystemStatement>),
     /// Writes a setting of `_tide_meta`; `None` removes it.
     Setting {
         name: &'static str,
@@ -80,7 +85,11 @@ fn mentions(text: &str, word: &str) -> bool {
 
 impl Work {
     fn company(&self) -> Company {
-        let Self::Sql(request) = self else { return Company::Any };
+        let request = match self {
+            Self::Sql(request) => request,
+            Self::Policy(_) => return Company::OwnGroup,
+            Self::Key(_) | Self::Topic(_) | Self::System(_) | Self::Setting { .. } => return Company::Any,
+        };
         let mut company = Company::Any;
         for statement in &request.statements {
             for range in tokens::statements(&statement.sql) {

@@ -4,10 +4,12 @@
 //! nobody is answered or told before that. What one request does to the transaction (ROLLBACK, interrupt, full disk)
 //! never costs another: the others are run again. How a group is run is in [`super::group`].
 
+use super::execute;
 use super::group::MOVED;
 use super::group::{Attempt, Group};
 use super::vouch;
 use super::work::{Company, Job, Work};
+use crate::access::Access;
 use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
@@ -40,6 +42,7 @@ pub struct Writer {
     pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) schema: Arc<Schema>,
+    pub(super) access: Arc<Access>,
     pub(super) revision: Revision,
     pub(super) schema_epoch: i64,
     pub(super) schema_version: i64,
@@ -66,9 +69,10 @@ impl Writer {
         }))?;
         let page_bytes: i64 = sqlite.own.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let mut writer = Self {
-            capture: Capture::start(&sqlite.own, bounds),
+            capture: Capture::start(&sqlite.own, bounds)?,
             revision: log::last_revision(&sqlite.own)?,
             schema: Arc::default(),
+            access: Arc::default(),
             schema_epoch,
             schema_version: 0,
             data_version: 0,
@@ -84,6 +88,7 @@ impl Writer {
         };
         writer.data_version = writer.pragma("data_version")?;
         writer.load_schema()?;
+        writer.shared.set_access(&writer.access);
         Ok(writer)
     }
 
@@ -156,6 +161,14 @@ impl Writer {
 
     /// Commits the jobs as one group if it can be done, and answers every one of them.
     fn commit(&mut self, mut jobs: Vec<Job>, changes_schema: bool) {
+        if changes_schema {
+            // What is made for callers stands in the way of a changed table.
+            if let Err(error) = self.sqlite.forget_sights() {
+                tracing::warn!(%error, "views of callers stay");
+            }
+        } else {
+            self.prepare_passages(&jobs);
+        }
         while !jobs.is_empty() {
             match Group::new(self, changes_schema).attempt(&mut jobs) {
                 Attempt::Committed(committed) => {
@@ -188,6 +201,21 @@ impl Writer {
                     for job in jobs.drain(..) {
                         self.commit(vec![job], changes_schema);
                     }
+                }
+            }
+        }
+    }
+
+    /// Makes what callers' statements need before the transaction begins, with which it could be lost again. What is
+    /// wrong with a statement is told when it is run.
+    fn prepare_passages(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            let Work::Sql(request) = &job.work else { continue };
+            let Some(caller) = request.principal.caller() else { continue };
+            for statement in &request.statements {
+                for part in execute::split(&statement.sql).unwrap_or_default() {
+                    let translated = self.access.translate(caller.role, part);
+                    let _ = translated.and_then(|translated| self.sqlite.pass(&self.access, &translated));
                 }
             }
         }
@@ -310,6 +338,7 @@ impl Writer {
         self.schema_version = self.pragma("schema_version")?;
         self.schema = Arc::new(Schema::load(&self.sqlite.own)?);
         self.capture.set_schema(Arc::clone(&self.schema));
+        self.access = Access::load(&self.sqlite.own, Arc::clone(&self.schema))?;
         self.shared.set_keys(keys::presence(&self.schema));
         Ok(())
     }

@@ -6,7 +6,9 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tidebase_engine::{Answer, Engine, Limits, Options, Params, RequestId, Result, Session, SqlRequest, Wanted};
+use tidebase_engine::{
+    Answer, Engine, Limits, Options, Params, Principal, RequestId, Result, Session, SqlRequest, Wanted,
+};
 
 /// Generous: a condition that is not met by then never will be.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +73,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(database: &Database) -> Self {
-        let session = database.engine.open_session();
+        Self::connect_as(database, Principal::Admin).await
+    }
+
+    pub async fn connect_as(database: &Database, principal: Principal) -> Self {
+        let session = database.engine.open_session_for(principal);
         let mut client = Self {
             session,
             told: 0,

@@ -2,12 +2,13 @@
 
 use super::Shared;
 use crate::answer::IDEMPOTENCY_KEY;
+use crate::auth::secret::{hash, stored};
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
-use tidebase_engine::{Error, Idempotency, Result};
+use tidebase_engine::{Error, Idempotency, Principal, Result};
 
 /// The body, or why there is none.
 pub fn whole(app: &Shared, body: Result<Bytes, BytesRejection>) -> Result<Bytes> {
@@ -25,8 +26,9 @@ pub fn named(path: Result<Path<String>, PathRejection>) -> Result<String> {
     path.map(|Path(name)| name).map_err(|_| Error::invalid("The name in the address is not UTF-8."))
 }
 
-/// The client's name for this write, if it gave one; `what` is the path, so that a key serves one request only.
-pub fn idempotency(headers: &HeaderMap, what: &str, body: &[u8]) -> Result<Option<Idempotency>> {
+/// The client's name for this write, if it gave one; `what` is the path, so that a key serves one request only, and one
+/// caller's keys are nobody else's.
+pub fn idempotency(principal: &Principal, headers: &HeaderMap, what: &str, body: &[u8]) -> Result<Option<Idempotency>> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = key.to_str().map_err(|_| Error::invalid("An Idempotency-Key is plain text."))?;
     if key.is_empty() || key.len() > Idempotency::KEY_BYTES_MAX {
@@ -36,5 +38,13 @@ pub fn idempotency(headers: &HeaderMap, what: &str, body: &[u8]) -> Result<Optio
     fingerprint.update(what.as_bytes());
     fingerprint.update([0]);
     fingerprint.update(body);
-    Ok(Some(Idempotency { key: format!("admin/{key}"), fingerprint: fingerprint.finalize().to_vec() }))
+    let whose = match principal {
+        Principal::Admin => "admin".to_owned(),
+        // Of a length that is bounded, whatever somebody is called.
+        Principal::Caller(caller) => {
+            let called = format!("{}/{}", caller.role.name(), caller.uid.as_deref().unwrap_or_default());
+            stored(&hash(&called))
+        }
+    };
+    Ok(Some(Idempotency { key: format!("{whose}/{key}"), fingerprint: fingerprint.finalize().to_vec() }))
 }

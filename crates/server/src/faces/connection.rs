@@ -13,6 +13,9 @@ use tokio::time::{Instant, Sleep};
 /// Close code: the server stops, come back.
 pub const RESTARTING: u16 = 1012;
 
+/// Close code: what the socket was opened with is good no more.
+pub const SIGN_IN_AGAIN: u16 = 4401;
+
 const PING_EVERY: Duration = Duration::from_secs(20);
 const DEAD_AFTER: Duration = Duration::from_secs(45);
 

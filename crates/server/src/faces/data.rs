@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidebase_engine::keys::{Entry, KeyWrite, missing};
-use tidebase_engine::{Error, Result};
+use tidebase_engine::{Error, Principal, Result};
 
 const LIST_DEFAULT: usize = 100;
 const LIST_MAX: usize = 1000;
@@ -58,7 +58,7 @@ pub async fn write(
 ) -> Reply {
     let path = named(path)?;
     let body = whole(&app, body)?;
-    let idempotency = idempotency(&headers, &format!("data/{path}"), &body)?;
+    let idempotency = idempotency(&Principal::Admin, &headers, &format!("data/{path}"), &body)?;
     let write = match path.strip_suffix("/increment") {
         Some(key) if method == Method::POST => increment(key, &body)?,
         _ => set(path, &body)?,
@@ -98,7 +98,7 @@ pub async fn remove(
         if_revision = Some(value.parse().map_err(|_| Error::invalid("if_revision is a revision number."))?);
     }
     let condition = if_revision.map(|revision: i64| revision.to_string()).unwrap_or_default();
-    let idempotency = idempotency(&headers, &format!("delete data/{key}"), condition.as_bytes())?;
+    let idempotency = idempotency(&Principal::Admin, &headers, &format!("delete data/{key}"), condition.as_bytes())?;
     Ok(answer::bare(&app.engine.write_key(KeyWrite::Delete { key, if_revision }, idempotency)?.wait().await?))
 }
 

@@ -9,6 +9,8 @@
 //! | `/data`, `/data/{key}` | [`data`]: keys |
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
 //! | `POST /auth/ticket` | [`tickets`] |
+//! | `/auth/tokens`, `/auth/tokens/{id}` | [`tokens`]: tokens with a name |
+//! | `/policies`, `/policies/{name}` | [`policies`]: what is open to whom |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
@@ -18,6 +20,7 @@ mod body;
 mod connection;
 mod data;
 mod page;
+mod policies;
 mod query_string;
 mod requests;
 mod socket;
@@ -25,13 +28,14 @@ mod sql;
 mod sse;
 mod status;
 mod tickets;
+mod tokens;
 mod topics;
 mod ws;
 
 pub use ws::Outgoing;
 
 use crate::answer::{Failure, MIN_REVISION};
-use crate::auth::Auth;
+use crate::auth::{Auth, Grant};
 use crate::config::ServerLimits;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
@@ -43,7 +47,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
-use tidebase_engine::{Engine, Error};
+use tidebase_engine::{Engine, Error, Principal};
 use tokio::sync::watch;
 
 /// What the faces share.
@@ -83,6 +87,10 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/data/{*key}", get(data::read).post(data::write).put(data::write).delete(data::remove))
         .route("/topics/{*topic}", post(topics::publish).put(topics::keep))
         .route("/auth/ticket", post(tickets::issue))
+        .route("/auth/tokens", get(tokens::list).post(tokens::make))
+        .route("/auth/tokens/{id}", axum::routing::delete(tokens::revoke))
+        .route("/policies", get(policies::list).post(policies::keep))
+        .route("/policies/{name}", get(policies::read).delete(policies::remove))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
@@ -105,39 +113,51 @@ async fn wrong_method() -> Response {
     response
 }
 
-/// The caller is the administrator, and the revision it asked for is here.
+/// Who calls, and the revision it asked for is here.
+pub struct Asker(pub Grant);
+
+impl FromRequestParts<Shared> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        let grant = app.auth.grant(bearer(&parts.headers))?;
+        if let Some(wanted) = parts.headers.get(MIN_REVISION) {
+            let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
+            let wanted = wanted.ok_or_else(|| Error::invalid("Tidebase-Min-Revision is a revision number."))?;
+            app.engine.wait_for(wanted, MIN_REVISION_WAIT).await?;
+        }
+        Ok(Self(grant))
+    }
+}
+
+/// The same, and it is the administrator: for what no policy can open.
 pub struct Admin;
 
 impl FromRequestParts<Shared> for Admin {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
-        app.auth.check_token(bearer(&parts.headers))?;
-        if let Some(wanted) = parts.headers.get(MIN_REVISION) {
-            let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
-            let wanted = wanted.ok_or_else(|| Error::invalid("Tidebase-Min-Revision is a revision number."))?;
-            app.engine.wait_for(wanted, MIN_REVISION_WAIT).await?;
+        match Asker::from_request_parts(parts, app).await?.0.principal {
+            Principal::Admin => Ok(Self),
+            Principal::Caller(_) => Err(Error::forbidden("This takes an admin token.").into()),
         }
-        Ok(Self)
     }
 }
 
-/// The same for sockets and event streams, where a browser can only put `?token=` into the address.
-pub struct SocketAdmin;
+/// Who calls, for sockets and event streams, where a browser can only put `?token=` into the address.
+pub struct SocketAsker(pub Grant);
 
-impl FromRequestParts<Shared> for SocketAdmin {
+impl FromRequestParts<Shared> for SocketAsker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
         if let Some(token) = bearer(&parts.headers) {
-            app.auth.check_token(Some(token))?;
-            return Ok(Self);
+            return Ok(Self(app.auth.grant(Some(token))?));
         }
-        match query_string::get(parts.uri.query(), "token")? {
-            Some(given) => app.auth.check_ticket_or_token(&given)?,
-            None => app.auth.check_token(None)?,
-        }
-        Ok(Self)
+        Ok(Self(match query_string::get(parts.uri.query(), "token")? {
+            Some(given) => app.auth.grant_for_socket(&given)?,
+            None => app.auth.grant(None)?,
+        }))
     }
 }
 

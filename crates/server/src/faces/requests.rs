@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Format, Params, Result, Sql, SqlRequest};
+use tidebase_engine::{Error, Format, Params, Principal, Result, Sql, SqlRequest};
 
 pub const EMPTY_SQL: &str = "Invalid or empty \"sql\" field.";
 pub const INVALID_PARAMS: &str = "Invalid \"params\" field. Must be an array or object.";
@@ -23,7 +23,8 @@ pub struct SqlBody<'a> {
 impl SqlBody<'_> {
     /// # Errors
     /// `invalid`, naming the statement of a transaction.
-    pub fn into_request(self, format: Format) -> Result<SqlRequest> {
+    pub fn into_request(self, format: Format, principal: &Principal) -> Result<SqlRequest> {
+        let principal = principal.clone();
         if let Some(transaction) = self.transaction
             && let Ok(bodies) = serde_json::from_str::<Vec<SqlBody<'_>>>(transaction.get())
             && !bodies.is_empty()
@@ -32,10 +33,10 @@ impl SqlBody<'_> {
             let statement =
                 |(index, body): (usize, &SqlBody<'_>)| body.statement(words).map_err(|error| error.at_statement(index));
             let statements = bodies.iter().enumerate().map(statement).collect::<Result<_>>()?;
-            return Ok(SqlRequest { statements, is_transaction: true, format, idempotency: None });
+            return Ok(SqlRequest { statements, is_transaction: true, format, idempotency: None, principal });
         }
         let statements = vec![self.statement((EMPTY_SQL, INVALID_PARAMS))?];
-        Ok(SqlRequest { statements, is_transaction: false, format, idempotency: None })
+        Ok(SqlRequest { statements, is_transaction: false, format, idempotency: None, principal })
     }
 
     fn statement(&self, (empty_sql, invalid_params): (&str, &str)) -> Result<Sql> {

@@ -2,10 +2,11 @@
 //!
 //! Requests are answered one after another. A mistake gets an error frame and never closes the socket.
 
-use super::connection::{FAREWELL, Pulse, RESTARTING, SocketPlace, close_frame, tuned};
+use super::connection::{FAREWELL, Pulse, RESTARTING, SIGN_IN_AGAIN, SocketPlace, close_frame, tuned};
 use super::requests::SqlBody;
-use super::{Shared, SocketAdmin, stopped};
+use super::{Shared, SocketAsker, stopped};
 use crate::answer::{self, told};
+use crate::auth::Grant;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -13,7 +14,7 @@ use axum::response::Response;
 use futures_util::SinkExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Format, RequestId, Result};
+use tidebase_engine::{Error, Format, Principal, RequestId, Result};
 
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -31,18 +32,20 @@ struct Request<'a> {
 
 pub async fn open(
     State(app): State<Shared>,
-    _: SocketAdmin,
+    SocketAsker(grant): SocketAsker,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, crate::answer::Failure> {
     let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
     let place = SocketPlace::take(&app)?;
     Ok(tuned(upgrade, &app).on_upgrade(move |socket| async move {
-        serve(&app, socket).await;
+        serve(&app, &grant, socket).await;
         drop(place);
     }))
 }
 
-async fn serve(app: &Shared, mut socket: WebSocket) {
+async fn serve(app: &Shared, grant: &Grant, mut socket: WebSocket) {
+    let ended = app.auth.until_ended(grant);
+    tokio::pin!(ended);
     let mut stopping = app.stopping.clone();
     let mut pulse = Pulse::new();
     loop {
@@ -57,13 +60,17 @@ async fn serve(app: &Shared, mut socket: WebSocket) {
                 }
                 continue;
             }
+            () = &mut ended => {
+                let _ = socket.send(close_frame(SIGN_IN_AGAIN, "the token is good no more")).await;
+                return;
+            }
             () = stopped(&mut stopping) => {
                 let _ = socket.send(close_frame(RESTARTING, "restarting; retry in 1 s")).await;
                 return;
             }
         };
         let answer = match message {
-            Some(Ok(Message::Text(text))) => reply(app, &text).await,
+            Some(Ok(Message::Text(text))) => reply(app, &grant.principal, &text).await,
             Some(Ok(Message::Binary(_))) => failure(None, &Error::invalid("Frames are text.")),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             Some(Ok(Message::Close(_))) => {
@@ -79,7 +86,7 @@ async fn serve(app: &Shared, mut socket: WebSocket) {
     }
 }
 
-async fn reply(app: &Shared, text: &str) -> Utf8Bytes {
+async fn reply(app: &Shared, principal: &Principal, text: &str) -> Utf8Bytes {
     let request: Request<'_> = match serde_json::from_str(text) {
         Ok(request) => request,
         Err(error) => {
@@ -90,7 +97,7 @@ async fn reply(app: &Shared, text: &str) -> Utf8Bytes {
         Ok(id) => id,
         Err(error) => return failure(None, &error),
     };
-    match run(app, request).await {
+    match run(app, principal, request).await {
         Ok(rows) => match id {
             None => rows.into(),
             Some(id) => format!("{{\"id\":{id},\"result\":{rows}}}").into(),
@@ -99,7 +106,7 @@ async fn reply(app: &Shared, text: &str) -> Utf8Bytes {
     }
 }
 
-async fn run(app: &Shared, request: Request<'_>) -> Result<String> {
+async fn run(app: &Shared, principal: &Principal, request: Request<'_>) -> Result<String> {
     let Request { sql, params, transaction, .. } = request;
     let body = match request.action.as_deref() {
         Some("query") => SqlBody { sql, params, transaction: None },
@@ -111,7 +118,7 @@ async fn run(app: &Shared, request: Request<'_>) -> Result<String> {
         }
         None => return Err(Error::invalid("The frame needs an \"action\": \"query\" or \"transaction\".")),
     };
-    let answer = app.engine.query(body.into_request(Format::Objects)?).await?;
+    let answer = app.engine.query(body.into_request(Format::Objects, principal)?).await?;
     String::from_utf8(answer.body.into()).map_err(|_| Error::internal("an answer is not UTF-8"))
 }
 

@@ -2,30 +2,30 @@
 
 use super::body::{idempotency, whole};
 use super::requests::{SqlBody, parse};
-use super::{Admin, Shared};
+use super::{Asker, Shared};
 use crate::answer::{self, Reply};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, header};
-use tidebase_engine::{Error, Format, Result};
+use tidebase_engine::{Error, Format, Principal, Result};
 
 pub async fn query(
     State(app): State<Shared>,
-    _: Admin,
+    Asker(grant): Asker,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
-    run(&app, &headers, body, Format::Objects).await
+    run(&app, grant.principal, &headers, body, Format::Objects).await
 }
 
 pub async fn query_raw(
     State(app): State<Shared>,
-    _: Admin,
+    Asker(grant): Asker,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
-    run(&app, &headers, body, Format::Raw).await
+    run(&app, grant.principal, &headers, body, Format::Raw).await
 }
 
 /// With parameters perhaps, such as a charset.
@@ -33,13 +33,20 @@ fn is_json(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-async fn run(app: &Shared, headers: &HeaderMap, body: Result<Bytes, BytesRejection>, format: Format) -> Reply {
+async fn run(
+    app: &Shared,
+    principal: Principal,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    format: Format,
+) -> Reply {
     let body = whole(app, body)?;
     if !headers.get(header::CONTENT_TYPE).is_some_and(|value| value.to_str().is_ok_and(is_json)) {
         return Err(Error::invalid("Content-Type must be application/json.").into());
     }
-    let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format)?;
+    let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format, &principal)?;
     request.idempotency = idempotency(
+        &principal,
         headers,
         match format {
             Format::Objects => "query",

@@ -4,8 +4,9 @@
 //! revision and tag, and a client that sends it back as `Last-Event-ID` goes on from there.
 
 use super::connection::SocketPlace;
-use super::{Shared, SocketAdmin, query_string, stopped};
+use super::{Shared, SocketAsker, query_string, stopped};
 use crate::answer::Failure;
+use crate::auth::Grant;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -28,7 +29,7 @@ enum What {
 
 pub async fn open(
     State(app): State<Shared>,
-    _: SocketAdmin,
+    SocketAsker(grant): SocketAsker,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
@@ -43,7 +44,7 @@ pub async fn open(
         _ => String::new(),
     };
     let place = SocketPlace::take(&app)?;
-    let session = app.engine.open_session();
+    let session = app.engine.open_session_for(grant.principal.clone());
     let stream = Stream {
         history: app.engine.history().to_owned(),
         app: Arc::clone(&app),
@@ -52,6 +53,7 @@ pub async fn open(
         is_whole: !matches!(what, What::Lane(Wanted::Query { .. })),
         ready: VecDeque::new(),
         is_over: false,
+        grant,
         _place: place,
     };
     let id = RequestId::parse("1")?;
@@ -115,6 +117,7 @@ struct Stream {
     is_whole: bool,
     ready: VecDeque<Bytes>,
     is_over: bool,
+    grant: Grant,
     _place: SocketPlace,
 }
 
@@ -137,6 +140,7 @@ impl Stream {
             let batch = tokio::select! {
                 batch = self.session.next_batch() => batch,
                 () = tokio::time::sleep(COMMENT_EVERY) => return Some(Ok(Bytes::from_static(b": still here\n\n"))),
+                () = self.app.auth.until_ended(&self.grant) => return None,
                 () = stopped(&mut stopping) => return None,
             };
             let Ok(batch) = batch else { return None };

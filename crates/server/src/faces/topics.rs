@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Result};
+use tidebase_engine::{Error, Principal, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,10 +34,10 @@ pub async fn publish(
 ) -> Reply {
     let topic = named(path)?;
     let body = whole(&app, body)?;
-    let idempotency = idempotency(&headers, &format!("topics/{topic}"), &body)?;
+    let idempotency = idempotency(&Principal::Admin, &headers, &format!("topics/{topic}"), &body)?;
     let asked: Publish<'_> = parse(&body)?;
     let data = asked.data.ok_or_else(|| Error::invalid("The body needs \"data\": any JSON."))?;
-    let cursor = app.engine.publish(&topic, data.get(), idempotency).await?;
+    let cursor = app.engine.publish(&Principal::Admin, &topic, data.get(), idempotency).await?;
     Ok(answer::own(StatusCode::OK, serde_json::json!({ "cursor": cursor })))
 }
 

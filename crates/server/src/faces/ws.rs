@@ -8,9 +8,10 @@ mod outgoing;
 mod request;
 mod worker;
 
-use super::connection::{FAREWELL, Pulse, RESTARTING, SocketPlace, close_frame, tuned};
-use super::{Shared, SocketAdmin, stopped};
+use super::connection::{FAREWELL, Pulse, RESTARTING, SIGN_IN_AGAIN, SocketPlace, close_frame, tuned};
+use super::{Shared, SocketAsker, stopped};
 use crate::answer::Failure;
+use crate::auth::Grant;
 use crate::wire::Shortcut;
 use axum::Extension;
 use axum::body::Bytes;
@@ -36,7 +37,7 @@ const TOO_LARGE: u16 = 4413;
 
 pub async fn open(
     State(app): State<Shared>,
-    _: SocketAdmin,
+    SocketAsker(grant): SocketAsker,
     shortcut: Option<Extension<Shortcut>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
@@ -45,10 +46,10 @@ pub async fn open(
     Ok(tuned(upgrade, &app).on_upgrade(async move |socket| {
         let delivery = app.delivery.clone();
         delivery.handle.spawn(async move {
-            let session = app.engine.open_session();
+            let session = app.engine.open_session_for(grant.principal.clone());
             let shortcut = shortcut.map(|Extension(shortcut)| shortcut);
             let outgoing = Outgoing::open(&app, &session, shortcut, app.delivery.courier(session.number));
-            serve(&app, &session, &outgoing, socket).await;
+            serve(&app, &grant, &session, &outgoing, socket).await;
             outgoing.close();
             session.close();
             drop(place);
@@ -56,7 +57,9 @@ pub async fn open(
     }))
 }
 
-async fn serve(app: &Shared, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
+async fn serve(app: &Shared, grant: &Grant, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
+    let ended = app.auth.until_ended(grant);
+    tokio::pin!(ended);
     let (mut sink, mut incoming) = socket.split();
     let mut stopping = app.stopping.clone();
     let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session));
@@ -114,6 +117,7 @@ async fn serve(app: &Shared, session: &Arc<Session>, outgoing: &Outgoing, socket
                     return;
                 }
             }
+            () = &mut ended => break close_frame(SIGN_IN_AGAIN, "the token is good no more"),
             () = &mut stopped => break close_frame(RESTARTING, "restarting; retry in 1 s"),
         }
     };

@@ -9,6 +9,7 @@ mod server;
 mod access;
 mod bad_requests;
 mod bounds;
+mod callers;
 mod change_streams;
 mod disk;
 mod events;

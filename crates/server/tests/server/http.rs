@@ -118,7 +118,7 @@ impl Answer {
     }
 
     pub fn result(&self) -> Json {
-        assert_eq!(self.status, 200, "{}", self.text());
+        assert!([200, 201].contains(&self.status), "{}", self.text());
         self.json()["result"].take()
     }
 

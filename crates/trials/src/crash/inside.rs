@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidebase_engine::keys::KeyWrite;
 use tidebase_engine::live::session::Batch;
 use tidebase_engine::{
-    Answer, Code, Engine, Error, Format, Idempotency, Params, RequestId, Session, Sql, SqlRequest, Wanted,
+    Answer, Code, Engine, Error, Format, Idempotency, Params, Principal, RequestId, Session, Sql, SqlRequest, Wanted,
 };
 
 /// How long a subscriber waits for what it must be told.
@@ -28,11 +28,17 @@ pub enum Queued {
 pub async fn queue(engine: &Engine, planned: &Planned) -> Result<Queued> {
     let idempotency = planned.key().map(|key| Idempotency { fingerprint: key.clone().into_bytes(), key });
     let pending = match planned.request() {
-        Request::Say { data } => return Ok(Queued::Said(engine.publish(TOPIC, &data, None).await)),
+        Request::Say { data } => return Ok(Queued::Said(engine.publish(&Principal::Admin, TOPIC, &data, None).await)),
         Request::Sql { statements, is_transaction } => {
             let sql = |(sql, params)| Ok(Sql { sql, params: serde_json::from_value::<Params>(Value::Array(params))? });
             let statements = statements.into_iter().map(sql).collect::<Result<_>>()?;
-            engine.write(SqlRequest { statements, is_transaction, format: Format::Objects, idempotency })
+            engine.write(SqlRequest {
+                statements,
+                is_transaction,
+                format: Format::Objects,
+                idempotency,
+                principal: Principal::Admin,
+            })
         }
         Request::SetKey { name, value } => {
             engine.write_key(KeyWrite::Set { key: name, value, ttl_ms: None, if_revision: None }, idempotency)

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tidebase_engine::keys::KeyWrite;
-use tidebase_engine::{Engine, Limits, Options, Params, SqlRequest};
+use tidebase_engine::{Engine, Limits, Options, Params, Principal, SqlRequest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -167,7 +167,7 @@ async fn prepare(engine: &Engine, stage: &Stage) -> Result<i64> {
         sql(trigger).await?;
     }
     engine.keep_topic(TOPIC, MESSAGES_KEPT).await?;
-    let cursor = engine.publish(TOPIC, FIRST_MESSAGE, None).await?;
+    let cursor = engine.publish(&Principal::Admin, TOPIC, FIRST_MESSAGE, None).await?;
     stage.subscriber_knows(&Told::new(cursor));
     lock(&stage.ledger).ready();
     if stage.plan.disk_lies {

@@ -4,7 +4,7 @@ use crate::faces::requests::{self, SqlBody};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use tidebase_engine::{Error, Format, Params, RequestId, Result, Since, SqlRequest, Wanted};
+use tidebase_engine::{Error, Format, Params, Principal, RequestId, Result, Since, SqlRequest, Wanted};
 
 #[derive(Debug)]
 pub enum Ask {
@@ -84,24 +84,24 @@ fn only_id(text: &str) -> Option<RequestId> {
     RequestId::parse(serde_json::from_str::<Id<'_>>(text).ok()?.id.get()).ok()
 }
 
-pub fn read(text: &str) -> Result<Request, Misread> {
+pub fn read(text: &str, principal: &Principal) -> Result<Request, Misread> {
     let frame: Frame<'_> = serde_json::from_str(text).map_err(|error| {
         (only_id(text), Error::invalid(format!("The frame is not the JSON that is expected: {error}.")))
     })?;
     let id = frame.id.map(|id| RequestId::parse(id.get())).transpose().map_err(|error| (None, error))?;
-    match understand(&frame, id.is_some()) {
+    match understand(&frame, id.is_some(), principal) {
         Ok(ask) => Ok(Request { id, ask }),
         Err(error) => Err((id, error)),
     }
 }
 
-fn understand(frame: &Frame<'_>, has_id: bool) -> Result<Ask> {
+fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<Ask> {
     let needs_id = |ask: Ask| {
         if has_id { Ok(ask) } else { Err(Error::invalid("This action needs an \"id\".")) }
     };
     match frame.action.as_deref() {
-        Some("query") => needs_id(Ask::Query(sql(frame, false)?)),
-        Some("transaction") => needs_id(Ask::Query(sql(frame, true)?)),
+        Some("query") => needs_id(Ask::Query(sql(frame, false, principal)?)),
+        Some("transaction") => needs_id(Ask::Query(sql(frame, true, principal)?)),
         Some("subscribe") => match subscribe(frame)? {
             ask @ (Ask::Listen { .. } | Ask::Subscribe(Wanted::Key { .. })) => Ok(ask),
             ask => needs_id(ask),
@@ -125,12 +125,12 @@ fn understand(frame: &Frame<'_>, has_id: bool) -> Result<Ask> {
     }
 }
 
-fn sql(frame: &Frame<'_>, is_transaction: bool) -> Result<SqlRequest> {
+fn sql(frame: &Frame<'_>, is_transaction: bool, principal: &Principal) -> Result<SqlRequest> {
     let transaction = if is_transaction { frame.transaction } else { None };
     if is_transaction && transaction.is_none() {
         return Err(Error::invalid("\"transaction\" must be an array of statements."));
     }
-    SqlBody { sql: frame.sql, params: frame.params, transaction }.into_request(Format::Objects)
+    SqlBody { sql: frame.sql, params: frame.params, transaction }.into_request(Format::Objects, principal)
 }
 
 fn subscribe(frame: &Frame<'_>) -> Result<Ask> {

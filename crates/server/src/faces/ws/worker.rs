@@ -61,7 +61,7 @@ impl Worker {
 
     /// Acts on a frame, or hands it to the task if it must wait for something.
     pub fn act(&mut self, text: Utf8Bytes) {
-        let request = match read(&text) {
+        let request = match read(&text, &self.session.principal) {
             Ok(request) => request,
             Err((id, error)) => return self.session.push(frame::error(id.as_ref(), &error)),
         };
@@ -235,7 +235,7 @@ impl Task {
             Ask::Listen { topic, after, presence } => {
                 engine.subscribe_topic(&self.session, id.clone(), &topic, after, presence).await
             }
-            Ask::Publish { topic, data } => match engine.publish(&topic, &data, None).await {
+            Ask::Publish { topic, data } => match engine.publish(&self.session.principal, &topic, &data, None).await {
                 Ok(cursor) => {
                     if let Some(id) = &id {
                         self.session.push(frame::result(id, format!("{{\"cursor\":{cursor}}}").as_bytes(), None));

@@ -1,0 +1,102 @@
+//! `auth_uid()`, `auth_role()` and `auth_claim(path)`: what a statement may know of who asks.
+//!
+//! Each connection has a cell with the principal it speaks for. It is set before every run; a compiled statement serves
+//! whoever stands in it.
+
+use super::principal::Caller;
+use crate::sqlite::tokens::{Token, tokens};
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::{Null, ToSqlOutput, Value as Sql};
+use serde_json::Value as Json;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Who a connection speaks for now; nobody is the administrator.
+#[derive(Debug, Default)]
+pub struct Asking(Mutex<Option<Arc<Caller>>>);
+
+impl Asking {
+    pub fn set(&self, caller: Option<Arc<Caller>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = caller;
+    }
+
+    pub fn caller(&self) -> Option<Arc<Caller>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the functions of a connection. They have no effect and are the same for the whole of a run, so indexes are
+    /// used for them, and views and defaults of the schema may ask them.
+    pub fn register(self: &Arc<Self>, connection: &Connection) -> rusqlite::Result<()> {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+        let asking = Arc::clone(self);
+        connection.create_scalar_function("auth_uid", 0, flags, move |_| {
+            Ok(asking.caller().and_then(|caller| caller.uid.clone()))
+        })?;
+        let asking = Arc::clone(self);
+        connection.create_scalar_function("auth_role", 0, flags, move |_| {
+            Ok(asking.caller().map_or("admin", |caller| caller.role.name()))
+        })?;
+        let asking = Arc::clone(self);
+        connection.create_scalar_function("auth_claim", 1, flags, move |arguments| {
+            let path = arguments.get::<Option<String>>(0)?;
+            let caller = asking.caller();
+            let claim = caller.as_ref().zip(path).and_then(|(caller, path)| caller.claim(&path));
+            Ok(claim.map_or(ToSqlOutput::from(Null), |claim| ToSqlOutput::Owned(sql(claim))))
+        })
+    }
+}
+
+/// JSON's plain values as SQL's; arrays and objects as their JSON text.
+fn sql(json: &Json) -> Sql {
+    match json {
+        Json::Null => Sql::Null,
+        Json::Bool(value) => Sql::Integer((*value).into()),
+        Json::Number(number) => {
+            number.as_i64().map_or_else(|| Sql::Real(number.as_f64().unwrap_or_default()), Sql::Integer)
+        }
+        Json::String(text) => Sql::Text(text.clone()),
+        Json::Array(_) | Json::Object(_) => Sql::Text(json.to_string()),
+    }
+}
+
+/// `auth.uid()` as SQLite writes it: `auth_uid()`.
+pub fn spoken_functions(sql: &str) -> Cow<'_, str> {
+    if !sql.contains("auth") && !sql.contains("AUTH") {
+        return Cow::Borrowed(sql);
+    }
+    let text: Vec<Token<'_>> = tokens(sql).collect();
+    let mut spoken = String::with_capacity(sql.len());
+    let mut copied = 0;
+    for four in text.windows(4) {
+        let is_call = four[0].is("auth")
+            && four[1].is_punctuation(b'.')
+            && ["uid", "role", "claim"].iter().any(|name| four[2].is(name))
+            && four[3].is_punctuation(b'(');
+        if is_call {
+            spoken.push_str(&sql[copied..four[0].at]);
+            spoken.push_str("auth_");
+            copied = four[2].at;
+        }
+    }
+    spoken.push_str(&sql[copied..]);
+    Cow::Owned(spoken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_auth_are_written_as_sqlite_calls_them() {
+        for (sql, expected) in [
+            ("owner = auth.uid()", "owner = auth_uid()"),
+            ("AUTH . Claim ('a.b')", "auth_Claim ('a.b')"),
+            ("'auth.uid()' = auth.role ( )", "'auth.uid()' = auth_role ( )"),
+            ("auth.other()", "auth.other()"),
+            ("auth.uid", "auth.uid"),
+        ] {
+            assert_eq!(spoken_functions(sql), expected);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Which functions a caller's own SQL may call, and which of them cannot fail whatever row they are given.
+//!
+//! A function that fails for some values would tell of rows that a policy hides, if it were tried on them before the
+//! policy is. So where a statement calls nothing but *safe* functions it runs on plain views, which SQLite merges with it;
+//! otherwise on views behind a barrier. The idea is PostgreSQL's (LEAKPROOF, security barrier views).
+
+use crate::sqlite::tokens::{Kind, Token};
+
+/// Cannot fail, nor grow a value.
+const SAFE: &[&str] = &[
+    "auth_claim",
+    "auth_role",
+    "auth_uid",
+    "avg",
+    "cast",
+    "ceil",
+    "ceiling",
+    "coalesce",
+    "count",
+    "cume_dist",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "floor",
+    "glob",
+    "if",
+    "ifnull",
+    "iif",
+    "instr",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "rank",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "strftime",
+    "substr",
+    "substring",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "trunc",
+    "typeof",
+    "unicode",
+    "unixepoch",
+    "unlikely",
+    "upper",
+    "json_valid",
+    "mod",
+    "pi",
+    "sqrt",
+    "ln",
+    "degrees",
+    "radians",
+];
+
+/// May fail for some values, or make large ones of small.
+const OTHERS: &[&str] = &[
+    "->",
+    "->>",
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bm25",
+    "char",
+    "concat",
+    "concat_ws",
+    "cos",
+    "cosh",
+    "exp",
+    "format",
+    "group_concat",
+    "hex",
+    "highlight",
+    "json",
+    "json_array",
+    "json_array_length",
+    "json_error_position",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_pretty",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_type",
+    "jsonb",
+    "jsonb_array",
+    "jsonb_extract",
+    "jsonb_group_array",
+    "jsonb_group_object",
+    "jsonb_insert",
+    "jsonb_object",
+    "jsonb_patch",
+    "jsonb_remove",
+    "jsonb_replace",
+    "jsonb_set",
+    "log",
+    "log10",
+    "log2",
+    "match",
+    "nth_value",
+    "ntile",
+    "pow",
+    "power",
+    "printf",
+    "quote",
+    "random",
+    "replace",
+    "sin",
+    "snippet",
+    "string_agg",
+    "sum",
+];
+
+/// Functions that stand where a table could.
+pub const TABLES: &[&str] = &["json_each", "json_tree", "jsonb_each", "jsonb_tree"];
+
+/// More that callers may use, each for a reason of its own.
+const PLAIN: &[&str] = &[
+    "changes",
+    "cot",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "last_insert_rowid",
+    "randomblob",
+    "sinh",
+    "subtype",
+    "tan",
+    "tanh",
+    "unhex",
+];
+
+/// May a caller's own SQL call it? The name is in lower case.
+pub fn is_allowed(name: &str) -> bool {
+    SAFE.contains(&name) || OTHERS.contains(&name) || PLAIN.contains(&name)
+}
+
+/// Words that may stand before a parenthesis and are no functions.
+const WORDS: &[&str] = &[
+    "all",
+    "and",
+    "as",
+    "between",
+    "by",
+    "case",
+    "conflict",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "filter",
+    "from",
+    "having",
+    "in",
+    "intersect",
+    "is",
+    "isnull",
+    "join",
+    "limit",
+    "materialized",
+    "not",
+    "notnull",
+    "offset",
+    "on",
+    "or",
+    "over",
+    "partition",
+    "returning",
+    "select",
+    "set",
+    "then",
+    "union",
+    "using",
+    "values",
+    "when",
+    "where",
+    "with",
+];
+
+/// Can the statement fail on a row, or take long over it, in a way that depends on what is in the row?
+pub fn may_tell(text: &[Token<'_>]) -> bool {
+    let is_word = |token: &Token<'_>, words: &[&str]| words.iter().any(|word| token.is(word));
+    let selects = text.iter().filter(|token| token.is("select")).count();
+    text.iter().enumerate().any(|(index, token)| {
+        let next = text.get(index + 1);
+        let is_called = next.is_some_and(|next| next.is_punctuation(b'('));
+        match token.kind {
+            Kind::Word if is_word(token, &["match", "regexp", "escape", "raise"]) => true,
+            // Their pattern may be too complex; a plain one is the caller's own.
+            Kind::Word if is_word(token, &["like", "glob"]) => {
+                !next.is_some_and(|next| matches!(next.kind, Kind::Text | Kind::Variable)) || is_joined(text, index + 2)
+            }
+            Kind::Word if is_called => {
+                // What is summed in a sub-query may depend on a row outside of it; at the top it is of seen rows only.
+                let is_top_sum = token.is("sum") && selects < 2;
+                !(is_word(token, SAFE) || is_word(token, WORDS) || is_top_sum || is_named_list(text, index))
+            }
+            Kind::Quoted | Kind::Text if is_called => !is_named_list(text, index),
+            // An offset of a frame may be no number.
+            Kind::Word if is_word(token, &["preceding", "following"]) => selects > 1,
+            // || may grow a value past what SQLite keeps; -> and ->> fail for what is no JSON.
+            Kind::Punctuation(b'|') => next.is_some_and(|next| next.is_punctuation(b'|') && next.at == token.end()),
+            Kind::Punctuation(b'-') => next.is_some_and(|next| next.is_punctuation(b'>') && next.at == token.end()),
+            _ => false,
+        }
+    })
+}
+
+/// Is the parenthesis behind this name the list of a table's or a CTE's columns?
+fn is_named_list(text: &[Token<'_>], index: usize) -> bool {
+    index > 0 && ["into", "with", "recursive"].iter().any(|word| text[index - 1].is(word))
+}
+
+/// Does the pattern go on, so that it may be made of a row's values?
+fn is_joined(text: &[Token<'_>], at: usize) -> bool {
+    text.get(at).is_some_and(|token| {
+        matches!(token.kind, Kind::Punctuation(b'|' | b'-' | b'+' | b'*' | b'/' | b'%' | b'&' | b'<' | b'>'))
+            || token.is("collate")
+    })
+}

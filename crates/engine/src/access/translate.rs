@@ -1,0 +1,578 @@
+//! A caller's statement, with views of what the caller may see in the place of every table, and with a condition on the
+//! rows it may change.
+//!
+//! Works on tokens: where FROM, JOIN and IN name a table, and where the WHERE of a write stands. It is no parser, and need
+//! not be trusted: a table that it overlooks is one that the statement reads directly, which [`super::passage`] refuses
+//! when SQLite compiles it, and a row that is changed without its condition is found by [`super::admission`]. What looks
+//! as if it was made to mislead it is refused at once.
+
+use super::Access;
+use super::admission;
+use super::asking::spoken_functions;
+use super::functions;
+use super::passage::{Passage, Target, closed};
+use super::policy::{Action, Policy, is_reserved, reserved};
+use super::principal::Role;
+use super::sight::{self, KEY, Kind, Sight, any_of};
+use crate::error::{Error, Result};
+use crate::sqlite::exclude::{quoted, unquoted};
+use crate::sqlite::schema::{Relation, Table};
+use crate::sqlite::tokens::{Kind as Token_, Token, tokens};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Longer statements are not looked at.
+const TOKENS_MAX: usize = 20_000;
+
+/// A statement as it is run for a caller.
+#[derive(Debug)]
+pub struct Translated {
+    pub sql: String,
+    pub passage: Passage,
+    /// For a statement that writes: what the rows it leaves must fulfil.
+    pub judgement: Option<Judgement>,
+}
+
+/// What rows must fulfil after a statement has written them: conditions over the row.
+#[derive(Debug)]
+pub struct Judgement {
+    pub table: Arc<Table>,
+    /// Of rows that were made.
+    pub made: String,
+    /// Of rows that were changed.
+    pub changed: String,
+}
+
+impl Judgement {
+    /// SQL that gives a row if the one with the key `?1`, `?2`, … fulfils the condition.
+    pub fn question(&self, condition: &str) -> String {
+        format!("SELECT 1 FROM main.{} WHERE {} AND {condition}", quoted(&self.table.name), self.table.condition)
+    }
+}
+
+fn is_name(token: &Token<'_>) -> bool {
+    matches!(token.kind, Token_::Word | Token_::Quoted | Token_::Text)
+}
+
+/// A name without its quotes.
+pub fn named(token: &Token<'_>) -> String {
+    match token.kind {
+        Token_::Text => token.text.trim_start_matches(['x', 'X']).trim_matches('\'').replace("''", "'"),
+        _ => unquoted(token.text),
+    }
+}
+
+fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
+    words.iter().any(|word| token.is(word))
+}
+
+/// Words that may follow a table and are not its alias.
+const AFTER_TABLE: [&str; 24] = [
+    "on",
+    "using",
+    "join",
+    "inner",
+    "cross",
+    "left",
+    "right",
+    "full",
+    "outer",
+    "natural",
+    "indexed",
+    "not",
+    "where",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "union",
+    "except",
+    "intersect",
+    "returning",
+    "set",
+    "offset",
+];
+
+/// Words that end a FROM.
+const AFTER_FROM: [&str; 13] = [
+    "where",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "union",
+    "except",
+    "intersect",
+    "returning",
+    "select",
+    "values",
+    "set",
+];
+
+/// # Errors
+/// `forbidden` for what is closed to the role, `unsupported` for what callers cannot say.
+pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
+    let sql = spoken_functions(sql);
+    let text: Vec<Token<'_>> = tokens(&sql).collect();
+    if text.len() > TOKENS_MAX {
+        return Err(Error::too_large(format!("A statement may have {TOKENS_MAX} words and signs.")));
+    }
+    if text.iter().any(is_reserved) {
+        return Err(reserved());
+    }
+    let Some(verb) = verb(&text) else { return Err(unavailable()) };
+    let parts = parts(&text);
+    if let Some(part) = parts.iter().find(|part| access.names(part) || functions::TABLES.contains(&part.as_str())) {
+        return Err(Error::unsupported(format!(
+            "The name {part} is taken by the schema: call that part of the statement otherwise."
+        )));
+    }
+    let kind = if functions::may_tell(&text) { Kind::Wall } else { Kind::See };
+    let mut work = Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new() };
+    let (target, judgement) = match () {
+        () if text[verb].is("insert") => work.insert(verb)?,
+        () if text[verb].is("update") => work.update(verb)?,
+        () if text[verb].is("delete") => work.delete(verb)?,
+        () if is_any(&text[verb], &["select", "values"]) => (None, None),
+        () if text[verb].is("replace") => return Err(no_replace()),
+        () => return Err(unavailable()),
+    };
+    work.replace_tables(judgement.as_ref().map(|judgement| judgement.1))?;
+    let Work { mut edits, sights, parts, .. } = work;
+    edits.sort_by_key(|edit| (edit.at, edit.end));
+    let mut translated = String::with_capacity(sql.len() + 64);
+    let mut copied = 0;
+    for edit in edits {
+        translated.push_str(&sql[copied..edit.at]);
+        translated.push_str(&edit.text);
+        copied = edit.end;
+    }
+    translated.push_str(&sql[copied..]);
+    let names = sights.iter().map(Sight::name).collect();
+    let behind = sights.iter().flat_map(|sight| access.tables_behind(sight)).collect();
+    let passage = Passage { sights, names, parts, target, behind, trusted: Arc::clone(&access.trusted) };
+    Ok(Translated { sql: translated, passage, judgement: judgement.map(|(judgement, _)| judgement) })
+}
+
+fn unavailable() -> Error {
+    Error::forbidden("Only SELECT, INSERT, UPDATE and DELETE are open to you.")
+}
+
+fn is_closed(name: &str) -> Error {
+    Error::forbidden(closed(name))
+}
+
+fn no_replace() -> Error {
+    Error::unsupported(
+        "REPLACE is not open to you, for it deletes rows unseen: INSERT … ON CONFLICT (…) DO UPDATE says what to do with a row that is there.",
+    )
+}
+
+/// What the statement does: the first of these words outside of parentheses.
+fn verb(text: &[Token<'_>]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let is_plain = text
+        .first()
+        .is_some_and(|first| is_any(first, &["select", "values", "insert", "update", "delete", "replace", "with"]));
+    if !is_plain {
+        return None;
+    }
+    text.iter().position(|token| {
+        match token.kind {
+            Token_::Punctuation(b'(') => depth += 1,
+            Token_::Punctuation(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && is_any(token, &["select", "values", "insert", "update", "delete", "replace"])
+    })
+}
+
+/// The names that a statement gives to its parts, in lower case: whatever stands before `AS (`, a CTE as well as a window.
+fn parts(text: &[Token<'_>]) -> HashSet<String> {
+    let mut parts = HashSet::new();
+    for index in 1..text.len() {
+        if !text[index].is("as") {
+            continue;
+        }
+        let mut next = index + 1;
+        while text.get(next).is_some_and(|token| is_any(token, &["not", "materialized"])) {
+            next += 1;
+        }
+        if !text.get(next).is_some_and(|token| token.is_punctuation(b'(')) {
+            continue;
+        }
+        let mut at = index - 1;
+        if text[at].is_punctuation(b')') {
+            let mut depth = 0;
+            while at > 0 {
+                match text[at].kind {
+                    Token_::Punctuation(b')') => depth += 1,
+                    Token_::Punctuation(b'(') => depth -= 1,
+                    _ => {}
+                }
+                at -= 1;
+                if depth == 0 {
+                    break;
+                }
+            }
+        }
+        if is_name(&text[at]) {
+            parts.insert(named(&text[at]).to_lowercase());
+        }
+    }
+    parts
+}
+
+struct Edit {
+    at: usize,
+    end: usize,
+    text: String,
+}
+
+struct Work<'a> {
+    access: &'a Access,
+    role: Role,
+    text: &'a [Token<'a>],
+    kind: Kind,
+    parts: HashSet<String>,
+    edits: Vec<Edit>,
+    sights: Vec<Sight>,
+}
+
+/// What is known within a pair of parentheses.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    in_from: bool,
+    expects_table: bool,
+}
+
+type Written = (Option<Target>, Option<(Judgement, usize)>);
+
+impl Work<'_> {
+    /// Puts views in the place of tables, `target` aside, which is the one that is written.
+    fn replace_tables(&mut self, target: Option<usize>) -> Result<()> {
+        let text = self.text;
+        let mut levels = vec![Level::default()];
+        let mut index = 0;
+        while let Some(token) = text.get(index) {
+            let here = levels.len() - 1;
+            let level = levels[here];
+            let next = text.get(index + 1);
+            match token.kind {
+                Token_::Punctuation(b'(') => {
+                    let is_query = next.is_some_and(|next| is_any(next, &["select", "values", "with"]));
+                    let is_join = level.expects_table && !is_query;
+                    levels[here].expects_table = false;
+                    levels.push(Level { in_from: is_join, expects_table: is_join });
+                }
+                Token_::Punctuation(b')') => {
+                    levels.pop();
+                    if levels.is_empty() {
+                        levels.push(Level::default());
+                    }
+                }
+                Token_::Punctuation(b',') if level.in_from => levels[here].expects_table = true,
+                _ if is_name(token) && level.expects_table => {
+                    levels[here].expects_table = false;
+                    if Some(index) != target {
+                        self.replace_table(index, true)?;
+                    }
+                }
+                Token_::Word if token.is("from") => {
+                    let is_comparison = index > 0
+                        && text[index - 1].is("distinct")
+                        && index > 1
+                        && is_any(&text[index - 2], &["is", "not"]);
+                    if !is_comparison {
+                        levels[here] = Level { in_from: true, expects_table: true };
+                    }
+                }
+                Token_::Word if token.is("join") => levels[here] = Level { in_from: true, expects_table: true },
+                Token_::Word if is_any(token, &AFTER_FROM) => levels[here] = Level::default(),
+                Token_::Word if token.is("in") && next.is_some_and(is_name) => {
+                    self.replace_table(index + 1, false)?;
+                    index += 1;
+                }
+                _ => {}
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn replace_table(&mut self, index: usize, may_have_alias: bool) -> Result<()> {
+        let token = self.text[index];
+        let name = named(&token);
+        let next = self.text.get(index + 1);
+        if next.is_some_and(|next| next.is_punctuation(b'.')) {
+            return Err(Error::unsupported("Write tables without the name of a schema before them."));
+        }
+        let lower = name.to_ascii_lowercase();
+        if next.is_some_and(|next| next.is_punctuation(b'(')) {
+            let is_open = functions::TABLES.contains(&lower.as_str());
+            // They fail for what is no JSON.
+            return if is_open { self.wall() } else { Err(is_closed(&name)) };
+        }
+        if self.parts.contains(&lower) {
+            return Ok(());
+        }
+        let sight = self.access.sight(self.kind, &name, self.role).ok_or_else(|| is_closed(&name))?;
+        let mut view = quoted(&sight.name());
+        if next.is_some_and(|next| next.is("indexed")) {
+            return Err(Error::unsupported("INDEXED BY is not open to you."));
+        }
+        let has_alias = next.is_some_and(|next| is_name(next) && !is_any(next, &AFTER_TABLE));
+        if may_have_alias && !has_alias {
+            view.push_str(&format!(" AS {}", quoted(&name)));
+        }
+        self.edits.push(Edit { at: token.at, end: token.end(), text: view });
+        self.add(sight);
+        Ok(())
+    }
+
+    /// A function was found that may tell of rows: it must have been noticed before.
+    fn wall(&self) -> Result<()> {
+        if self.kind == Kind::Wall {
+            return Ok(());
+        }
+        Err(Error::internal("a function that may fail was overlooked"))
+    }
+
+    fn add(&mut self, sight: Sight) {
+        if !self.sights.contains(&sight) {
+            self.sights.push(sight);
+        }
+    }
+
+    /// The table at this token, which is to be written to; its rows can be told one by one.
+    fn table(&self, index: usize) -> Result<Arc<Table>> {
+        let token = self.text.get(index).filter(|token| is_name(token)).ok_or_else(unavailable)?;
+        if self.text.get(index + 1).is_some_and(|next| next.is_punctuation(b'.')) {
+            return Err(Error::unsupported("Write tables without the name of a schema before them."));
+        }
+        let name = named(token);
+        match self.access.schema.get(&name) {
+            Some(Relation::Table(table)) if !sight::key_columns(table).is_empty() => Ok(Arc::clone(table)),
+            _ => Err(is_closed(&name)),
+        }
+    }
+
+    /// Behind `INSERT`, `UPDATE` or `DELETE`: where the table stands.
+    fn behind(&self, verb: usize, word: Option<&str>) -> Result<usize> {
+        let mut at = verb + 1;
+        if self.text.get(at).is_some_and(|token| token.is("or")) {
+            let how = self.text.get(at + 1).ok_or_else(unavailable)?;
+            if how.is("replace") {
+                return Err(no_replace());
+            }
+            if !is_any(how, &["abort", "fail", "ignore"]) {
+                return Err(Error::unsupported("OR ABORT, OR FAIL and OR IGNORE are open to you."));
+            }
+            at += 2;
+        }
+        if let Some(word) = word {
+            if !self.text.get(at).is_some_and(|token| token.is(word)) {
+                return Err(unavailable());
+            }
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    /// What the table is called in its conditions, and the token behind that.
+    fn called(&self, at: usize) -> (String, usize) {
+        if self.text.get(at + 1).is_some_and(|token| token.is("as"))
+            && let Some(alias) = self.text.get(at + 2).filter(|token| is_name(token))
+        {
+            return (quoted(&named(alias)), at + 3);
+        }
+        (quoted(&named(&self.text[at])), at + 1)
+    }
+
+    fn granting(&self, table: &Table, action: Action, columns: Option<&HashSet<String>>) -> Vec<usize> {
+        let is_granted = |policy: &Policy| match columns {
+            None => policy.columns.is_none(),
+            Some(columns) => columns.iter().all(|column| policy.grants(column)),
+        };
+        let all = self.access.policies.iter().enumerate();
+        all.filter(|(_, policy)| policy.is_for(&table.name, action, self.role) && is_granted(policy))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn checks(&self, policies: &[usize]) -> String {
+        any_of(policies.iter().map(|&index| self.access.policies[index].check_sql()))
+    }
+
+    fn target(&self, table: &Table) -> Target {
+        Target {
+            table: table.name.to_ascii_lowercase(),
+            inserts: false,
+            deletes: false,
+            sets: HashSet::new(),
+            reads: self.access.readable(table, self.role),
+            tied: self.access.tied(&table.name),
+        }
+    }
+
+    fn insert(&mut self, verb: usize) -> Result<Written> {
+        let at = self.behind(verb, Some("into"))?;
+        let table = self.table(at)?;
+        let (called, behind) = self.called(at);
+        let columns = self.text.get(behind).filter(|token| token.is_punctuation(b'(')).map(|_| self.list(behind).0);
+        let granting = self.granting(&table, Action::Insert, columns.as_ref());
+        if granting.is_empty() {
+            return Err(self.not_granted(&table, Action::Insert));
+        }
+        let mut target = Target { inserts: true, ..self.target(&table) };
+        let mut changed = "(false)".to_owned();
+        // Each DO UPDATE has a condition of its own.
+        let mut from = behind;
+        while let Some(start) =
+            self.find(from, &["do"]).filter(|&at| self.text.get(at + 1).is_some_and(|t| t.is("update")))
+        {
+            let end = self.find(start, &["on", "returning"]).unwrap_or(self.text.len());
+            let sets = self.sets(start + 3, end);
+            let granting = self.granted_updates(&table, &sets)?;
+            changed = if changed == "(false)" {
+                self.checks(&granting)
+            } else {
+                format!("({changed} AND {})", self.checks(&granting))
+            };
+            target.sets.extend(sets);
+            self.admit(Kind::Update, &table, granting, &called, start, end);
+            from = end;
+        }
+        let judgement = Judgement { made: self.checks(&granting), changed, table };
+        Ok((Some(target), Some((judgement, at))))
+    }
+
+    fn update(&mut self, verb: usize) -> Result<Written> {
+        let at = self.behind(verb, None)?;
+        let table = self.table(at)?;
+        let (called, behind) = self.called(at);
+        if !self.text.get(behind).is_some_and(|token| token.is("set")) {
+            return Err(Error::invalid("UPDATE wants SET behind the table's name."));
+        }
+        let end = self.find(behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
+        let sets = self.sets(behind + 1, end);
+        let granting = self.granted_updates(&table, &sets)?;
+        let target = Target { sets, ..self.target(&table) };
+        let changed = self.checks(&granting);
+        self.admit(Kind::Update, &table, granting, &called, behind, end);
+        Ok((Some(target), Some((Judgement { table, made: "(false)".into(), changed }, at))))
+    }
+
+    fn delete(&mut self, verb: usize) -> Result<Written> {
+        let at = self.behind(verb, Some("from"))?;
+        let table = self.table(at)?;
+        let (called, behind) = self.called(at);
+        if self.granting(&table, Action::Delete, Some(&HashSet::new())).is_empty() {
+            return Err(self.not_granted(&table, Action::Delete));
+        }
+        let end = self.find(behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
+        let target = Target { deletes: true, ..self.target(&table) };
+        self.admit(Kind::Delete, &table, Vec::new(), &called, behind, end);
+        let never = || "(false)".to_owned();
+        Ok((Some(target), Some((Judgement { table, made: never(), changed: never() }, at))))
+    }
+
+    fn granted_updates(&self, table: &Table, sets: &HashSet<String>) -> Result<Vec<usize>> {
+        let granting = self.granting(table, Action::Update, Some(sets));
+        if granting.is_empty() { Err(self.not_granted(table, Action::Update)) } else { Ok(granting) }
+    }
+
+    /// A table that the role can see may be spoken of.
+    fn not_granted(&self, table: &Table, action: Action) -> Error {
+        let role = self.role.name();
+        if self.access.policies_for(&table.name, Action::Select, self.role).next().is_none()
+            && self.access.policies_for(&table.name, action, self.role).next().is_none()
+        {
+            return is_closed(&table.name);
+        }
+        let what = action.name();
+        Error::forbidden(format!("No policy lets the role {role} {what} this in {}.", table.name))
+    }
+
+    /// The names in the parentheses at this token, in lower case, and the token behind them.
+    fn list(&self, open: usize) -> (HashSet<String>, usize) {
+        let close = (open..self.text.len()).find(|&at| self.text[at].is_punctuation(b')')).unwrap_or(self.text.len());
+        let names =
+            self.text[open..close].iter().filter(|token| is_name(token)).map(|token| named(token).to_ascii_lowercase());
+        (names.collect(), close + 1)
+    }
+
+    /// The columns that are set between the tokens, in lower case.
+    fn sets(&self, start: usize, end: usize) -> HashSet<String> {
+        let mut sets = HashSet::new();
+        let (mut depth, mut expects) = (0_i32, true);
+        let mut at = start;
+        while at < end {
+            let token = &self.text[at];
+            match token.kind {
+                Token_::Punctuation(b'(') if expects && depth == 0 => {
+                    let (names, behind) = self.list(at);
+                    sets.extend(names);
+                    expects = false;
+                    at = behind;
+                    continue;
+                }
+                Token_::Punctuation(b'(') => depth += 1,
+                Token_::Punctuation(b')') => depth -= 1,
+                Token_::Punctuation(b',') if depth == 0 => expects = true,
+                _ if depth == 0 && is_any(token, &["where", "from"]) => break,
+                _ if expects && is_name(token) => {
+                    sets.insert(named(token).to_ascii_lowercase());
+                    expects = false;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        sets
+    }
+
+    /// The first of these words from this token on, outside of parentheses.
+    fn find(&self, from: usize, words: &[&str]) -> Option<usize> {
+        let mut depth = 0_i32;
+        (from..self.text.len()).find(|&at| {
+            match self.text[at].kind {
+                Token_::Punctuation(b'(') => depth += 1,
+                Token_::Punctuation(b')') => depth -= 1,
+                _ => {}
+            }
+            depth == 0 && is_any(&self.text[at], words)
+        })
+    }
+
+    /// Adds the condition on the rows that may be changed to the WHERE between the tokens, or one if there is none.
+    fn admit(&mut self, kind: Kind, table: &Table, policies: Vec<usize>, called: &str, start: usize, end: usize) {
+        let sight = Sight { kind, role: self.role, table: table.name.clone(), policies };
+        let keys: Vec<String> = sight::key_columns(table).into_iter().map(|key| format!("{called}.{key}")).collect();
+        let same = |(number, key): (usize, &String)| format!("_tide_s.{KEY}{number} = {key}");
+        let same = keys.iter().enumerate().map(same).collect::<Vec<_>>().join(" AND ");
+        let exists = format!("EXISTS (SELECT 1 FROM {} AS _tide_s WHERE {same})", quoted(&sight.name()));
+        let admitted = format!("{}({})", admission::FUNCTION, keys.join(", "));
+        let last = self.text[end - 1].end();
+        let found = self.find(start, &["where"]).filter(|&at| at < end);
+        match found.map(|at| self.text[at].end()) {
+            None => self.insert_at(last, format!(" WHERE CASE WHEN {exists} THEN {admitted} END")),
+            // Nothing that may fail is tried on a row before the policies have let it pass.
+            Some(open) if self.kind == Kind::Wall => {
+                self.insert_at(open, format!(" CASE WHEN {exists} THEN {admitted} AND ("));
+                self.insert_at(last, "\n) END".into());
+            }
+            Some(open) => {
+                self.insert_at(open, " (".into());
+                self.insert_at(last, format!("\n) AND CASE WHEN {exists} THEN {admitted} END"));
+            }
+        }
+        self.add(sight);
+    }
+
+    fn insert_at(&mut self, at: usize, text: String) {
+        self.edits.push(Edit { at, end: at, text });
+    }
+}

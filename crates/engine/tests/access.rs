@@ -1,0 +1,346 @@
+//! What policies let a caller see and change, and what they do not, by any SQL.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+
+use client::{Client, Database};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use tidebase_engine::access::policy::PolicyWrite;
+use tidebase_engine::{Answer, Caller, Code, Params, Principal, Result, Role, SqlRequest};
+
+const SCHEMA: &str = "
+CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
+CREATE INDEX notes_owner ON notes (owner);
+CREATE TABLE secrets (id INTEGER PRIMARY KEY, secret TEXT);
+CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT);
+CREATE TRIGGER notes_made AFTER INSERT ON notes BEGIN
+  INSERT INTO audit (what) SELECT new.body || count(*) FROM secrets;
+END;
+CREATE VIEW everything AS SELECT * FROM secrets;
+CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, salary INTEGER);
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE members (room INTEGER, user TEXT, PRIMARY KEY (room, user)) WITHOUT ROWID;
+CREATE TABLE keyed (a TEXT COLLATE NOCASE, b INTEGER, owner TEXT, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE TABLE replaced (id INTEGER PRIMARY KEY, owner TEXT, code TEXT UNIQUE ON CONFLICT REPLACE);
+CREATE TABLE inbox (id INTEGER PRIMARY KEY, owner TEXT);
+CREATE TRIGGER inbox_made AFTER INSERT ON inbox BEGIN
+  UPDATE secrets SET secret = 'paid'; DELETE FROM inbox WHERE id = new.id;
+END;
+CREATE TABLE parents (id INTEGER PRIMARY KEY, owner TEXT);
+CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents (id) ON DELETE CASCADE, secret TEXT);
+CREATE VIRTUAL TABLE words USING fts5 (body);
+INSERT INTO people VALUES (1, 'alice', 20), (2, 'bob', 30);
+INSERT INTO notes VALUES (1, 'alice', 'mine 1', 'a1', 0), (3, 'alice', 'mine 3', 'a3', 1);
+INSERT INTO rooms VALUES (1, 'ours');
+INSERT INTO members VALUES (1, 'alice');
+INSERT INTO keyed VALUES ('a', 1, 'alice', 'mine');
+INSERT INTO replaced VALUES (1, 'alice', 'a');
+INSERT INTO parents VALUES (1, 'alice');
+DELETE FROM audit;
+";
+
+/// What Alice must not see, nor change.
+const HIDDEN: &str = "
+INSERT INTO notes VALUES (2, 'bob', 'hidden 2', 'b1', 0), (4, NULL, 'hidden 4', 'b2', 0);
+INSERT INTO secrets VALUES (2, 'hidden');
+INSERT INTO rooms VALUES (2, 'hidden');
+INSERT INTO members VALUES (2, 'bob'), (1, 'bob');
+INSERT INTO keyed VALUES ('b', 2, 'bob', 'hidden');
+INSERT INTO replaced VALUES (2, 'bob', 'b');
+INSERT INTO parents VALUES (2, 'bob');
+INSERT INTO children VALUES (1, 1, 'hidden'), (2, 2, 'hidden');
+INSERT INTO words VALUES ('hidden');
+DELETE FROM audit;
+";
+
+/// In the words of `POST /policies`.
+fn policies() -> Vec<Json> {
+    vec![
+        json!({"name": "own notes", "table": "notes", "action": "all", "role": "user", "using": "owner = auth.uid()"}),
+        json!({"name": "people", "table": "people", "action": "select", "using": "true", "columns": ["id", "name"]}),
+        json!({"name": "rename", "table": "people", "action": "update", "using": "name = auth.uid()", "check": "true", "columns": ["name"]}),
+        json!({"name": "join", "table": "people", "action": "insert", "check": "name = auth.uid()", "columns": ["name"]}),
+        json!({"name": "rooms", "table": "rooms", "action": "select",
+            "using": "EXISTS (SELECT 1 FROM members AS m WHERE m.room = rooms.id AND m.user = auth.uid())"}),
+        json!({"name": "keyed", "table": "keyed", "action": "all", "using": "owner = auth.uid()"}),
+        json!({"name": "replaced", "table": "replaced", "action": "all", "using": "owner = auth.uid()"}),
+        json!({"name": "inbox", "table": "inbox", "action": "all", "using": "owner = auth.uid()"}),
+        json!({"name": "parents", "table": "parents", "action": "all", "using": "owner = auth.uid()"}),
+    ]
+}
+
+async fn open(rows: &[&str]) -> Database {
+    let database = Database::new();
+    database.sql(SCHEMA).await.unwrap();
+    for rows in rows {
+        database.sql(rows).await.unwrap();
+    }
+    for policy in policies() {
+        let policy = serde_json::from_value(policy).unwrap();
+        database.engine.write_policy(PolicyWrite::Keep(policy)).await.unwrap();
+    }
+    database
+}
+
+fn user(uid: &str) -> Principal {
+    Principal::Caller(Arc::new(Caller::new(Role::User, Some(uid.into()))))
+}
+
+async fn ask(database: &Database, principal: &Principal, sql: &str) -> Result<Answer> {
+    let request = SqlRequest { principal: principal.clone(), ..SqlRequest::query(sql, Params::None) };
+    database.engine.query(request).await
+}
+
+async fn rows(database: &Database, principal: &Principal, sql: &str) -> Json {
+    let answer = ask(database, principal, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// What a caller could tell two answers apart by.
+fn told(answer: &Result<Answer>) -> String {
+    match answer {
+        Ok(answer) => String::from_utf8(answer.body.to_vec()).unwrap(),
+        Err(error) => format!("{:?} {}", error.code, error.message),
+    }
+}
+
+fn corpus(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.starts_with("--") && !line.is_empty())
+}
+
+#[tokio::test]
+async fn no_read_tells_of_rows_that_are_hidden() {
+    let with = open(&[HIDDEN]).await;
+    let without = open(&[]).await;
+    for principal in [user("alice"), user("' OR 1=1 --"), Principal::Caller(Arc::new(Caller::new(Role::Client, None)))]
+    {
+        for sql in corpus(include_str!("access/reads.sql")) {
+            let (a, b) = (ask(&with, &principal, sql).await, ask(&without, &principal, sql).await);
+            assert!(!a.as_ref().is_err_and(|error| error.code == Code::Internal), "{sql}: {a:?}");
+            // Rooms 1 has the same members as far as Alice can see.
+            assert_eq!(told(&a), told(&b), "{sql}");
+            assert!(!told(&a).contains("hidden") || sql.contains("hidden"), "{sql}: {}", told(&a));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_write_changes_rows_that_are_hidden() {
+    let look = "SELECT (SELECT json_group_array(json_array(id, owner, body, slug)) FROM notes WHERE owner IS NOT 'alice') AS notes,
+        (SELECT json_group_array(json_array(id, secret)) FROM secrets) AS secrets,
+        (SELECT json_group_array(json_array(id, salary)) FROM people) AS people,
+        (SELECT json_group_array(json_array(id, name)) FROM rooms) AS rooms,
+        (SELECT json_group_array(json_array(room, user)) FROM members) AS members,
+        (SELECT json_group_array(json_array(a, v)) FROM keyed WHERE owner <> 'alice') AS keyed,
+        (SELECT json_group_array(json_array(id, code)) FROM replaced WHERE owner <> 'alice') AS replaced,
+        (SELECT json_group_array(json_array(id, owner)) FROM parents WHERE owner <> 'alice') AS parents,
+        (SELECT json_group_array(json_array(id, parent)) FROM children WHERE parent = 2) AS children,
+        (SELECT json_group_array(json_array(name, [using])) FROM _tide_policies) AS policies";
+    let database = open(&[HIDDEN]).await;
+    let before = database.rows(look).await;
+    let alice = user("alice");
+    for sql in corpus(include_str!("access/writes.sql")) {
+        let answer = ask(&database, &alice, sql).await;
+        assert!(!answer.as_ref().is_err_and(|error| error.code == Code::Internal), "{sql}: {answer:?}");
+        assert!(!told(&answer).contains("hidden"), "{sql}: {}", told(&answer));
+        assert_eq!(database.rows(look).await, before, "{sql}: {}", told(&answer));
+        let taken =
+            database.rows("SELECT count(*) AS n FROM notes WHERE body LIKE '%hidden%' AND owner = 'alice'").await;
+        assert_eq!(taken, json!([{"n": 0}]), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn own_rows_are_read_and_written_as_usual() {
+    let database = open(&[HIDDEN]).await;
+    let (alice, bob) = (user("alice"), user("bob"));
+    for (sql, expected) in [
+        ("SELECT id FROM notes ORDER BY id", json!([{"id": 1}, {"id": 3}])),
+        ("SELECT n.body AS b FROM notes n WHERE id = 1", json!([{"b": "mine 1"}])),
+        (
+            "INSERT INTO notes (id, owner, body) VALUES (10, auth.uid(), 'new') RETURNING id, done",
+            json!([{"id": 10, "done": 0}]),
+        ),
+        ("UPDATE notes SET done = 1 WHERE id >= 3 RETURNING id", json!([{"id": 3}, {"id": 10}])),
+        ("UPDATE notes SET body = body || '!' WHERE length(body) > 3 AND abs(id) = 10 RETURNING body", json!([])),
+        ("UPDATE notes SET body = body || '!' WHERE abs(id) = 10 RETURNING body", json!([{"body": "new!"}])),
+        (
+            "INSERT INTO notes (id, owner, body) VALUES (10, 'alice', 'x') ON CONFLICT (id) DO UPDATE SET body = excluded.body WHERE notes.id = 10 RETURNING body",
+            json!([{"body": "x"}]),
+        ),
+        (
+            "UPDATE notes SET body = r.name FROM rooms AS r WHERE r.id = notes.id RETURNING notes.id, body",
+            json!([{"id": 1, "body": "ours"}]),
+        ),
+        ("DELETE FROM notes WHERE id = 10 RETURNING id", json!([{"id": 10}])),
+        ("UPDATE people SET name = 'alice' WHERE id = 1 RETURNING name", json!([{"name": "alice"}])),
+        ("INSERT INTO people (name) VALUES ('alice') RETURNING id", json!([{"id": 3}])),
+        ("UPDATE keyed SET v = 'x' WHERE a = 'A' RETURNING a, b, v", json!([{"a": "a", "b": 1, "v": "x"}])),
+        (
+            "INSERT INTO keyed VALUES ('A', 1, 'alice', 'y') ON CONFLICT DO UPDATE SET v = excluded.v RETURNING v",
+            json!([{"v": "y"}]),
+        ),
+        ("SELECT name FROM rooms", json!([{"name": "ours"}])),
+        ("WITH mine AS (SELECT id FROM notes) SELECT count(*) AS n FROM mine", json!([{"n": 2}])),
+        ("SELECT count(*) AS n FROM notes WHERE id IN (SELECT id FROM rooms)", json!([{"n": 1}])),
+        // A cascade, and a trigger that writes to a closed table, are the schema's own doing.
+        ("DELETE FROM parents WHERE id = 1 RETURNING id", json!([{"id": 1}])),
+    ] {
+        assert_eq!(rows(&database, &alice, sql).await, expected, "{sql}");
+    }
+    assert_eq!(database.rows("SELECT count(*) AS n FROM children").await, json!([{"n": 1}]));
+    assert_eq!(database.rows("SELECT what FROM audit").await, json!([{"what": "new1"}]));
+    assert_eq!(rows(&database, &bob, "SELECT id FROM notes").await, json!([{"id": 2}]));
+    assert_eq!(rows(&database, &bob, "SELECT count(*) AS n FROM rooms").await, json!([{"n": 2}]));
+    let admin =
+        rows(&database, &Principal::Admin, "SELECT count(*) AS n, auth.role() AS r, auth_uid() AS u FROM notes").await;
+    assert_eq!(admin, json!([{"n": 4, "r": "admin", "u": null}]));
+}
+
+#[tokio::test]
+async fn a_policy_counts_from_its_answer_on() {
+    let database = open(&[HIDDEN]).await;
+    let alice = user("alice");
+    let change = async |policy: Json| {
+        let policy = serde_json::from_value(policy).unwrap();
+        database.engine.write_policy(PolicyWrite::Keep(policy)).await
+    };
+    assert_eq!(ask(&database, &alice, "SELECT * FROM secrets").await.unwrap_err().code, Code::Forbidden);
+    change(json!({"name": "s", "table": "secrets", "action": "select", "using": "id = 2"})).await.unwrap();
+    assert_eq!(rows(&database, &alice, "SELECT secret FROM secrets").await, json!([{"secret": "hidden"}]));
+    change(json!({"name": "s", "table": "secrets", "action": "select", "using": "id = 3"})).await.unwrap();
+    assert_eq!(rows(&database, &alice, "SELECT secret FROM secrets").await, json!([]));
+    database.engine.write_policy(PolicyWrite::Drop("s".into())).await.unwrap();
+    assert_eq!(ask(&database, &alice, "SELECT * FROM secrets").await.unwrap_err().code, Code::Forbidden);
+    // The table may change beneath its policy: then it is closed until they fit again.
+    database.sql("ALTER TABLE notes RENAME COLUMN owner TO holder").await.unwrap();
+    assert_eq!(ask(&database, &alice, "SELECT id FROM notes").await.unwrap_err().code, Code::Forbidden);
+    assert_eq!(ask(&database, &alice, "DELETE FROM notes").await.unwrap_err().code, Code::Forbidden);
+    database.sql("ALTER TABLE notes RENAME COLUMN holder TO owner").await.unwrap();
+    assert_eq!(rows(&database, &alice, "SELECT count(*) AS n FROM notes").await, json!([{"n": 2}]));
+    for (policy, why) in [
+        (
+            json!({"name": "x", "table": "notes", "action": "select", "using": "missing = 1"}),
+            "\"using\": no such column: missing",
+        ),
+        (json!({"name": "x", "table": "nowhere", "action": "select", "using": "1"}), "There is no table nowhere."),
+        (json!({"name": "x", "table": "_tide_log", "action": "select", "using": "1"}), "There is no table _tide_log."),
+        (
+            json!({"name": "x", "table": "notes", "action": "select", "using": "random() > 0"}),
+            "\"using\" asks random(), which gives another answer each time.",
+        ),
+        (
+            json!({"name": "x", "table": "notes", "action": "select", "using": "load_extension('x')"}),
+            "\"using\": no such function: load_extension",
+        ),
+        (
+            json!({"name": "x", "table": "words", "action": "select", "using": "1"}),
+            "Virtual tables cannot be opened by policies; a view over one can.",
+        ),
+        (
+            json!({"name": "x", "table": "notes", "action": "insert", "check": "1", "columns": ["missing"]}),
+            "There is no column missing in notes.",
+        ),
+    ] {
+        assert_eq!(change(policy.clone()).await.unwrap_err().message, why, "{policy}");
+    }
+}
+
+/// What each of them holds live is what they would be answered now, whoever writes and whatever becomes visible.
+#[tokio::test]
+async fn live_queries_show_what_their_reader_may_see() {
+    let database = open(&[HIDDEN]).await;
+    let queries = [
+        "SELECT id, body FROM notes ORDER BY id",
+        "SELECT count(*), max(body) FROM notes",
+        "SELECT id FROM notes WHERE abs(id) > 1",
+        "SELECT r.name, count(n.id) FROM rooms AS r LEFT JOIN notes AS n ON n.id = r.id GROUP BY r.id",
+        "SELECT name FROM rooms",
+        "SELECT id, name FROM people",
+        "SELECT auth.uid(), v FROM keyed",
+    ];
+    let readers = [user("alice"), user("bob"), Principal::Caller(Arc::new(Caller::new(Role::Client, None)))];
+    let mut clients = Vec::new();
+    for reader in &readers {
+        let mut client = Client::connect_as(&database, reader.clone()).await;
+        for (index, sql) in queries.iter().enumerate() {
+            client.live(&database, &index.to_string(), sql).await;
+        }
+        clients.push(client);
+    }
+    let alice = &readers[0];
+    let admin = Principal::Admin;
+    let steps: [(&Principal, &str); 16] = [
+        (&admin, "UPDATE notes SET owner = 'bob' WHERE id = 1"),
+        (&admin, "UPDATE notes SET owner = 'alice' WHERE id IN (1, 2)"),
+        (alice, "UPDATE notes SET body = body || '!'"),
+        (alice, "DELETE FROM notes WHERE id = 2"),
+        (alice, "INSERT INTO notes (id, owner, body) VALUES (2, 'alice', 'again')"),
+        (&admin, "DELETE FROM members WHERE user = 'alice'"),
+        (&admin, "INSERT INTO members VALUES (1, 'alice'), (2, 'alice')"),
+        (
+            &admin,
+            "UPDATE members SET user = 'bob' WHERE room = 2 AND user = 'alice'; DELETE FROM members WHERE room = 9",
+        ),
+        (&admin, "UPDATE rooms SET name = 'other' WHERE id = 1"),
+        (&admin, "UPDATE people SET salary = 0"),
+        (&admin, "UPDATE people SET name = 'carol' WHERE id = 2"),
+        (&admin, "UPDATE keyed SET owner = 'bob'"),
+        (&admin, "CREATE TABLE more (a)"),
+        (&admin, "UPDATE notes SET owner = NULL"),
+        (&admin, "INSERT INTO notes (id, owner, body) VALUES (20, 'alice', 'late')"),
+        (&admin, "VACUUM"),
+    ];
+    for (principal, sql) in steps {
+        let done = ask(&database, principal, sql).await;
+        // One row of members cannot become another that is there.
+        let revision = done.map_or_else(|_| database.engine.revision(), |answer| answer.revision);
+        for (reader, client) in readers.iter().zip(&mut clients) {
+            client.reach(&database, revision).await;
+            for (index, query) in queries.iter().enumerate() {
+                compare(&database, reader, client, &index.to_string(), query, sql).await;
+            }
+        }
+    }
+    // Another policy counts for what is open: rows go, come, and a closed table ends its queries.
+    let change = async |policy: Json| {
+        database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap().revision
+    };
+    let revision =
+        change(json!({"name": "own notes", "table": "notes", "action": "select", "using": "id = 20 OR id = 4"})).await;
+    for (reader, client) in readers.iter().zip(&mut clients).take(2) {
+        client.reach(&database, revision).await;
+        compare(&database, reader, client, "0", queries[0], "another policy").await;
+    }
+    assert_eq!(clients[0].lives["0"].rows.len(), 2);
+    let dropped = database.engine.write_policy(PolicyWrite::Drop("own notes".into())).await.unwrap();
+    clients[0].reach(&database, dropped.revision).await;
+    let error = clients[0].lives["0"].error.as_deref();
+    assert_eq!(error, Some("forbidden: There is no table notes that is open to you."));
+}
+
+async fn compare(database: &Database, reader: &Principal, client: &Client, id: &str, sql: &str, after: &str) {
+    let live = &client.lives[id];
+    let now = ask(database, reader, sql).await;
+    match (&live.error, now) {
+        (Some(error), Err(now)) => assert!(error.ends_with(&now.message), "{sql} after {after}: {error}, {now}"),
+        (None, Ok(_)) => {
+            let request = SqlRequest {
+                principal: reader.clone(),
+                format: tidebase_engine::Format::Raw,
+                ..SqlRequest::query(sql, Params::None)
+            };
+            let answer = database.engine.query(request).await.unwrap();
+            let raw: Json = serde_json::from_slice(&answer.body).unwrap();
+            let mut expected: Vec<String> = raw["rows"].as_array().unwrap().iter().map(Json::to_string).collect();
+            let mut got: Vec<String> = live.rows.iter().map(|(_, row)| json!(row).to_string()).collect();
+            if !live.is_ordered {
+                expected.sort();
+                got.sort();
+            }
+            assert_eq!(got, expected, "{sql} after {after} by {reader:?}");
+        }
+        (live, now) => panic!("{sql} after {after}: {live:?}, {now:?}"),
+    }
+}

@@ -1,0 +1,166 @@
+-- What a caller may try with a SELECT, one a line. Each must answer the same whether or not there are rows that are hidden.
+SELECT * FROM notes
+SELECT count(*), max(id), group_concat(body) FROM notes
+SELECT * FROM "notes" WHERE 1 OR 1
+SELECT * FROM [notes] AS n WHERE n.body LIKE '%'
+SELECT * FROM `notes`
+SELECT * FROM 'notes'
+SELECT * FROM main.notes
+SELECT * FROM main . notes
+SELECT * FROM "main"."notes"
+SELECT * FROM 'main'.notes
+SELECT * FROM [main].[notes]
+SELECT * FROM temp.notes
+SELECT * FROM/**/main/**/./**/notes
+SELECT * FROM secrets
+SELECT * FROM nowhere
+SELECT (SELECT body FROM notes WHERE id = 2)
+SELECT (SELECT secret FROM secrets)
+SELECT 1 WHERE EXISTS (SELECT 1 FROM secrets)
+SELECT 1 WHERE 1 IN (SELECT id FROM secrets)
+SELECT 1 WHERE 2 IN notes
+SELECT 2 IN secrets
+SELECT 2 IN main.secrets
+SELECT 2 IN (secrets)
+SELECT 2 IN "secrets"
+SELECT * FROM (SELECT * FROM notes)
+SELECT * FROM (notes)
+SELECT * FROM (notes), (secrets)
+SELECT * FROM notes, secrets
+SELECT * FROM notes JOIN secrets
+SELECT * FROM notes LEFT JOIN secrets ON 1
+SELECT * FROM notes NATURAL JOIN secrets
+SELECT * FROM (notes JOIN (secrets))
+SELECT * FROM notes UNION SELECT id, secret, 1, 1, 1 FROM secrets
+SELECT * FROM notes UNION ALL SELECT * FROM notes
+VALUES ((SELECT secret FROM secrets))
+VALUES (1), (2)
+WITH x AS (SELECT * FROM notes) SELECT * FROM x
+WITH x AS (SELECT * FROM secrets) SELECT * FROM x
+WITH x(a, b) AS (SELECT id, secret FROM secrets) SELECT * FROM x
+WITH RECURSIVE x(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM x WHERE a < 5) SELECT * FROM x
+WITH notes AS (SELECT * FROM main.notes) SELECT * FROM notes
+WITH notes AS (SELECT * FROM notes) SELECT * FROM notes
+WITH secrets AS (SELECT 1 AS a) SELECT * FROM secrets
+WITH notes_made AS (SELECT * FROM secrets) SELECT * FROM notes_made
+WITH notes_made AS (SELECT * FROM main.secrets) SELECT * FROM notes_made
+WITH "notes_made" AS MATERIALIZED (SELECT * FROM main.secrets) SELECT * FROM notes_made
+WITH 'notes_made'(a, b) AS NOT MATERIALIZED (SELECT * FROM secrets) SELECT * FROM notes_made
+WITH everything AS (SELECT * FROM secrets) SELECT * FROM everything
+WITH _tide_see_user_notes AS (SELECT * FROM main.secrets) SELECT * FROM _tide_see_user_notes
+WITH "_TIDE_see_user_notes" AS (SELECT * FROM secrets) SELECT * FROM "_TIDE_see_user_notes"
+WITH x AS (SELECT * FROM y), y AS (SELECT * FROM secrets) SELECT * FROM x
+WITH notes AS (SELECT 1 AS id), x AS (WITH notes AS (SELECT 2) SELECT * FROM notes) SELECT * FROM x
+SELECT * FROM _tide_see_user_notes
+SELECT * FROM "_tide_see_user_notes"
+SELECT * FROM '_tide_see_user_notes'
+SELECT * FROM temp._tide_see_user_notes
+SELECT * FROM _tide_meta
+SELECT * FROM _tide_log
+SELECT * FROM _tide_policies
+SELECT * FROM "_tide_policies"
+SELECT _tide_admit(1)
+SELECT * FROM sqlite_schema
+SELECT * FROM sqlite_master
+SELECT * FROM sqlite_temp_schema
+SELECT * FROM sqlite_sequence
+SELECT * FROM sqlite_stat1
+SELECT * FROM dbstat
+SELECT * FROM sqlite_dbpage
+SELECT * FROM pragma_table_info('secrets')
+SELECT * FROM pragma_table_list
+SELECT * FROM pragma_function_list
+SELECT * FROM 'pragma_table_list'
+SELECT * FROM everything
+SELECT * FROM words
+SELECT * FROM words_content
+SELECT * FROM words('hidden')
+SELECT * FROM words WHERE words MATCH 'hidden'
+SELECT load_extension('x')
+SELECT fts3_tokenizer('x')
+SELECT readfile('/etc/passwd')
+SELECT writefile('/tmp/x', 'y')
+SELECT sqlite_compileoption_get(1)
+SELECT zeroblob(100000000)
+SELECT sqlite_offset(id) FROM notes
+EXPLAIN SELECT * FROM secrets
+EXPLAIN QUERY PLAN SELECT * FROM notes
+EXPLAIN LIVE SELECT * FROM notes
+PRAGMA table_info(secrets)
+PRAGMA query_only
+PRAGMA writable_schema = 1
+ATTACH ':memory:' AS other
+DETACH main
+VACUUM
+VACUUM INTO '/tmp/x'
+ANALYZE
+REINDEX
+BEGIN
+SAVEPOINT x
+CREATE TABLE mine (a)
+CREATE TEMP TABLE mine AS SELECT * FROM secrets
+CREATE VIEW mine AS SELECT * FROM secrets
+CREATE TEMP VIEW notes AS SELECT 1
+CREATE TRIGGER mine AFTER INSERT ON notes BEGIN DELETE FROM secrets; END
+CREATE INDEX mine ON notes (body)
+DROP TABLE notes
+ALTER TABLE notes ADD COLUMN more
+SELECT id FROM notes WHERE abs(CASE WHEN body LIKE 'hidden%' THEN -9223372036854775808 ELSE 1 END) > 0
+SELECT id FROM notes WHERE abs(CASE WHEN id = 2 THEN -9223372036854775808 ELSE 1 END) > 0 AND id = 2
+SELECT id FROM notes WHERE json_extract(CASE WHEN body LIKE 'hidden%' THEN '{' ELSE '{}' END, '$.a') IS NULL
+SELECT id FROM notes WHERE (CASE WHEN body LIKE 'hidden%' THEN '{' ELSE '{}' END ->> '$.a') IS NULL
+SELECT id FROM notes WHERE 'x' LIKE (CASE WHEN body LIKE 'hidden%' THEN printf('%.60000c', '%') ELSE 'x' END)
+SELECT id FROM notes WHERE body LIKE body ESCAPE (CASE WHEN body LIKE 'hidden%' THEN 'ab' ELSE 'a' END)
+SELECT id FROM notes WHERE length(printf('%.*c', CASE WHEN body LIKE 'hidden%' THEN 99999 ELSE 1 END, 'x') || zeroblob(CASE WHEN id = 2 THEN 2000000000 ELSE 1 END)) > 0
+SELECT id FROM notes WHERE (SELECT sum(9223372036854775807) FROM notes AS n WHERE notes.body LIKE 'hidden%') > 0
+SELECT id FROM notes ORDER BY abs(CASE WHEN body LIKE 'hidden%' THEN -9223372036854775808 ELSE 1 END)
+SELECT sum(CASE WHEN body LIKE 'hidden%' THEN 9223372036854775807 ELSE 1 END + 0) FROM notes
+SELECT id FROM notes GROUP BY id HAVING abs(CASE WHEN max(body) LIKE 'hidden%' THEN -9223372036854775808 ELSE 1 END) > 0
+SELECT id FROM notes WHERE id IN (SELECT abs(CASE WHEN n.body LIKE 'hidden%' THEN -9223372036854775808 ELSE 1 END) FROM notes n)
+SELECT n.id FROM notes n JOIN notes m ON abs(CASE WHEN m.body LIKE 'hidden%' THEN -9223372036854775808 ELSE 1 END) > 0
+SELECT id FROM notes WHERE replace(body, 'h', zeroblob(1000000)) IS NOT NULL
+SELECT id, sum(id) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM notes
+SELECT id, nth_value(id, 1) OVER (ORDER BY id) FROM notes
+SELECT id FROM notes LIMIT (SELECT count(*) FROM secrets)
+SELECT id FROM notes LIMIT 1 OFFSET (SELECT id FROM secrets)
+SELECT id FROM notes ORDER BY (SELECT secret FROM secrets)
+SELECT CASE WHEN (SELECT count(*) FROM secrets) > 0 THEN 1 END
+SELECT id FROM notes WHERE body IS DISTINCT FROM secrets
+SELECT id FROM notes WHERE body IS NOT DISTINCT FROM 'x'
+SELECT * FROM json_each('[1,2]')
+SELECT j.value FROM notes, json_each('["' || body || '"]') AS j
+SELECT * FROM json_each((SELECT json_group_array(secret) FROM secrets))
+SELECT id AS "from", body AS 'join' FROM notes
+SELECT notes.id FROM notes notes
+SELECT n.* FROM notes AS n, notes AS m WHERE n.id = m.id
+SELECT id FROM notes WINDOW secrets AS (ORDER BY id)
+SELECT rowid FROM notes
+SELECT salary FROM people
+SELECT name FROM people WHERE salary > 10
+SELECT name FROM people ORDER BY salary
+SELECT * FROM people
+SELECT people.salary FROM people
+SELECT max(salary) FROM people
+SELECT name FROM people GROUP BY name HAVING sum(salary) > 1
+SELECT auth.uid(), auth.role(), auth.claim('org'), auth_uid()
+SELECT id FROM notes WHERE owner = auth.uid() AND auth.role() = 'user'
+SELECT last_insert_rowid(), changes()
+SELECT * FROM rooms
+SELECT count(*) FROM rooms
+SELECT r.id FROM rooms r JOIN notes n ON n.id = r.id
+SELECT * FROM members
+SELECT 1; SELECT * FROM secrets
+SELECT 'unterminated FROM secrets
+SELECT * FROM notes -- ' FROM secrets
+SELECT * FROM notes /* FROM secrets
+SELECT "secrets"."secret" FROM notes
+SELECT secrets.secret FROM notes
+SELECT * FROM notes WHERE (id, body) IN secrets
+SELECT * FROM notes WHERE id IN (SELECT id FROM main.notes)
+SELECT * FROM notes WHERE EXISTS (SELECT * FROM (SELECT * FROM (SELECT * FROM secrets)))
+SELECT * FROM notes AS main, main.secrets
+SELECT * FROM notes INDEXED BY notes_owner
+SELECT * FROM notes NOT INDEXED
+SELECT * FROM notes CROSS JOIN json_each('[1]') ON 1
+SELECT * FROM notes n FULL JOIN notes m USING (id)
+SELECT * FROM notes RIGHT JOIN rooms USING (id)
