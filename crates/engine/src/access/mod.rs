@@ -30,8 +30,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use translate::{Translated, named};
 
-/// Statements whose translation is remembered; past it all are forgotten.
+/// Statements whose translation is remembered; past it all are forgotten. Long ones are translated each time.
 const TRANSLATED_MAX: usize = 4096;
+const TRANSLATED_BYTES_MAX: usize = 4096;
 
 type Statements = HashMap<Box<str>, Arc<Translated>>;
 
@@ -81,6 +82,9 @@ impl Access {
             return Ok(Arc::clone(known));
         }
         let translated = Arc::new(translate::translate(self, role, sql)?);
+        if sql.len() > TRANSLATED_BYTES_MAX {
+            return Ok(translated);
+        }
         let mut known = self.translated.lock().unwrap_or_else(PoisonError::into_inner);
         if known[index].len() >= TRANSLATED_MAX {
             known[index].clear();

@@ -130,7 +130,7 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
         )));
     }
     let kind = if functions::may_tell(&text) { Kind::Wall } else { Kind::See };
-    let mut work = Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new() };
+    let mut work = Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new(), columns: Vec::new() };
     let (target, judgement) = match () {
         () if text[verb].is("insert") => work.insert(verb)?,
         () if text[verb].is("update") => work.update(verb)?,
@@ -139,7 +139,11 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
         () if text[verb].is("replace") => return Err(no_replace()),
         () => return Err(unavailable()),
     };
-    work.replace_tables(judgement.as_ref().map(|judgement| judgement.1))?;
+    let at = judgement.as_ref().map(|judgement| judgement.1);
+    work.replace_tables(at)?;
+    if let (Some(target), Some(at)) = (&target, at) {
+        work.refuse_loose_names(target, at)?;
+    }
     let Work { mut edits, sights, parts, .. } = work;
     edits.sort_by_key(|edit| (edit.at, edit.end));
     let mut translated = String::with_capacity(sql.len() + 64);
@@ -158,6 +162,10 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
 
 fn unavailable() -> Error {
     Error::forbidden("Only SELECT, INSERT, UPDATE and DELETE are open to you.")
+}
+
+fn no_schema_names() -> Error {
+    Error::unsupported("Write tables without the name of a schema before them.")
 }
 
 fn is_closed(name: &str) -> Error {
@@ -239,6 +247,8 @@ struct Work<'a> {
     parts: HashSet<String>,
     edits: Vec<Edit>,
     sights: Vec<Sight>,
+    /// Tokens where only a column can be named.
+    columns: Vec<usize>,
 }
 
 /// What is known within a pair of parentheses.
@@ -302,12 +312,35 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// In a write the target may be read without a view, and so may the keys of tables tied to it. So their names stand
+    /// nowhere in the statement where a table could be meant and no view has been put.
+    fn refuse_loose_names(&self, target: &Target, at: usize) -> Result<()> {
+        let is_point = |index: usize| self.text.get(index).is_some_and(|token| token.is_punctuation(b'.'));
+        for (index, token) in self.text.iter().enumerate().filter(|(_, token)| is_name(token)) {
+            let name = named(token).to_ascii_lowercase();
+            if ["main", "temp"].contains(&name.as_str()) && is_point(index + 1) {
+                return Err(no_schema_names());
+            }
+            let is_watched = name == target.table || target.tied.contains_key(&name);
+            let is_replaced = || self.edits.iter().any(|edit| edit.at == token.at && edit.end > edit.at);
+            let is_column = || {
+                self.columns.contains(&index) || is_point(index + 1) || index.checked_sub(1).is_some_and(is_point)
+            };
+            if is_watched && index != at && !is_column() && !is_replaced() {
+                return Err(Error::unsupported(format!(
+                    "The name {name} cannot stand here: write a column behind its table (t.x), a text as a parameter."
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn replace_table(&mut self, index: usize, may_have_alias: bool) -> Result<()> {
         let token = self.text[index];
         let name = named(&token);
         let next = self.text.get(index + 1);
         if next.is_some_and(|next| next.is_punctuation(b'.')) {
-            return Err(Error::unsupported("Write tables without the name of a schema before them."));
+            return Err(no_schema_names());
         }
         let lower = name.to_ascii_lowercase();
         if next.is_some_and(|next| next.is_punctuation(b'(')) {
@@ -350,7 +383,7 @@ impl Work<'_> {
     fn table(&self, index: usize) -> Result<Arc<Table>> {
         let token = self.text.get(index).filter(|token| is_name(token)).ok_or_else(unavailable)?;
         if self.text.get(index + 1).is_some_and(|next| next.is_punctuation(b'.')) {
-            return Err(Error::unsupported("Write tables without the name of a schema before them."));
+            return Err(no_schema_names());
         }
         let name = named(token);
         match self.access.schema.get(&name) {
@@ -421,7 +454,8 @@ impl Work<'_> {
         let at = self.behind(verb, Some("into"))?;
         let table = self.table(at)?;
         let (called, behind) = self.called(at);
-        let columns = self.text.get(behind).filter(|token| token.is_punctuation(b'(')).map(|_| self.list(behind).0);
+        let has_columns = self.text.get(behind).is_some_and(|token| token.is_punctuation(b'('));
+        let columns = has_columns.then(|| self.list(behind));
         let granting = self.granting(&table, Action::Insert, columns.as_ref());
         if granting.is_empty() {
             return Err(self.not_granted(&table, Action::Insert));
@@ -430,9 +464,11 @@ impl Work<'_> {
         let mut changed = "(false)".to_owned();
         // Each DO UPDATE has a condition of its own.
         let mut from = behind;
-        while let Some(start) =
-            self.find(from, &["do"]).filter(|&at| self.text.get(at + 1).is_some_and(|t| t.is("update")))
-        {
+        while let Some(start) = self.find(from, &["do"]) {
+            if !self.text.get(start + 1).is_some_and(|token| token.is("update")) {
+                from = start + 1;
+                continue;
+            }
             let end = self.find(start, &["on", "returning"]).unwrap_or(self.text.len());
             let sets = self.sets(start + 3, end);
             let granting = self.granted_updates(&table, &sets)?;
@@ -496,16 +532,18 @@ impl Work<'_> {
         Error::forbidden(format!("No policy lets the role {role} {what} this in {}.", table.name))
     }
 
-    /// The names in the parentheses at this token, in lower case, and the token behind them.
-    fn list(&self, open: usize) -> (HashSet<String>, usize) {
+    /// The names of columns in the parentheses at this token, in lower case.
+    fn list(&mut self, open: usize) -> HashSet<String> {
         let close = (open..self.text.len()).find(|&at| self.text[at].is_punctuation(b')')).unwrap_or(self.text.len());
         let names =
             self.text[open..close].iter().filter(|token| is_name(token)).map(|token| named(token).to_ascii_lowercase());
-        (names.collect(), close + 1)
+        let names = names.collect();
+        self.columns.extend(open..close);
+        names
     }
 
     /// The columns that are set between the tokens, in lower case.
-    fn sets(&self, start: usize, end: usize) -> HashSet<String> {
+    fn sets(&mut self, start: usize, end: usize) -> HashSet<String> {
         let mut sets = HashSet::new();
         let (mut depth, mut expects) = (0_i32, true);
         let mut at = start;
@@ -513,11 +551,9 @@ impl Work<'_> {
             let token = &self.text[at];
             match token.kind {
                 Token_::Punctuation(b'(') if expects && depth == 0 => {
-                    let (names, behind) = self.list(at);
-                    sets.extend(names);
+                    sets.extend(self.list(at));
                     expects = false;
-                    at = behind;
-                    continue;
+                    depth += 1;
                 }
                 Token_::Punctuation(b'(') => depth += 1,
                 Token_::Punctuation(b')') => depth -= 1,
@@ -525,6 +561,7 @@ impl Work<'_> {
                 _ if depth == 0 && is_any(token, &["where", "from"]) => break,
                 _ if expects && is_name(token) => {
                     sets.insert(named(token).to_ascii_lowercase());
+                    self.columns.push(at);
                     expects = false;
                 }
                 _ => {}

@@ -90,3 +90,12 @@ INSERT INTO keyed VALUES ('b', 2, 'alice', 'x') ON CONFLICT DO UPDATE SET v = 't
 DELETE FROM parents WHERE id = 1
 DELETE FROM parents WHERE id = 2
 INSERT INTO notes (owner, body) VALUES ('alice', 'x'); DELETE FROM secrets
+UPDATE notes SET body = (SELECT n.body FROM json_each('[1]') window, notes n WHERE n.id = 2) WHERE id = 1
+UPDATE notes SET body = (SELECT n.body FROM json_each('[1]') AS window, 'notes' AS n WHERE n.id = 2) WHERE id = 1
+UPDATE notes SET body = (SELECT n.body FROM json_each('[1]') window, main.notes n WHERE n.id = 2) WHERE id = 1
+UPDATE notes SET body = (SELECT notes.body FROM json_each('[1]') window, notes WHERE notes.id = 2) WHERE id = 1
+UPDATE notes SET body = 'told' WHERE id = 1 AND (SELECT n.body FROM json_each('[1]') window, notes n WHERE n.id = 2) LIKE 'hidden%'
+INSERT INTO notes (owner, body) SELECT 'alice', n.body FROM json_each('[1]') window, notes n WHERE n.id = 2
+INSERT INTO notes (id, owner, body) VALUES (1, 'alice', 'x') ON CONFLICT (slug) DO NOTHING ON CONFLICT (id) DO UPDATE SET body = (SELECT n.body FROM json_each('[1]') window, notes n WHERE n.id = 2)
+DELETE FROM parents WHERE id = (SELECT parent FROM json_each('[1]') window, children c WHERE c.id = 2)
+UPDATE notes SET body = (SELECT window.body FROM json_each('[1]'), notes window, notes n WHERE n.id = 2) WHERE id = 1
