@@ -145,8 +145,9 @@ async fn no_write_changes_rows_that_are_hidden() {
         assert!(!answer.as_ref().is_err_and(|error| error.code == Code::Internal), "{sql}: {answer:?}");
         assert!(!told(&answer).contains("hidden"), "{sql}: {}", told(&answer));
         assert_eq!(database.rows(look).await, before, "{sql}: {}", told(&answer));
-        let taken =
-            database.rows("SELECT count(*) AS n FROM notes WHERE (body LIKE '%hidden%' OR body = 'told') AND owner = 'alice'").await;
+        let taken = database
+            .rows("SELECT count(*) AS n FROM notes WHERE (body LIKE '%hidden%' OR body = 'told') AND owner = 'alice'")
+            .await;
         assert_eq!(taken, json!([{"n": 0}]), "{sql}");
     }
 }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `fuzz` | live queries and change streams: rows + deltas = the query run now, after every commit |
 //! | `capture` | the change stream alone, at speed: image + changes = the tables |
+//! | `policies` | row-level policies: a caller is answered what a database of the visible rows alone would answer |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 
 mod crash;
 mod fuzz;
 mod live;
+mod policies;
 mod power_loss;
 mod random;
 mod shrink;
@@ -32,6 +34,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// The same without live queries, at speed: change streams alone.
     Capture(fuzz::Arguments),
+    /// Random SELECTs under random policies, against a copy of the rows they show.
+    Policies(policies::Arguments),
     /// `kill -9` of the real server, and simulated power loss below the engine, against a ledger.
     Crash(crash::Arguments),
 }
@@ -40,6 +44,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments, World::random),
         Command::Capture(arguments) => fuzz::fuzz(&arguments, World::of_changes),
+        Command::Policies(arguments) => policies::policies(&arguments),
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
     }
 }

@@ -94,7 +94,7 @@ impl Passage {
     fn may_read(&self, table: &str, column: &str) -> bool {
         // A part of the statement, or a view, of which no column is asked; or, where SQLite has merged a view with the
         // statement, what stands behind it.
-        let stands_here = || self.parts.contains(table) || self.names.contains(table) || self.behind.contains(table);
+        let stands_here = || self.parts.contains(table) || self.has(table) || self.behind.contains(table);
         if column.is_empty() && stands_here() {
             return true;
         }

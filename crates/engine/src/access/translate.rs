@@ -130,7 +130,8 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
         )));
     }
     let kind = if functions::may_tell(&text) { Kind::Wall } else { Kind::See };
-    let mut work = Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new(), columns: Vec::new() };
+    let mut work =
+        Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new(), columns: Vec::new() };
     let (target, judgement) = match () {
         () if text[verb].is("insert") => work.insert(verb)?,
         () if text[verb].is("update") => work.update(verb)?,
@@ -323,9 +324,8 @@ impl Work<'_> {
             }
             let is_watched = name == target.table || target.tied.contains_key(&name);
             let is_replaced = || self.edits.iter().any(|edit| edit.at == token.at && edit.end > edit.at);
-            let is_column = || {
-                self.columns.contains(&index) || is_point(index + 1) || index.checked_sub(1).is_some_and(is_point)
-            };
+            let is_column =
+                || self.columns.contains(&index) || is_point(index + 1) || index.checked_sub(1).is_some_and(is_point);
             if is_watched && index != at && !is_column() && !is_replaced() {
                 return Err(Error::unsupported(format!(
                     "The name {name} cannot stand here: write a column behind its table (t.x), a text as a parameter."
