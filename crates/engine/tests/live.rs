@@ -615,3 +615,72 @@ async fn a_write_that_matters_to_no_query_wakes_nobody_and_is_not_forgotten() {
     assert_eq!((shown("a2"), shown("a3"), shown("late")), (1, 0, 1));
     assert_eq!(client.lives["late"].rows[0].1, [json!(199)]);
 }
+
+/// Some milliseconds each, and different for each number.
+fn dear(number: usize) -> String {
+    format!(
+        "select {number}, (select max(id) from t) from (with recursive c(i) as (select 1 union all select i + 1 from c \
+         where i < 40000) select count(*) from c)"
+    )
+}
+
+#[tokio::test]
+async fn many_queries_of_one_socket_make_no_other_wait() {
+    let limits = Limits { live_quick_time_max: Duration::from_millis(80), ..Limits::default() };
+    let database = with_table(limits).await;
+    let (mut many, mut quick) = (Client::connect(&database).await, Client::connect(&database).await);
+    quick.live(&database, "q", "select id from t").await;
+    for number in 0..80 {
+        many.live(&database, &format!("m{number}"), &dear(number)).await;
+    }
+    assert_eq!(many.session.lane(), 0, "each of them is quick");
+    for id in 3..6 {
+        let answer = database.sql(&format!("insert into t values ({id}, 'x')")).await.unwrap();
+        quick.reach(&database, answer.revision).await;
+        many.reach(&database, answer.revision).await;
+        assert!(many.lives.values().all(|live| live.rows[0].1[1] == json!(id)));
+    }
+    assert!(many.session.lane() > 0 && quick.session.lane() == 0, "together they are slow");
+}
+
+#[tokio::test]
+async fn a_dear_query_that_nobody_holds_is_not_run_again() {
+    let database = with_table(Limits::default()).await;
+    let (mut many, mut quick) = (Client::connect(&database).await, Client::connect(&database).await);
+    quick.live(&database, "q", "select id from t").await;
+    for number in 0..10 {
+        many.live(&database, &format!("m{number}"), &dear(number)).await;
+    }
+    many.session.close();
+    drop(many);
+    let evaluations = || database.engine.metrics().live_evaluations.get();
+    // The first write may still find the socket.
+    for id in 3..5 {
+        let answer = database.sql(&format!("insert into t values ({id}, 'x')")).await.unwrap();
+        quick.reach(&database, answer.revision).await;
+    }
+    let before = evaluations();
+    for id in 5..8 {
+        let answer = database.sql(&format!("insert into t values ({id}, 'x')")).await.unwrap();
+        quick.reach(&database, answer.revision).await;
+    }
+    assert!(evaluations() - before <= 3, "{} evaluations", evaluations() - before);
+}
+
+#[tokio::test]
+async fn a_pattern_that_sqlite_would_refuse_at_some_row_cannot_be_live() {
+    let database = with_table(Limits::default()).await;
+    let mut client = Client::connect(&database).await;
+    let long = "a".repeat(50_001);
+    let params = Params::Positional(vec![Value::text(&long)]);
+    client.subscribe(
+        &database,
+        "p",
+        Wanted::Query { sql: "select id from t where v like ?".into(), params, since: None },
+    );
+    client.wait(|client| client.lives.get("p").is_some_and(|live| live.error.is_some())).await;
+    let literal = client.live(&database, "l", &format!("select id from t where v like '{long}'")).await;
+    let refused = "unsupported: A query with LIKE or GLOB can be live with texts of at most 50000 bytes.";
+    assert_eq!(literal.error.as_deref(), Some(refused));
+    assert_eq!(client.lives["p"].error.as_deref(), Some(refused));
+}

@@ -13,6 +13,7 @@ cargo xtask test                       every test: Rust, a minute of the oracles
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
+cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies against a copy, longer
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
 
@@ -27,6 +28,10 @@ fn main() -> Result<()> {
         "tidy" => tidy(),
         "fuzz" | "capture" => {
             arguments.insert(0, chore);
+            trial(&arguments)
+        }
+        "fuzz-policies" => {
+            arguments.insert(0, "policies".into());
             trial(&arguments)
         }
         "crash" => {
@@ -67,6 +72,7 @@ fn oracles() -> Result<()> {
     for trial in [
         &["fuzz", "--seconds", "40"][..],
         &["capture", "--seconds", "10"],
+        &["policies", "--seconds", "10"],
         &["crash", "--rounds", "20", "--server", "target/debug/tidebase"],
     ] {
         program("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat())?;

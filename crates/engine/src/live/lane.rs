@@ -403,15 +403,17 @@ impl Lane {
         }
     }
 
-    /// A socket that holds nothing slow any more goes back among the quick.
+    /// A socket whose queries are quick, one by one and together, goes back among the quick.
     fn send_quick_ones_home(&mut self) {
         let quick = self.limits.live_quick_time_max / 2;
-        let is_slow = |identity: &Identity| self.groups.get(identity).is_none_or(|group| group.cost() > quick);
+        let cost = |identity: &Identity| self.groups.get(identity).map_or(Duration::MAX, Group::cost);
         let home: Vec<u64> = self
             .sockets
             .iter()
             .filter(|(_, socket)| {
-                !socket.is_dirty && socket.waiting.is_empty() && !socket.queries.values().any(is_slow)
+                let together =
+                    socket.queries.values().fold(Duration::ZERO, |sum, query| sum.saturating_add(cost(query)));
+                !socket.is_dirty && socket.waiting.is_empty() && together <= quick
             })
             .map(|(session, _)| *session)
             .collect();

@@ -64,6 +64,8 @@ pub struct Template {
     pub ways: Ways,
     /// It computes with dates, so that a parameter may ask for the clock.
     reads_dates: bool,
+    /// It compares with patterns, of which SQLite refuses long ones at the first row they are tried on.
+    has_patterns: bool,
     schema_epoch: i64,
 }
 
@@ -86,10 +88,13 @@ pub struct Query {
 
 impl Query {
     /// # Errors
-    /// `unsupported` if a value asks for the clock.
+    /// `unsupported` if a value asks for the clock, or is too long for a pattern.
     pub fn new(template: Arc<Template>, params: &Params, principal: &Principal) -> Result<Self> {
         if template.reads_dates && is_clock_asked(params) {
             return Err(looks_at_clock());
+        }
+        if template.has_patterns && has_long_text(params) {
+            return Err(long_pattern());
         }
         let identity = identity(&template.written, params, principal);
         Ok(Self { identity, template, params: params.clone(), principal: principal.clone() })
@@ -326,6 +331,10 @@ pub fn analyse(
         |token: &Token<'_>| matches!(schema.get(unquoted(token.text).trim_matches('\'')), Some(Relation::View));
     let may_name = |token: &&Token<'_>| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text);
     reads.through_view |= text.iter().filter(may_name).any(is_view);
+    let has_patterns = ["like", "glob"].iter().any(|name| reads.functions.contains(*name));
+    if has_patterns && text.iter().any(|token| token.kind == Kind::Text && token.text.len() > PATTERN_BYTES_MAX) {
+        return Err(long_pattern());
+    }
     let is_free_of_scan_order = is_free_of_scan_order(&reads, &text);
     let ways = Search {
         sqlite,
@@ -345,6 +354,7 @@ pub fn analyse(
         bound,
         key: key_source(&origins, schema, &text, &ways),
         ways,
+        has_patterns,
         reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),
         reads: dependencies(&reads, schema, is_free_of_scan_order)?,
         sql: run,
@@ -438,6 +448,25 @@ fn is_clock_asked(params: &Params) -> bool {
         Params::None => false,
         Params::Positional(values) => values.iter().any(is_now),
         Params::Named(values) => values.iter().any(|(_, value)| is_now(value)),
+    }
+}
+
+/// SQLITE_MAX_LIKE_PATTERN_LENGTH.
+const PATTERN_BYTES_MAX: usize = 50_000;
+
+fn long_pattern() -> Error {
+    Error::unsupported(format!(
+        "A query with LIKE or GLOB can be live with texts of at most {PATTERN_BYTES_MAX} bytes."
+    ))
+}
+
+fn has_long_text(params: &Params) -> bool {
+    let is_long =
+        |value: &Value| matches!(value, Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > PATTERN_BYTES_MAX);
+    match params {
+        Params::None => false,
+        Params::Positional(values) => values.iter().any(is_long),
+        Params::Named(values) => values.iter().any(|(_, value)| is_long(value)),
     }
 }
 

@@ -47,6 +47,21 @@ enum Counted {
 /// Sockets to be moved, and where to: they hold a query that is too slow for this lane.
 type TooSlow = HashMap<u64, usize>;
 
+/// What one run of a query that lingers may take, and all of them together in a step.
+const LINGERING_COST_MAX: Duration = Duration::from_millis(1);
+const LINGERING_TIME_MAX: Duration = Duration::from_millis(5);
+/// A lesser share of an evaluation is not counted.
+const SHARE_MIN: Duration = Duration::from_micros(1);
+
+/// Time that a step has spent on evaluations.
+#[derive(Default)]
+struct Spent {
+    /// On queries that nobody holds any more.
+    for_nobody: Duration,
+    /// By session, each with its share of what it holds with others.
+    for_sessions: HashMap<u64, Duration>,
+}
+
 /// The same query is slow for everyone, so they share a lane.
 fn slow_lane(identity: &Identity, limits: &crate::limits::Limits) -> usize {
     1 + (identity.number() % limits.slow_lanes.max(1) as u64) as usize
@@ -205,6 +220,7 @@ impl Lane {
 
     fn evaluate_touched(&mut self, sets: &[Arc<ChangeSet>], revision: Revision, too_slow: &mut TooSlow) {
         let time = self.time_max();
+        let mut spent = Spent::default();
         let mut touched = Touched::default();
         if std::mem::take(&mut self.has_stale) {
             for (identity, group) in self.groups.iter().filter(|(_, group)| group.is_stale) {
@@ -224,18 +240,54 @@ impl Lane {
             let tally = family.and_then(|family| family.template.ways.tally.as_ref());
             let images = tally.map_or(0, |tally| mirror::count(&tally.table, sets));
             for identity in &found.groups {
-                let counted = self.count_on(identity, sets, images, revision);
-                if counted == Counted::Done || self.evaluate_changed_parts(identity, &found.parts, revision) {
+                if self.is_lingering_too_dear(identity, &spent) {
+                    self.drop_group(identity);
                     continue;
                 }
-                if let Some(took) = self.evaluate_one(identity, revision, too_slow)
+                let started = Instant::now();
+                let counted = self.count_on(identity, sets, images, revision);
+                let is_done = counted == Counted::Done || self.evaluate_changed_parts(identity, &found.parts, revision);
+                if !is_done
+                    && let Some(took) = self.evaluate_one(identity, revision, too_slow)
                     && counted != Counted::TooMany
                 {
                     self.begin_counting(identity, took);
                 }
+                self.charge(identity, started.elapsed(), &mut spent);
             }
         }
         self.mirrors.end_step();
+        // What all have to bear at times, such as another program's write, is nobody's fault.
+        let is_of_rows = sets.iter().all(|set| matches!(set.extent, Extent::Rows(_)));
+        if self.number == 0 && is_of_rows {
+            for (session, _) in spent.for_sessions.into_iter().filter(|(_, spent)| *spent > time) {
+                let lane = 1 + (session % self.limits.slow_lanes.max(1) as u64) as usize;
+                too_slow.entry(session).or_insert(lane);
+            }
+        }
+    }
+
+    /// Nobody holds it, and to keep it true takes long: whoever comes back for it gets rows.
+    fn is_lingering_too_dear(&self, identity: &Identity, spent: &Spent) -> bool {
+        self.groups.get(identity).is_some_and(|group| {
+            group.listeners.is_empty() && (group.cost() > LINGERING_COST_MAX || spent.for_nobody > LINGERING_TIME_MAX)
+        })
+    }
+
+    /// Notes for whom so long was evaluated.
+    fn charge(&mut self, identity: &Identity, took: Duration, spent: &mut Spent) {
+        let Some(group) = self.groups.get(identity) else { return };
+        let listeners = group.listeners.iter().count();
+        if listeners == 0 {
+            spent.for_nobody += took;
+            return;
+        }
+        let share = took / u32::try_from(listeners).unwrap_or(u32::MAX);
+        if share >= SHARE_MIN {
+            for (session, _) in group.listeners.iter() {
+                *spent.for_sessions.entry(*session).or_default() += share;
+            }
+        }
     }
 
     pub(super) fn time_max(&self) -> Duration {
