@@ -345,3 +345,119 @@ async fn compare(database: &Database, reader: &Principal, client: &Client, id: &
         (live, now) => panic!("{sql} after {after}: {live:?}, {now:?}"),
     }
 }
+
+/// One write to a row of one owner is no work for the queries of the others.
+#[tokio::test]
+async fn a_write_is_looked_at_once_for_all_readers_of_a_policy() {
+    const READERS: i64 = 200;
+    let database = Database::new();
+    database
+        .sql("CREATE TABLE tasks (id INTEGER PRIMARY KEY, owner TEXT, title TEXT); CREATE INDEX o ON tasks (owner)")
+        .await
+        .unwrap();
+    let fill = "INSERT INTO tasks WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 199) SELECT i, 'u' || i, 't' FROM c";
+    database.sql(fill).await.unwrap();
+    let policy = json!({"name": "own", "table": "tasks", "action": "all", "using": "owner = auth.uid()"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    let queries = [
+        "SELECT * FROM tasks",
+        "SELECT count(*) FROM tasks WHERE id > 5 OR title = 't'",
+        "SELECT id FROM tasks AS t ORDER BY title LIMIT 3",
+    ];
+    let mut clients = Vec::new();
+    for number in 0..READERS {
+        let reader = user(&format!("u{number}"));
+        let mut client = Client::connect_as(&database, reader.clone()).await;
+        for (index, sql) in queries.iter().enumerate() {
+            client.live(&database, &index.to_string(), sql).await;
+        }
+        clients.push((reader, client));
+    }
+    let evaluations = || database.engine.metrics().live_evaluations.get();
+    let before = evaluations();
+    let steps = [
+        "UPDATE tasks SET title = 'x' WHERE id = 7",
+        "UPDATE tasks SET owner = 'u8' WHERE id = 7",
+        "DELETE FROM tasks WHERE id = 8",
+    ];
+    let mut revision = 0;
+    for sql in steps {
+        revision = database.sql(sql).await.unwrap().revision;
+    }
+    for (reader, client) in &mut clients {
+        client.reach(&database, revision).await;
+        for (index, sql) in queries.iter().enumerate() {
+            compare(&database, reader, client, &index.to_string(), sql, "all of it").await;
+        }
+    }
+    let run = evaluations() - before;
+    assert!(run <= 3 * 2 * 3, "{run} evaluations for three writes that concern two of {READERS} readers");
+}
+
+/// A small generator of numbers, so that the test is the same each time.
+fn next(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+#[tokio::test]
+async fn whatever_is_written_each_reader_is_found_by_what_the_policy_asks() {
+    let database = Database::new();
+    let tables = [
+        ("plain", "owner", "owner = auth.uid()"),
+        ("nocase", "owner TEXT COLLATE NOCASE", "auth.uid() = owner AND n IS NOT 3"),
+        ("number", "owner INTEGER", "owner = auth.claim('number')"),
+        ("either", "owner TEXT", "owner = auth.uid() OR n = 1"),
+        ("ranged", "owner TEXT", "n > auth.claim('least') AND n <= 9"),
+    ];
+    for (table, column, using) in tables {
+        database.sql(&format!("CREATE TABLE {table} (id INTEGER PRIMARY KEY, {column}, n)")).await.unwrap();
+        let policy = json!({"name": table, "table": table, "action": "select", "using": using});
+        database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    }
+    let reader = |uid: Option<&str>, claims: Json| {
+        Principal::Caller(Arc::new(Caller { claims, ..Caller::new(Role::User, uid.map(Into::into)) }))
+    };
+    let readers = [
+        reader(Some("a"), json!({"number": 1, "least": 2})),
+        reader(Some("B"), json!({"number": "2", "least": "3"})),
+        reader(Some("1"), json!({"number": 1.0, "least": null})),
+        reader(None, json!({"number": [1], "least": 2.5})),
+    ];
+    let mut clients = Vec::new();
+    let mut queries = Vec::new();
+    for (table, ..) in tables {
+        queries.push(format!("SELECT * FROM {table}"));
+        queries.push(format!("SELECT id, n FROM {table} AS x WHERE n > 2 ORDER BY n DESC, id LIMIT 2"));
+        queries.push(format!("SELECT n, count(*) FROM {table} WHERE id <> 4 OR n = 1 GROUP BY n"));
+    }
+    for reader in &readers {
+        let mut client = Client::connect_as(&database, reader.clone()).await;
+        for (index, sql) in queries.iter().enumerate() {
+            client.live(&database, &index.to_string(), sql).await;
+        }
+        clients.push(client);
+    }
+    let values = ["'a'", "'A'", "'b'", "'B'", "1", "'1'", "1.0", "2", "NULL", "x'61'"];
+    let mut state = 11;
+    for _ in 0..250 {
+        let table = tables[next(&mut state, 5) as usize].0;
+        let id = next(&mut state, 8);
+        let owner = values[next(&mut state, values.len() as u64) as usize];
+        let n = ["0", "1", "2", "3", "4", "9", "10", "NULL", "'x'", "2.5"][next(&mut state, 10) as usize];
+        let sql = match next(&mut state, 6) {
+            0 | 1 => format!("INSERT OR REPLACE INTO {table} VALUES ({id}, {owner}, {n})"),
+            2 => format!("UPDATE {table} SET owner = {owner} WHERE id = {id}"),
+            3 => format!("UPDATE {table} SET n = {n} WHERE id <= {id}"),
+            4 => format!("UPDATE OR REPLACE {table} SET id = {id} WHERE owner = {owner}"),
+            _ => format!("DELETE FROM {table} WHERE id = {id}"),
+        };
+        let revision = database.sql(&sql).await.unwrap().revision;
+        for (reader, client) in readers.iter().zip(&mut clients) {
+            client.reach(&database, revision).await;
+            for (index, query) in queries.iter().enumerate().filter(|(_, query)| query.contains(table)) {
+                compare(&database, reader, client, &index.to_string(), query, &sql).await;
+            }
+        }
+    }
+}

@@ -5,9 +5,10 @@
 
 use super::principal::Caller;
 use crate::sqlite::tokens::{Token, tokens};
+use crate::value::Value;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::types::{Null, ToSqlOutput, Value as Sql};
+use rusqlite::types::ToSqlOutput;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,21 +43,22 @@ impl Asking {
             let path = arguments.get::<Option<String>>(0)?;
             let caller = asking.caller();
             let claim = caller.as_ref().zip(path).and_then(|(caller, path)| caller.claim(&path));
-            Ok(claim.map_or(ToSqlOutput::from(Null), |claim| ToSqlOutput::Owned(sql(claim))))
+            let value = claim.map_or(Value::Null, value);
+            Ok(ToSqlOutput::Owned(value.as_ref().try_into()?))
         })
     }
 }
 
 /// JSON's plain values as SQL's; arrays and objects as their JSON text.
-fn sql(json: &Json) -> Sql {
+pub fn value(json: &Json) -> Value {
     match json {
-        Json::Null => Sql::Null,
-        Json::Bool(value) => Sql::Integer((*value).into()),
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Integer((*value).into()),
         Json::Number(number) => {
-            number.as_i64().map_or_else(|| Sql::Real(number.as_f64().unwrap_or_default()), Sql::Integer)
+            number.as_i64().map_or_else(|| Value::Real(number.as_f64().unwrap_or_default()), Value::Integer)
         }
-        Json::String(text) => Sql::Text(text.clone()),
-        Json::Array(_) | Json::Object(_) => Sql::Text(json.to_string()),
+        Json::String(text) => Value::text(text),
+        Json::Array(_) | Json::Object(_) => Value::text(json.to_string()),
     }
 }
 

@@ -215,7 +215,7 @@ impl Families {
         if family.groups.insert(query.identity) {
             self.unsettled.insert(template.id);
             for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
-                signpost.add(route.keys(&query.params), &query.identity);
+                signpost.add(route.keys(query.routing_params()), &query.identity);
             }
         }
     }
@@ -225,7 +225,7 @@ impl Families {
         if family.groups.remove(&query.identity) {
             self.unsettled.insert(query.template.id);
             for (route, signpost) in family.template.ways.routes.iter().zip(&mut family.signposts) {
-                signpost.remove(&route.keys(&query.params), &query.identity);
+                signpost.remove(&route.keys(query.routing_params()), &query.identity);
             }
         }
         if family.groups.is_empty()

@@ -2,6 +2,7 @@
 
 use super::delta;
 use super::frame::{self, DeltaPart};
+use super::granted;
 use super::group::{Difference, Group};
 use super::inbox::{Since, Wanted};
 use super::lane::Lane;
@@ -14,6 +15,7 @@ use crate::access::{Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
+use crate::storage::execute;
 use crate::value::Params;
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -223,9 +225,14 @@ impl Lane {
         // What is found holds for whoever has the role.
         let anyone = Principal::Caller(Arc::new(Caller::new(role, None)));
         guarded(|| {
-            sqlite.speaking_for(&anyone, |sqlite| {
+            let mut template = sqlite.speaking_for(&anyone, |sqlite| {
                 query::analyse(sqlite, schema, epoch, sql, limits, Some((role, &access)))
-            })
+            })?;
+            let expanded = execute::expanded(sqlite, sql)?;
+            if let [one] = execute::split(&expanded)?[..] {
+                granted::find_routes(sqlite, schema, &mut template, limits, one);
+            }
+            Ok(template)
         })
     }
 

@@ -43,6 +43,7 @@ mod family;
 mod few;
 mod first;
 pub mod frame;
+mod granted;
 mod group;
 mod groups;
 pub mod inbox;

@@ -3,6 +3,7 @@
 //! The truth about what is read comes from SQLite's own authorizer, through views, CTEs and sub-queries. The text is
 //! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
 
+use super::granted::{Asked, routing_params};
 use super::inbox::Wanted;
 use super::rows::KeySource;
 use super::ways::{Search, Ways};
@@ -66,6 +67,10 @@ pub struct Template {
     reads_dates: bool,
     /// It compares with patterns, of which SQLite refuses long ones at the first row they are tried on.
     has_patterns: bool,
+    /// The highest number of a parameter.
+    pub parameters: usize,
+    /// What a policy asks of the caller, as the routes have it behind the parameters.
+    pub asked: Vec<Asked>,
     schema_epoch: i64,
 }
 
@@ -84,6 +89,8 @@ pub struct Query {
     pub template: Arc<Template>,
     pub params: Params,
     pub principal: Principal,
+    /// By what it is found, if not by its parameters alone.
+    routing: Option<Params>,
 }
 
 impl Query {
@@ -97,7 +104,14 @@ impl Query {
             return Err(long_pattern());
         }
         let identity = identity(&template.written, params, principal);
-        Ok(Self { identity, template, params: params.clone(), principal: principal.clone() })
+        let caller = principal.caller().filter(|_| !template.asked.is_empty());
+        let routing = caller.map(|caller| routing_params(params, &template.asked, template.parameters, caller));
+        Ok(Self { identity, template, params: params.clone(), principal: principal.clone(), routing })
+    }
+
+    /// The values that its routes are of.
+    pub fn routing_params(&self) -> &Params {
+        self.routing.as_ref().unwrap_or(&self.params)
     }
 
     /// Runs `work` in the name of who asks, bounded in time.
@@ -146,7 +160,7 @@ impl Query {
                         .routes
                         .iter()
                         .find(|route| route.is_of(&rows.shapes[shape].table))
-                        .is_none_or(|route| route.leads(rows, shape, &self.params))
+                        .is_none_or(|route| route.leads(rows, shape, self.routing_params()))
             })
     }
 }
@@ -355,6 +369,8 @@ pub fn analyse(
         key: key_source(&origins, schema, &text, &ways),
         ways,
         has_patterns,
+        parameters,
+        asked: Vec::new(),
         reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),
         reads: dependencies(&reads, schema, is_free_of_scan_order)?,
         sql: run,
@@ -362,6 +378,11 @@ pub fn analyse(
         is_ordered,
         schema_epoch,
     })
+}
+
+/// A SELECT of ours, and what it reads; `None` if it is no good.
+pub fn prepare_plain(sqlite: &mut Sqlite, sql: &str) -> Option<(Statement, Reads)> {
+    prepare(sqlite, sql).ok()
 }
 
 fn prepare(sqlite: &mut Sqlite, sql: &str) -> Result<(Statement, Reads)> {

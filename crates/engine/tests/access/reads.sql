@@ -164,3 +164,12 @@ SELECT * FROM notes NOT INDEXED
 SELECT * FROM notes CROSS JOIN json_each('[1]') ON 1
 SELECT * FROM notes n FULL JOIN notes m USING (id)
 SELECT * FROM notes RIGHT JOIN rooms USING (id)
+SELECT n.body FROM json_each('[1]') window, notes n WHERE n.id = 2
+SELECT s.secret FROM json_each('[1]') window, secrets s
+SELECT count(*) FROM json_each('[1]') window, secrets s
+SELECT 1 FROM json_each('[1]') window, secrets
+SELECT (SELECT s.secret FROM json_each('[1]') AS window, secrets AS s)
+WITH x AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM x
+SELECT t.what FROM json_each('[1]') window, audit t
+WITH notes_made AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM notes_made
+WITH everything(a) AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM everything
