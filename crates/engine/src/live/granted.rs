@@ -106,12 +106,9 @@ fn with_policy(access: &Access, role: Role, schema: &Schema, one: &str, own: usi
     let mut policies = access.policies_for(&table, Action::Select, role);
     let (policy, None) = (policies.next()?, policies.next()) else { return None };
     let (condition, asked) = asked_of_caller(policy.using.as_deref()?, own)?;
-    let open = match find(&text, from, &["where"]) {
-        None => {
-            let last = text[end_of_from - 1].end();
-            return Some((format!("{} WHERE {condition}\n{}", &one[..last], &one[last..]), asked));
-        }
-        Some(open) => open,
+    let Some(open) = find(&text, from, &["where"]) else {
+        let last = text[end_of_from - 1].end();
+        return Some((format!("{} WHERE {condition}\n{}", &one[..last], &one[last..]), asked));
     };
     let end = find(&text, open + 1, &clauses[1..]).unwrap_or(text.len());
     let (start, last) = (text[open].end(), text.get(end - 1)?.end());
