@@ -17,6 +17,7 @@ CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT);
 CREATE TRIGGER notes_made AFTER INSERT ON notes BEGIN
   INSERT INTO audit (what) SELECT new.body || count(*) FROM secrets;
 END;
+CREATE TRIGGER [É it's] AFTER DELETE ON audit BEGIN SELECT secret FROM secrets; END;
 CREATE VIEW everything AS SELECT * FROM secrets;
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, salary INTEGER);
 CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT);

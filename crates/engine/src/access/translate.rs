@@ -57,7 +57,10 @@ fn is_name(token: &Token<'_>) -> bool {
 /// A name without its quotes.
 pub fn named(token: &Token<'_>) -> String {
     match token.kind {
-        Token_::Text => token.text.trim_start_matches(['x', 'X']).trim_matches('\'').replace("''", "'"),
+        Token_::Text => {
+            let text = token.text.strip_prefix('\'').unwrap_or(token.text);
+            text.strip_suffix('\'').unwrap_or(text).replace("''", "'")
+        }
         _ => unquoted(token.text),
     }
 }
@@ -228,7 +231,8 @@ fn parts(text: &[Token<'_>]) -> HashSet<String> {
             }
         }
         if is_name(&text[at]) {
-            parts.insert(named(&text[at]).to_lowercase());
+            // As SQLite folds case: of ASCII alone.
+            parts.insert(named(&text[at]).to_ascii_lowercase());
         }
     }
     parts

@@ -173,3 +173,6 @@ WITH x AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FRO
 SELECT t.what FROM json_each('[1]') window, audit t
 WITH notes_made AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM notes_made
 WITH everything(a) AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM everything
+WITH "É it's" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
+WITH 'É it''s' AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
+WITH "é IT'S" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "é it's"
