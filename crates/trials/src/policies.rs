@@ -17,6 +17,7 @@ use crate::world::{Event, World};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ToSqlOutput;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use std::time::Instant;
 use tidebase_engine::access::policy::PolicyWrite;
 use tidebase_engine::access::{Action, Policy};
 use tidebase_engine::sqlite::exclude::unquoted;
-use tidebase_engine::{Caller, Engine, Format, Options, Params, Principal, Role, SqlRequest};
+use tidebase_engine::{Caller, Engine, Format, Options, Params, Principal, Role, SqlRequest, Value};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -127,7 +128,7 @@ fn run(seed: u64, number: u64, stats: &mut Stats) -> Result<()> {
         let opened = open_tables(&engine, &world, &mut random).await;
         let plain = Connection::open(&path)?;
         for uid in CALLERS.iter().take(random.between(1, 3)) {
-            let copy = copy(&plain, &world, &opened, uid, stats)?;
+            let copy = copy(&plain, &opened, uid, stats)?;
             let caller = Principal::Caller(Arc::new(Caller::new(Role::User, Some((*uid).to_owned()))));
             for _ in 0..ASKED {
                 let (sql, params) = statement(&mut random, &world, &opened, stats);
@@ -231,7 +232,7 @@ fn condition(random: &mut Random, world: &World, table: &Relation) -> String {
 }
 
 /// A database of the rows that are visible, and of nothing else.
-fn copy(plain: &Connection, world: &World, opened: &[Opened<'_>], uid: &str, stats: &mut Stats) -> Result<Connection> {
+fn copy(plain: &Connection, opened: &[Opened<'_>], uid: &str, stats: &mut Stats) -> Result<Connection> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     let copy = Connection::open_in_memory()?;
     for connection in [plain, &copy] {
@@ -256,9 +257,11 @@ fn copy(plain: &Connection, world: &World, opened: &[Opened<'_>], uid: &str, sta
         let mut rows = select.query([])?;
         let mut copied = 0;
         while let Some(row) = rows.next()? {
-            let values: Vec<rusqlite::types::Value> =
-                (0..names.len()).map(|index| row.get(index)).collect::<Result<_, _>>()?;
-            insert.execute(rusqlite::params_from_iter(values))?;
+            // As bytes: there are texts that are not UTF-8.
+            let values: Vec<Value> =
+                (0..names.len()).map(|index| Ok(row.get_ref(index)?.into())).collect::<Result<_>>()?;
+            let bound = values.iter().map(|value| ToSqlOutput::Borrowed(value.as_ref()));
+            insert.execute(rusqlite::params_from_iter(bound))?;
             copied += 1;
         }
         let all: u64 = plain.query_row(&format!("SELECT count(*) FROM main.{}", table.name), [], |row| {
@@ -266,7 +269,6 @@ fn copy(plain: &Connection, world: &World, opened: &[Opened<'_>], uid: &str, sta
         })?;
         stats.hidden_rows += all - copied;
     }
-    let _ = world;
     Ok(copy)
 }
 
@@ -369,13 +371,13 @@ fn run_plain(copy: &Connection, sql: &str, params: &Params) -> rusqlite::Result<
         Params::None => {}
         Params::Positional(values) => {
             for (index, value) in (1..).zip(values) {
-                statement.raw_bind_parameter(index, rusqlite::types::ToSqlOutput::Borrowed(value.as_ref()))?;
+                statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value.as_ref()))?;
             }
         }
         Params::Named(values) => {
             for (name, value) in values {
                 if let Some(index) = statement.parameter_index(&format!(":{name}"))? {
-                    statement.raw_bind_parameter(index, rusqlite::types::ToSqlOutput::Borrowed(value.as_ref()))?;
+                    statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value.as_ref()))?;
                 }
             }
         }

@@ -69,33 +69,9 @@ fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
     words.iter().any(|word| token.is(word))
 }
 
-/// Words that may follow a table and are not its alias.
-const AFTER_TABLE: [&str; 24] = [
-    "on",
-    "using",
-    "join",
-    "inner",
-    "cross",
-    "left",
-    "right",
-    "full",
-    "outer",
-    "natural",
-    "indexed",
-    "not",
-    "where",
-    "group",
-    "having",
-    "window",
-    "order",
-    "limit",
-    "union",
-    "except",
-    "intersect",
-    "returning",
-    "set",
-    "offset",
-];
+/// Words that go on with a FROM behind a table: with those that end it, they are no alias.
+const JOINING: [&str; 12] =
+    ["on", "using", "join", "inner", "cross", "left", "right", "full", "outer", "natural", "indexed", "not"];
 
 /// Words that end a FROM.
 const AFTER_FROM: [&str; 13] = [
@@ -360,7 +336,7 @@ impl Work<'_> {
         if next.is_some_and(|next| next.is("indexed")) {
             return Err(Error::unsupported("INDEXED BY is not open to you."));
         }
-        let has_alias = next.is_some_and(|next| is_name(next) && !is_any(next, &AFTER_TABLE));
+        let has_alias = next.is_some_and(|next| is_name(next) && !is_any(next, &JOINING) && !is_any(next, &AFTER_FROM));
         if may_have_alias && !has_alias {
             view.push_str(&format!(" AS {}", quoted(&name)));
         }
