@@ -49,7 +49,7 @@ type TooSlow = HashMap<u64, usize>;
 
 /// What one run of a query that lingers may take, and all of them together in a step.
 const LINGERING_COST_MAX: Duration = Duration::from_millis(1);
-const LINGERING_TIME_MAX: Duration = Duration::from_millis(5);
+const LINGERING_TIME_MAX: Duration = Duration::from_millis(250);
 /// A lesser share of an evaluation is not counted.
 const SHARE_MIN: Duration = Duration::from_micros(1);
 
