@@ -158,10 +158,10 @@ impl Readers {
         let mark = self.mark(request);
         if !self.is_slow(mark) {
             let time = self.limits.inline_read_time_max;
-            let access = self.shared.access();
-            match self
-                .inline(|sqlite| attempt(sqlite, request, &access, &self.limits, time, None, Within::OpenSnapshot))
-            {
+            let access = self.access_for(request);
+            match self.inline(|sqlite| {
+                attempt(sqlite, request, access.as_deref(), &self.limits, time, None, Within::OpenSnapshot)
+            }) {
                 Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
                 done => return done.map(|body| read(body, revision)),
             }
@@ -169,16 +169,29 @@ impl Readers {
         let revision = self.shared.revision();
         let cancel = Cancel::default();
         let _cancel_if_dropped = CancelOnDrop(cancel.clone());
-        let (request, limits, access) = (Arc::clone(request), Arc::clone(&self.limits), self.shared.access());
+        let (request, limits, access) = (Arc::clone(request), Arc::clone(&self.limits), self.access_for(request));
         let body = self
             .elsewhere(move |sqlite| {
                 if cancel.is_cancelled() {
                     return Err(Error::unavailable("The request was cancelled."));
                 }
-                attempt(sqlite, &request, &access, &limits, limits.read_time_max, Some(cancel), Within::Nothing)
+                attempt(
+                    sqlite,
+                    &request,
+                    access.as_deref(),
+                    &limits,
+                    limits.read_time_max,
+                    Some(cancel),
+                    Within::Nothing,
+                )
             })
             .await?;
         Ok(read(body, revision))
+    }
+
+    /// The policies, if any bind who asks.
+    fn access_for(&self, request: &SqlRequest) -> Option<Arc<Access>> {
+        request.principal.caller().map(|_| self.shared.access())
     }
 
     fn is_slow(&self, mark: u64) -> bool {
@@ -244,7 +257,7 @@ enum Within {
 fn attempt(
     sqlite: &mut Sqlite,
     request: &SqlRequest,
-    access: &Access,
+    access: Option<&Access>,
     limits: &Limits,
     time: Duration,
     cancel: Option<Cancel>,
@@ -258,7 +271,11 @@ fn attempt(
     if needs_transaction {
         sqlite.own.prepare_cached("BEGIN")?.execute([])?;
     }
-    let terms = Terms { limits, place: Place::Reader, rights: Rights::of(&request.principal, access) };
+    let terms = Terms {
+        limits,
+        place: Place::Reader,
+        rights: access.and_then(|access| Rights::of(&request.principal, access)),
+    };
     let ran = sqlite.speaking_for(&request.principal, |sqlite| {
         sqlite.bounded(time, cancel, Mode::Caller, |sqlite| execute::run(sqlite, request, terms, &mut out))
     });
