@@ -352,7 +352,12 @@ impl Engine {
     }
 
     pub async fn set_setting(&self, name: &'static str, value: Option<String>) -> Result<()> {
-        self.submit(Work::Setting { name, value }, None)?.wait().await.map(|_| ())
+        let name = Value::text(name);
+        let statement = match value {
+            Some(value) => SystemStatement { sql: system::SET, values: vec![name, Value::text(value)] },
+            None => SystemStatement { sql: "DELETE FROM _tide_meta WHERE name = ?1", values: vec![name] },
+        };
+        self.change_system(vec![statement]).await.map(|_| ())
     }
 
     /// A new client of the administrator's.

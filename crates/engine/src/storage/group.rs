@@ -264,15 +264,6 @@ impl<'w> Group<'w> {
             }
             Work::Policy(write) => crate::access::policy::run(sqlite, schema, write),
             Work::System(statements) => Ok(system::change(&sqlite.own, statements)?.to_string().into()),
-            Work::Setting { name, value } => {
-                match value {
-                    Some(value) => system::set(&sqlite.own, name, value)?,
-                    None => {
-                        sqlite.own.execute("DELETE FROM _tide_meta WHERE name = ?1", [name])?;
-                    }
-                }
-                Ok(b"true".to_vec())
-            }
         }
     }
 

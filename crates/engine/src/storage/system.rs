@@ -137,11 +137,11 @@ pub fn number(connection: &Connection, name: &str) -> Result<Option<i64>> {
     Ok(statement.query_row([name], |row| row.get(0)).optional()?)
 }
 
+/// Sets the setting `?1` to `?2`.
+pub const SET: &str =
+    "INSERT INTO _tide_meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
+
 pub fn set(connection: &Connection, name: &str, value: &dyn rusqlite::ToSql) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO _tide_meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-        )?
-        .execute((name, value))?;
+    connection.prepare_cached(SET)?.execute((name, value))?;
     Ok(())
 }

@@ -18,11 +18,6 @@ pub enum Work {
     Policy(PolicyWrite),
     /// Statements of ours on the tables of the catalogue, all in one transaction.
     System(Vec<SystemStatement>),
-    /// Writes a setting of `_tide_meta`; `None` removes it.
-    Setting {
-        name: &'static str,
-        value: Option<String>,
-    },
 }
 
 /// How a job shares the group commit with others.
@@ -88,7 +83,7 @@ impl Work {
         let request = match self {
             Self::Sql(request) => request,
             Self::Policy(_) => return Company::OwnGroup,
-            Self::Key(_) | Self::Topic(_) | Self::System(_) | Self::Setting { .. } => return Company::Any,
+            Self::Key(_) | Self::Topic(_) | Self::System(_) => return Company::Any,
         };
         let mut company = Company::Any;
         for statement in &request.statements {
