@@ -46,7 +46,7 @@ async fn changes_are_told_between_the_first_rows_of_a_storm() {
     other.live(&database, "q", "select id from t").await;
     // Some milliseconds each, a second or more together.
     let sql = "select ?1, (select count(*) from t) from (with recursive c(i) as (select 1 union all select i + 1 from c \
-               where i < 40000) select count(*) from c)";
+               where i < 100000) select count(*) from c)";
     for number in 0..300 {
         let params = Params::Positional(vec![Value::Integer(number)]);
         storm.subscribe(&database, &format!("s{number}"), Wanted::Query { sql: sql.into(), params, since: None });
@@ -620,7 +620,7 @@ async fn a_write_that_matters_to_no_query_wakes_nobody_and_is_not_forgotten() {
 fn dear(number: usize) -> String {
     format!(
         "select {number}, (select max(id) from t) from (with recursive c(i) as (select 1 union all select i + 1 from c \
-         where i < 40000) select count(*) from c)"
+         where i < 100000) select count(*) from c)"
     )
 }
 

@@ -64,7 +64,7 @@ pub fn value(json: &Json) -> Value {
 
 /// `auth.uid()` as SQLite writes it: `auth_uid()`.
 pub fn spoken_functions(sql: &str) -> Cow<'_, str> {
-    if !sql.contains("auth") && !sql.contains("AUTH") {
+    if !["auth", "AUTH", "Auth"].iter().any(|word| sql.contains(word)) {
         return Cow::Borrowed(sql);
     }
     let text: Vec<Token<'_>> = tokens(sql).collect();

@@ -9,7 +9,7 @@
 
 pub mod admission;
 pub mod asking;
-mod functions;
+pub mod functions;
 pub mod passage;
 pub mod policy;
 pub mod principal;

@@ -17,7 +17,7 @@ use super::sight::{self, KEY, Kind, Sight, any_of};
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::schema::{Relation, Table};
-use crate::sqlite::tokens::{Kind as Token_, Token, tokens};
+use crate::sqlite::tokens::{Kind as Token_, Token, find, tokens};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -63,10 +63,6 @@ pub fn named(token: &Token<'_>) -> String {
         }
         _ => unquoted(token.text),
     }
-}
-
-fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
-    words.iter().any(|word| token.is(word))
 }
 
 /// Words that go on with a FROM behind a table: with those that end it, they are no alias.
@@ -115,7 +111,7 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
         () if text[verb].is("insert") => work.insert(verb)?,
         () if text[verb].is("update") => work.update(verb)?,
         () if text[verb].is("delete") => work.delete(verb)?,
-        () if is_any(&text[verb], &["select", "values"]) => (None, None),
+        () if text[verb].is_any(&["select", "values"]) => (None, None),
         () if text[verb].is("replace") => return Err(no_replace()),
         () => return Err(unavailable()),
     };
@@ -163,7 +159,7 @@ fn verb(text: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0_usize;
     let is_plain = text
         .first()
-        .is_some_and(|first| is_any(first, &["select", "values", "insert", "update", "delete", "replace", "with"]));
+        .is_some_and(|first| first.is_any(&["select", "values", "insert", "update", "delete", "replace", "with"]));
     if !is_plain {
         return None;
     }
@@ -173,7 +169,7 @@ fn verb(text: &[Token<'_>]) -> Option<usize> {
             Token_::Punctuation(b')') => depth = depth.saturating_sub(1),
             _ => {}
         }
-        depth == 0 && is_any(token, &["select", "values", "insert", "update", "delete", "replace"])
+        depth == 0 && token.is_any(&["select", "values", "insert", "update", "delete", "replace"])
     })
 }
 
@@ -185,7 +181,7 @@ fn parts(text: &[Token<'_>]) -> HashSet<String> {
             continue;
         }
         let mut next = index + 1;
-        while text.get(next).is_some_and(|token| is_any(token, &["not", "materialized"])) {
+        while text.get(next).is_some_and(|token| token.is_any(&["not", "materialized"])) {
             next += 1;
         }
         if !text.get(next).is_some_and(|token| token.is_punctuation(b'(')) {
@@ -253,7 +249,7 @@ impl Work<'_> {
             let next = text.get(index + 1);
             match token.kind {
                 Token_::Punctuation(b'(') => {
-                    let is_query = next.is_some_and(|next| is_any(next, &["select", "values", "with"]));
+                    let is_query = next.is_some_and(|next| next.is_any(&["select", "values", "with"]));
                     let is_join = level.expects_table && !is_query;
                     levels[here].expects_table = false;
                     levels.push(Level { in_from: is_join, expects_table: is_join });
@@ -275,13 +271,13 @@ impl Work<'_> {
                     let is_comparison = index > 0
                         && text[index - 1].is("distinct")
                         && index > 1
-                        && is_any(&text[index - 2], &["is", "not"]);
+                        && text[index - 2].is_any(&["is", "not"]);
                     if !is_comparison {
                         levels[here] = Level { in_from: true, expects_table: true };
                     }
                 }
                 Token_::Word if token.is("join") => levels[here] = Level { in_from: true, expects_table: true },
-                Token_::Word if is_any(token, &AFTER_FROM) => levels[here] = Level::default(),
+                Token_::Word if token.is_any(&AFTER_FROM) => levels[here] = Level::default(),
                 Token_::Word if token.is("in") && next.is_some_and(is_name) => {
                     self.replace_table(index + 1, false)?;
                     index += 1;
@@ -336,7 +332,7 @@ impl Work<'_> {
         if next.is_some_and(|next| next.is("indexed")) {
             return Err(Error::unsupported("INDEXED BY is not open to you."));
         }
-        let has_alias = next.is_some_and(|next| is_name(next) && !is_any(next, &JOINING) && !is_any(next, &AFTER_FROM));
+        let has_alias = next.is_some_and(|next| is_name(next) && !next.is_any(&JOINING) && !next.is_any(&AFTER_FROM));
         if may_have_alias && !has_alias {
             view.push_str(&format!(" AS {}", quoted(&name)));
         }
@@ -380,7 +376,7 @@ impl Work<'_> {
             if how.is("replace") {
                 return Err(no_replace());
             }
-            if !is_any(how, &["abort", "fail", "ignore"]) {
+            if !how.is_any(&["abort", "fail", "ignore"]) {
                 return Err(Error::unsupported("OR ABORT, OR FAIL and OR IGNORE are open to you."));
             }
             at += 2;
@@ -444,12 +440,12 @@ impl Work<'_> {
         let mut changed = "(false)".to_owned();
         // Each DO UPDATE has a condition of its own.
         let mut from = behind;
-        while let Some(start) = self.find(from, &["do"]) {
+        while let Some(start) = find(self.text, from, &["do"]) {
             if !self.text.get(start + 1).is_some_and(|token| token.is("update")) {
                 from = start + 1;
                 continue;
             }
-            let end = self.find(start, &["on", "returning"]).unwrap_or(self.text.len());
+            let end = find(self.text, start, &["on", "returning"]).unwrap_or(self.text.len());
             let sets = self.sets(start + 3, end);
             let granting = self.granted_updates(&table, &sets)?;
             changed = if changed == "(false)" {
@@ -472,7 +468,7 @@ impl Work<'_> {
         if !self.text.get(behind).is_some_and(|token| token.is("set")) {
             return Err(Error::invalid("UPDATE wants SET behind the table's name."));
         }
-        let end = self.find(behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
+        let end = find(self.text, behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
         let sets = self.sets(behind + 1, end);
         let granting = self.granted_updates(&table, &sets)?;
         let target = Target { sets, ..self.target(&table) };
@@ -488,7 +484,7 @@ impl Work<'_> {
         if self.granting(&table, Action::Delete, Some(&HashSet::new())).is_empty() {
             return Err(self.not_granted(&table, Action::Delete));
         }
-        let end = self.find(behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
+        let end = find(self.text, behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
         let target = Target { deletes: true, ..self.target(&table) };
         self.admit(Kind::Delete, &table, Vec::new(), &called, behind, end);
         let never = || "(false)".to_owned();
@@ -538,7 +534,7 @@ impl Work<'_> {
                 Token_::Punctuation(b'(') => depth += 1,
                 Token_::Punctuation(b')') => depth -= 1,
                 Token_::Punctuation(b',') if depth == 0 => expects = true,
-                _ if depth == 0 && is_any(token, &["where", "from"]) => break,
+                _ if depth == 0 && token.is_any(&["where", "from"]) => break,
                 _ if expects && is_name(token) => {
                     sets.insert(named(token).to_ascii_lowercase());
                     self.columns.push(at);
@@ -551,19 +547,6 @@ impl Work<'_> {
         sets
     }
 
-    /// The first of these words from this token on, outside of parentheses.
-    fn find(&self, from: usize, words: &[&str]) -> Option<usize> {
-        let mut depth = 0_i32;
-        (from..self.text.len()).find(|&at| {
-            match self.text[at].kind {
-                Token_::Punctuation(b'(') => depth += 1,
-                Token_::Punctuation(b')') => depth -= 1,
-                _ => {}
-            }
-            depth == 0 && is_any(&self.text[at], words)
-        })
-    }
-
     /// Adds the condition on the rows that may be changed to the WHERE between the tokens, or one if there is none.
     fn admit(&mut self, kind: Kind, table: &Table, policies: Vec<usize>, called: &str, start: usize, end: usize) {
         let sight = Sight { kind, role: self.role, table: table.name.clone(), policies };
@@ -573,7 +556,7 @@ impl Work<'_> {
         let exists = format!("EXISTS (SELECT 1 FROM {} AS _tide_s WHERE {same})", quoted(&sight.name()));
         let admitted = format!("{}({})", admission::FUNCTION, keys.join(", "));
         let last = self.text[end - 1].end();
-        let found = self.find(start, &["where"]).filter(|&at| at < end);
+        let found = find(self.text, start, &["where"]).filter(|&at| at < end);
         match found.map(|at| self.text[at].end()) {
             None => self.insert_at(last, format!(" WHERE CASE WHEN {exists} THEN {admitted} END")),
             // Nothing that may fail is tried on a row before the policies have let it pass.

@@ -12,7 +12,7 @@ use crate::access::{Access, Action, Caller, Role, asking};
 use crate::limits::Limits;
 use crate::sqlite::Sqlite;
 use crate::sqlite::schema::{Relation, Schema};
-use crate::sqlite::tokens::{Kind, Token, tokens};
+use crate::sqlite::tokens::{Token, find, tokens};
 use crate::value::{Params, Value};
 
 /// What a policy asks of the caller.
@@ -72,23 +72,6 @@ pub fn find_routes(sqlite: &mut Sqlite, schema: &Schema, template: &mut Template
     template.asked = asked;
 }
 
-fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
-    words.iter().any(|word| token.is(word))
-}
-
-/// The first of these words from this token on, outside of parentheses.
-fn find(text: &[Token<'_>], from: usize, words: &[&str]) -> Option<usize> {
-    let mut depth = 0_i32;
-    (from..text.len()).find(|&at| {
-        match text[at].kind {
-            Kind::Punctuation(b'(') => depth += 1,
-            Kind::Punctuation(b')') => depth -= 1,
-            _ => {}
-        }
-        depth == 0 && is_any(&text[at], words)
-    })
-}
-
 /// The administrator's statement with the same rows, where the policy's questions are parameters from `own + 1` on.
 fn with_policy(access: &Access, role: Role, schema: &Schema, one: &str, own: usize) -> Option<(String, Vec<Asked>)> {
     let text: Vec<Token<'_>> = tokens(one).collect();
@@ -96,7 +79,7 @@ fn with_policy(access: &Access, role: Role, schema: &Schema, one: &str, own: usi
     let from = find(&text, 0, &["from"]).filter(|_| is_plain)?;
     let table = named(text.get(from + 1)?);
     let is_alone =
-        !text.iter().any(|token| is_any(token, &["join", "union", "except", "intersect", "values", "with", "in"]));
+        !text.iter().any(|token| token.is_any(&["join", "union", "except", "intersect", "values", "with", "in"]));
     let clauses = ["where", "group", "having", "window", "order", "limit"];
     let end_of_from = find(&text, from, &clauses).unwrap_or(text.len());
     let has_comma = text[from..end_of_from].iter().any(|token| token.is_punctuation(b','));
@@ -130,7 +113,7 @@ fn asked_of_caller(using: &str, own: usize) -> Option<(String, Vec<Asked>)> {
     }
     let (mut condition, mut copied, mut asked) = (String::new(), 0, Vec::new());
     for (index, token) in text.iter().enumerate() {
-        if !is_any(token, &["auth_uid", "auth_role", "auth_claim"]) {
+        if !token.is_any(&["auth_uid", "auth_role", "auth_claim"]) {
             continue;
         }
         let is_at = |offset: usize, byte: u8| text.get(index + offset).is_some_and(|token| token.is_punctuation(byte));

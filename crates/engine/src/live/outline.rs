@@ -100,10 +100,6 @@ enum Side<'a> {
     Value(Operand),
 }
 
-fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
-    words.iter().any(|word| token.is(word))
-}
-
 fn is_name(token: &Token<'_>) -> bool {
     matches!(token.kind, Kind::Word | Kind::Quoted)
 }
@@ -146,18 +142,18 @@ impl<'a> Outline<'a> {
             if depth != 0 {
                 continue;
             }
-            if is_any(token, &["union", "except", "intersect"]) {
+            if token.is_any(&["union", "except", "intersect"]) {
                 return None;
             }
             let is_comparison =
-                index > 0 && text[index - 1].is("distinct") && is_any(&text[index.max(2) - 2], &["is", "not"]);
+                index > 0 && text[index - 1].is("distinct") && text[index.max(2) - 2].is_any(&["is", "not"]);
             if from.is_none() {
                 from = (token.is("from") && !is_comparison).then_some(index);
             } else if token.is("where") && filter.is_none() {
                 filter = Some(index);
-            } else if is_any(token, &["group", "having"]) && groups.is_none() {
+            } else if token.is_any(&["group", "having"]) && groups.is_none() {
                 groups = Some(index);
-            } else if (is_any(token, &["order", "limit"]) || token.is_punctuation(b';')) && tail.is_none() {
+            } else if (token.is_any(&["order", "limit"]) || token.is_punctuation(b';')) && tail.is_none() {
                 tail = Some(index);
             } else if token.is("window") && tail.is_none() {
                 // It begins a clause, or is a name.
@@ -229,7 +225,7 @@ impl<'a> Outline<'a> {
             |token: &Token<'_>| token.is("limit") || token.is_punctuation(b',') || token.is_punctuation(b';');
         let length = words[2..].iter().position(depth_ends).unwrap_or(words.len() - 2);
         let (name, is_descending) = match &words[2..2 + length] {
-            [name @ .., last] if is_any(last, &["asc", "desc"]) => (name, last.is("desc")),
+            [name @ .., last] if last.is_any(&["asc", "desc"]) => (name, last.is("desc")),
             name => (name, false),
         };
         // NULL is no name, whatever columns there are.
@@ -256,7 +252,7 @@ impl<'a> Outline<'a> {
         };
         let is_fine = |(index, token): (usize, &Token<'_>)| {
             let is_escape = token.is("escape");
-            let is_like = is_any(token, &["like", "glob"]);
+            let is_like = token.is_any(&["like", "glob"]);
             !is_escape && (!is_like || is_plain(index + 1))
         };
         self.text.iter().enumerate().all(is_fine)
@@ -273,7 +269,7 @@ impl<'a> Outline<'a> {
 
     /// The tokens of each result column.
     pub fn items(&self) -> Vec<&[Token<'a>]> {
-        let start = 1 + usize::from(self.text.get(1).is_some_and(|second| is_any(second, &["distinct", "all"])));
+        let start = 1 + usize::from(self.text.get(1).is_some_and(|second| second.is_any(&["distinct", "all"])));
         self.list(start..self.from.start - 1).into_iter().map(|item| &self.text[item]).collect()
     }
 
@@ -380,7 +376,7 @@ impl<'a> Outline<'a> {
                 Kind::Punctuation(b'(') => depth += 1,
                 Kind::Punctuation(b')') => depth -= 1,
                 // CASE has ANDs of its own, and END may be a name.
-                Kind::Word if depth == 0 && is_any(token, &["or", "case"]) => return,
+                Kind::Word if depth == 0 && token.is_any(&["or", "case"]) => return,
                 Kind::Word if depth == 0 && token.is("between") => betweens += 1,
                 // BETWEEN's own AND is not one of the row.
                 Kind::Word if depth == 0 && token.is("and") && betweens > 0 => betweens -= 1,
@@ -496,7 +492,7 @@ impl<'a> Outline<'a> {
     fn read_members(&self) -> Option<Vec<Member<'a>>> {
         let end = self.from.end;
         let token = |at: usize| self.text.get(at).filter(|_| at < end);
-        let name = |at: usize| token(at).filter(|token| is_name(token) && !is_any(token, &JOINING));
+        let name = |at: usize| token(at).filter(|token| is_name(token) && !token.is_any(&JOINING));
         let mut members = Vec::new();
         let mut at = self.from.start;
         let mut is_left_joined = false;
@@ -526,7 +522,7 @@ impl<'a> Outline<'a> {
             members.push(Member { table: unquoted(table.text), alias: alias.text, is_left_joined, on });
             let Some(next) = token(at) else { return Some(members) };
             is_left_joined = next.is("left");
-            let is_other = is_any(next, &["inner", "cross"]);
+            let is_other = next.is_any(&["inner", "cross"]);
             at += usize::from(is_left_joined || is_other);
             at += usize::from(is_left_joined && token(at).is_some_and(|word| word.is("outer")));
             let is_comma = !is_left_joined && !is_other && next.is_punctuation(b',');
@@ -549,7 +545,7 @@ impl<'a> Outline<'a> {
                 Kind::Punctuation(b',') if depth == 0 => return at,
                 Kind::Word
                     if depth == 0
-                        && is_any(token, &["join", "inner", "cross", "left", "right", "full", "natural"])
+                        && token.is_any(&["join", "inner", "cross", "left", "right", "full", "natural"])
                         && !self.text[at - 1].is_punctuation(b'.') =>
                 {
                     return at;

@@ -10,6 +10,7 @@ use super::route::Route;
 use super::tally::{self, Shown, Tally};
 use super::term::Term;
 use super::trail::{End, Link, Trail};
+use crate::access::functions;
 use crate::limits::LiveTiers;
 use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::gate::{Mode, Reads};
@@ -43,50 +44,9 @@ impl Ways {
     }
 }
 
-/// Functions that cannot fail, whatever they are given, short of SQLite's own bounds on the size of a value. A condition that fails at a row ends the query even if another
-/// condition would have kept the row out, so with others every row counts.
-const NEVER_FAIL: [&str; 40] = [
-    "avg",
-    "coalesce",
-    "count",
-    "cume_dist",
-    "date",
-    "datetime",
-    "dense_rank",
-    "first_value",
-    "glob",
-    "group_concat",
-    "hex",
-    "ifnull",
-    "iif",
-    "instr",
-    "julianday",
-    "lag",
-    "last_value",
-    "lead",
-    "length",
-    "like",
-    "lower",
-    "ltrim",
-    "max",
-    "min",
-    "nullif",
-    "quote",
-    "rank",
-    "round",
-    "row_number",
-    "rtrim",
-    "string_agg",
-    "substr",
-    "substring",
-    "sum",
-    "total",
-    "trim",
-    "typeof",
-    "unicode",
-    "unixepoch",
-    "upper",
-];
+/// A condition that fails at a row ends the query even if another condition would have kept the row out, so with functions
+/// that may fail every row counts. These fail at nothing but SQLite's own bounds on a value.
+const FAIL_AT_BOUNDS: [&str; 5] = ["group_concat", "hex", "quote", "string_agg", "sum"];
 
 /// An aggregate of the rows or of one column.
 enum Aggregate<'a> {
@@ -121,7 +81,8 @@ impl Search<'_> {
         if !self.schema.is_utf8() {
             return lacking("The file keeps texts as UTF-16, in whose order they are compared.".into());
         }
-        if let Some(name) = self.reads.functions.iter().find(|name| !NEVER_FAIL.contains(&name.as_str())) {
+        let may_fail = |name: &&String| !(functions::is_safe(name) || FAIL_AT_BOUNDS.contains(&name.as_str()));
+        if let Some(name) = self.reads.functions.iter().find(may_fail) {
             return lacking(format!(
                 "The function {name} can fail at a row, also at one that another condition keeps out."
             ));

@@ -30,6 +30,9 @@ impl Token<'_> {
     pub fn is(&self, keyword: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
+    pub fn is_any(&self, keywords: &[&str]) -> bool {
+        keywords.iter().any(|keyword| self.is(keyword))
+    }
     pub fn is_punctuation(&self, byte: u8) -> bool {
         self.kind == Kind::Punctuation(byte)
     }
@@ -161,6 +164,19 @@ pub fn statements(sql: &str) -> Vec<Range<usize>> {
         found.push(start..end);
     }
     found
+}
+
+/// The first of these words from a token on, outside of parentheses.
+pub fn find(text: &[Token<'_>], from: usize, words: &[&str]) -> Option<usize> {
+    let mut depth = 0_i32;
+    (from..text.len()).find(|&at| {
+        match text[at].kind {
+            Kind::Punctuation(b'(') => depth += 1,
+            Kind::Punctuation(b')') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && text[at].is_any(words)
+    })
 }
 
 /// What a statement's first word says about where it must run. `EXPLAIN` counts as reading.
