@@ -63,6 +63,8 @@ pub struct Error {
     pub message: String,
     /// Index of the statement of a transaction that failed, counted from 0.
     pub statement: Option<usize>,
+    /// How long to wait before another try, where that is known.
+    pub retry_after_seconds: Option<u64>,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -70,7 +72,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), statement: None, source: None }
+        Self { code, message: message.into(), statement: None, retry_after_seconds: None, source: None }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
@@ -109,6 +111,12 @@ impl Error {
     #[must_use]
     pub fn at_statement(mut self, index: usize) -> Self {
         self.statement = Some(index);
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
         self
     }
 

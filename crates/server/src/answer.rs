@@ -64,7 +64,8 @@ impl IntoResponse for Failure {
         let error = told(self.0);
         let mut response = json(status(error.code), Bytes::from(body(&error)));
         if matches!(error.code, Code::Unavailable | Code::TooMany) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            let seconds = error.retry_after_seconds.unwrap_or(1);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if error.code == Code::Unauthorized {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

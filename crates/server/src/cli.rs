@@ -62,6 +62,19 @@ pub struct ServeArgs {
     /// A token for clients that policies bind; those with a name of their own are made with `/auth/tokens` [env: TIDEBASE_CLIENT_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     pub client_token: Option<String>,
+    /// May people make themselves an account? `open` or `closed` [env: TIDEBASE_SIGNUP] [default: closed]
+    #[arg(long, value_name = "OPEN")]
+    pub signup: Option<String>,
+    /// May people come in without an account? `open` or `closed` [env: TIDEBASE_ANONYMOUS] [default: closed]
+    #[arg(long, value_name = "OPEN")]
+    pub anonymous: Option<String>,
+    /// Take the tokens of another issuer, as JSON: {"issuer", "audience", "jwks" or "key" or "secret", "algorithm"?, "prefix"?}.
+    /// Repeatable [env: TIDEBASE_ISSUERS, an array]
+    #[arg(long = "issuer", value_name = "JSON")]
+    pub issuers: Vec<String>,
+    /// A proxy stands in front: clients' addresses are the last ones of X-Forwarded-For [env: TIDEBASE_BEHIND_PROXY]
+    #[arg(long)]
+    pub behind_proxy: bool,
     /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
     #[arg(long, value_name = "DIR")]
     pub public: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! The settings in effect: flags, then environment, then `tidebase.toml`, then defaults; each knows where it came from.
 
+use crate::auth::allowance::Bounds;
+use crate::auth::{issuers, people};
 use crate::cli::ServeArgs;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,6 +27,19 @@ ServerLimits {
     sockets_max: usize = 15_000,
     /// Time in which a client must have sent a request's head. Past it the connection is closed.
     header_time_max: std::time::Duration = std::time::Duration::from_secs(15),
+    /// Sockets and event streams of one caller. Past it: `too_many`.
+    caller_sockets_max: usize = 1000,
+    /// Requests of one caller in a second; 0 is no bound. Past it: `too_many`.
+    caller_requests_per_second_max: usize = 1000,
+    /// Sign-ups, sign-ins and other requests that need no token, and wrong tokens, from one address in a minute; 0 is no bound.
+    /// Past it: `too_many`.
+    stranger_requests_per_minute_max: usize = 300,
+    /// Characters of a password. Below it: `invalid`.
+    password_length_min: usize = 8,
+    /// Life of an access token of somebody who has signed in. After it: `unauthorized`, and open sockets are closed with 4401.
+    access_token_time_max: std::time::Duration = std::time::Duration::from_mins(15),
+    /// Time that a session may go unused. After it: `unauthorized`, sign in again.
+    session_time_max: std::time::Duration = std::time::Duration::from_hours(30 * 24),
     /// Time that running requests get when the server stops.
     stop_time_max: std::time::Duration = std::time::Duration::from_secs(10),
 }
@@ -68,6 +83,13 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// A token for clients that policies bind, besides those with names.
     pub client_token: Option<String>,
+    /// May people sign up by themselves, and may they come in without an account?
+    pub sign_up: bool,
+    pub anonymous: bool,
+    /// Others whose tokens are taken.
+    pub issuers: Vec<issuers::Wanted>,
+    /// Is the last address of `X-Forwarded-For` the client's?
+    pub is_behind_proxy: bool,
     pub public: Option<PathBuf>,
     pub cors: String,
     pub log: String,
@@ -84,6 +106,10 @@ struct File {
     listen: Option<String>,
     admin_token: Option<String>,
     client_token: Option<String>,
+    signup: Option<String>,
+    anonymous: Option<String>,
+    behind_proxy: Option<bool>,
+    issuers: Option<Vec<serde_json::Value>>,
     public: Option<PathBuf>,
     cors: Option<String>,
     log: Option<String>,
@@ -159,6 +185,23 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
+    let sign_up =
+        sources.pick("signup", args.signup.clone(), &["TIDEBASE_SIGNUP"], file.signup.clone(), Some("closed"));
+    let anonymous = sources.pick(
+        "anonymous",
+        args.anonymous.clone(),
+        &["TIDEBASE_ANONYMOUS"],
+        file.anonymous.clone(),
+        Some("closed"),
+    );
+    let behind_proxy = sources.pick(
+        "behind_proxy",
+        args.behind_proxy.then(|| "true".to_owned()),
+        &["TIDEBASE_BEHIND_PROXY"],
+        file.behind_proxy.map(|is_behind| is_behind.to_string()),
+        Some("false"),
+    );
+    let issuers = read_issuers(args, &file, &mut sources)?;
     let (limits, server_limits) = read_limits(args, &file, &mut sources)?;
     let listen_text = listen.unwrap_or_default();
     let public = public.map(PathBuf::from);
@@ -183,6 +226,10 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         listen_text,
         admin_token,
         client_token,
+        sign_up: is_open("signup", sign_up.as_deref())?,
+        anonymous: is_open("anonymous", anonymous.as_deref())?,
+        is_behind_proxy: behind_proxy.is_some_and(|value| ["true", "1", "yes"].contains(&value.as_str())),
+        issuers,
         public,
         cors: cors.unwrap_or_default(),
         log: log.unwrap_or_default(),
@@ -190,6 +237,60 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         server_limits,
         effective: sources.effective,
     })
+}
+
+impl Config {
+    /// What is open to people, and for how long.
+    pub fn people(&self) -> people::Settings {
+        people::Settings {
+            sign_up: self.sign_up,
+            anonymous: self.anonymous,
+            access_life: self.server_limits.access_token_time_max,
+            session_life: self.server_limits.session_time_max,
+            password_length_min: self.server_limits.password_length_min,
+        }
+    }
+}
+
+impl Config {
+    /// How much one caller, or one address, may ask.
+    pub fn bounds(&self) -> Bounds {
+        let limits = &self.server_limits;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Bounds {
+            strangers_per_minute: count(limits.stranger_requests_per_minute_max),
+            caller_per_second: count(limits.caller_requests_per_second_max),
+            caller_sockets: limits.caller_sockets_max,
+        }
+    }
+}
+
+fn is_open(name: &str, value: Option<&str>) -> Result<bool> {
+    match value {
+        Some("open") => Ok(true),
+        Some("closed") | None => Ok(false),
+        Some(other) => Err(Error::invalid(format!("--{name} is \"open\" or \"closed\", not {other:?}."))),
+    }
+}
+
+/// Each as a JSON object; all of them as an array in the environment. They hold secrets, so only their number is shown.
+fn read_issuers(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Result<Vec<issuers::Wanted>> {
+    let all = |texts: &[String]| (!texts.is_empty()).then(|| format!("[{}]", texts.join(",")));
+    let in_file = file.issuers.as_ref().map(|issuers| serde_json::Value::from(issuers.clone()).to_string());
+    let given = sources.pick("issuers", all(&args.issuers), &["TIDEBASE_ISSUERS"], in_file, None);
+    let issuers: Vec<issuers::Wanted> = match &given {
+        None => Vec::new(),
+        Some(text) => serde_json::from_str(text).map_err(|error| {
+            Error::invalid(format!(
+                "The issuers cannot be read: {error}. Each is an object such as \
+                 {{\"issuer\": \"https://auth.example.org/\", \"audience\": \"my-app\", \"jwks\": \"https://…/jwks.json\"}}."
+            ))
+        })?,
+    };
+    if let Some(shown) = sources.effective.last_mut().filter(|_| given.is_some()) {
+        shown.value = format!("({})", issuers.len());
+    }
+    Ok(issuers)
 }
 
 /// Only where the database is: for the commands that need no more.

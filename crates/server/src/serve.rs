@@ -1,19 +1,21 @@
 //! The server: opens the database, listens, and stops in good order.
 
+use crate::auth::allowance::Allowance;
 use crate::auth::secret::{self, Hash};
 use crate::auth::{self, Auth};
 use crate::config::{Config, display};
 use crate::cors::{self, Cors};
 use crate::delivery::Delivery;
-use crate::faces::{App, router};
+use crate::faces::{App, Peer, router};
 use crate::wire::Wire;
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -59,7 +61,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
         .await
         .map_err(|error| Error::internal("opening the database panicked").caused_by(error))??;
     let (admin, new_token) = admin_token(&engine, config.admin_token.as_deref()).await?;
-    let auth = Auth::new(Arc::clone(&engine), admin, config.client_token.as_deref())?;
+    let auth =
+        Auth::new(Arc::clone(&engine), admin, config.client_token.as_deref(), config.people(), &config.issuers).await?;
     let address = listener.local_addr().map_err(|error| Error::internal("no address").caused_by(error))?;
     greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
     let (stop, stopping) = watch::channel(false);
@@ -67,6 +70,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     let app = Arc::new(App {
         engine: Arc::clone(&engine),
         auth,
+        allowance: Allowance::new(config.bounds()),
         limits: config.server_limits.clone(),
         started: Instant::now(),
         sockets: 0.into(),
@@ -74,7 +78,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
         stopping,
     });
     let cors = Cors::new(&config.cors);
-    let front = Front { router: router(Arc::clone(&app), config.public.clone()), cors };
+    let router = router(Arc::clone(&app), config.public.clone());
+    let front = Front { router, cors, is_behind_proxy: config.is_behind_proxy };
     let mut connections = JoinSet::new();
     accept(&listener, &front, &config, &stop, &mut connections, shutdown).await;
     drop(listener);
@@ -102,6 +107,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
 struct Front {
     router: Router,
     cors: Arc<Cors>,
+    /// The addresses of clients are what the proxy in front says.
+    is_behind_proxy: bool,
 }
 
 async fn accept(
@@ -125,11 +132,11 @@ async fn accept(
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (front, stopping) = (front.clone(), stop.subscribe());
                 let header_time = config.server_limits.header_time_max;
                 connections.spawn(async move {
-                    connection(stream, front, header_time, stopping).await;
+                    connection(stream, peer.ip(), front, header_time, stopping).await;
                     drop(place);
                 });
             }
@@ -144,6 +151,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
+    peer: IpAddr,
     front: Front,
     header_time: std::time::Duration,
     mut stopping: watch::Receiver<bool>,
@@ -155,8 +163,10 @@ async fn connection(
     let wire = Wire::new(stream);
     let shortcut = wire.shortcut();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let Front { router, cors } = front.clone();
+        let Front { router, cors, is_behind_proxy } = front.clone();
+        let forwarded = if is_behind_proxy { forwarded(request.headers()) } else { None };
         request.extensions_mut().insert(shortcut.clone());
+        request.extensions_mut().insert(Peer(forwarded.unwrap_or(peer)));
         async move {
             let run = async |request| router.oneshot(request).await.unwrap_or_else(|never| match never {});
             Ok::<_, Infallible>(cors::around(&cors, request.map(Body::new), run).await)
@@ -170,6 +180,12 @@ async fn connection(
     }
     served.as_mut().graceful_shutdown();
     let _ = served.await;
+}
+
+/// The client's address as the nearest proxy tells it: the last one in the list, for what stands before it anyone may write.
+fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// The hash of the given token, or the one that is in the file, or that of a new token, which is returned to be shown

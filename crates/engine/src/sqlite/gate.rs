@@ -6,6 +6,7 @@
 use super::tokens::{Token, tokens};
 use crate::access::translate::Translated;
 use crate::error::{Error, Result};
+use crate::storage::system::SEALED;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -86,7 +87,9 @@ impl Gate {
                 self.note(&context);
             }
             let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
-            let refused = if self.is_bound() {
+            let refused = if let Some(sealed) = sealed(&context.action) {
+                Some(format!("{sealed} holds secrets; it is shown to nobody."))
+            } else if self.is_bound() {
                 match &*self.passage.lock().unwrap_or_else(PoisonError::into_inner) {
                     Some(translated) => translated.passage.refusal(&context),
                     None => Some("That statement is not available.".into()),
@@ -140,6 +143,12 @@ fn is_own_schema(action: &AuthAction<'_>) -> bool {
 /// Names that belong to the engine: SQL may read them, never change them.
 pub fn is_system(table: &str) -> bool {
     table.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("_tide"))
+}
+
+/// The table of secrets that would be read, also by a view or a trigger.
+fn sealed(action: &AuthAction<'_>) -> Option<&'static str> {
+    let AuthAction::Read { table_name, .. } = action else { return None };
+    SEALED.into_iter().find(|sealed| table_name.eq_ignore_ascii_case(sealed))
 }
 
 /// What the authorizer is not told: the new name of a table that is renamed.

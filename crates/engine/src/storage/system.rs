@@ -9,6 +9,10 @@
 //! | `_tide_messages` | a message a topic keeps | with its publish |
 //! | `_tide_policies` | a policy | rarely |
 //! | `_tide_tokens` | a token, but not the token itself | rarely |
+//! | `_tide_users` | somebody who signs in | rarely |
+//! | `_tide_credentials` | what proves who somebody is; no SQL that is sent can read it | rarely |
+//! | `_tide_sessions` | a place in which somebody has signed in | with each sign-in and refresh |
+//! | `_tide_signing_keys` | a key with which tokens are signed; no SQL that is sent can read it | rarely |
 //!
 //! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
 
@@ -18,7 +22,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The layout below. Raise it with a step in [`upgrade`].
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -38,7 +42,22 @@ CREATE TABLE IF NOT EXISTS _tide_policies (
 CREATE TABLE IF NOT EXISTS _tide_tokens (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL,
   claims TEXT, made_at INTEGER NOT NULL, expires_at INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_users (
+  id TEXT PRIMARY KEY, email TEXT, email_key TEXT UNIQUE, claims TEXT, is_disabled INTEGER NOT NULL DEFAULT 0,
+  made_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_credentials (
+  user TEXT NOT NULL, kind TEXT NOT NULL, secret NOT NULL, made_at INTEGER NOT NULL, PRIMARY KEY (user, kind)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tide_credentials_secret ON _tide_credentials (secret) WHERE kind = 'reset';
+CREATE TABLE IF NOT EXISTS _tide_sessions (
+  id TEXT PRIMARY KEY, user TEXT NOT NULL, family BLOB NOT NULL, turn BLOB NOT NULL, former BLOB, turned_at INTEGER NOT NULL,
+  made_at INTEGER NOT NULL, used_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, agent TEXT, address TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tide_sessions_user ON _tide_sessions (user);
+CREATE TABLE IF NOT EXISTS _tide_signing_keys (
+  id TEXT PRIMARY KEY, private BLOB NOT NULL, made_at INTEGER NOT NULL, retired_at INTEGER);
 ";
+
+/// Tables that hold secrets: they are shown to nobody.
+pub const SEALED: [&str; 2] = ["_tide_credentials", "_tide_signing_keys"];
 
 /// A statement of this program, its text never made of what anyone sent, with its values.
 #[derive(Clone, Debug)]

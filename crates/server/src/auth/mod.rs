@@ -1,22 +1,32 @@
 //! Who is asking: what a token, or a ticket for a socket, stands for, and for how long.
 //!
-//! The administrator's first token is given, or made at the first start; [`tokens`] are those with a name. Whom policies
-//! bind the engine knows as a [`Principal`]; here it gets one.
+//! The administrator's first token is given, or made at the first start; [`tokens`] are those with a name, [`people`] sign in
+//! and get tokens that are signed here, and tokens of other [`issuers`] are taken if the settings name them. Whom policies bind
+//! the engine knows as a [`Principal`]; here it gets one.
 
+pub mod allowance;
+pub mod issuers;
+pub mod people;
+mod row;
 pub mod secret;
+mod signing;
+mod standing;
 mod tickets;
 pub mod tokens;
 
 pub use tickets::TICKET_LIFE;
 
+use issuers::Issuers;
+use people::People;
 use secret::Hash;
-use std::sync::Arc;
+use standing::Standing;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use tickets::Tickets;
 use tidebase_engine::{Caller, Engine, Error, Principal, Result, Role};
 use tokens::{Token, Tokens, Wanted, now};
-use tokio::sync::watch;
 
 /// The name under which the hash of a generated token is kept in the file.
 pub const SETTING: &str = "admin_token_hash";
@@ -24,16 +34,69 @@ pub const SETTING: &str = "admin_token_hash";
 /// What `auth.uid()` gives for the client token of the settings.
 const CLIENT: &str = "client";
 
-/// What a socket may outlive its token by is no more than this.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Signed tokens whose grants are remembered; past it all are forgotten, and checked again when they come.
+const CHECKED_MAX: usize = 20_000;
 
-/// Who somebody is, and by what.
+/// Who somebody is, by what, and until when.
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub principal: Principal,
-    /// The token behind it, if it has a name.
-    token: Option<Arc<Token>>,
+    /// Seconds since 1970; none is for ever.
+    expires_at: Option<i64>,
+    standing: Option<Arc<Standing>>,
+    /// The session, of people who have signed in here.
+    pub session: Option<Arc<str>>,
 }
+
+impl Grant {
+    /// For ever.
+    fn of(principal: Principal) -> Self {
+        Self { principal, expires_at: None, standing: None, session: None }
+    }
+
+    fn is_good(&self) -> bool {
+        self.expires_at.is_none_or(|at| at > now())
+            && self.standing.as_ref().is_none_or(|standing| !standing.has_ended())
+    }
+
+    /// Does it stand for the same, so that one can go on with what the other began?
+    pub fn is_like(&self, principal: &Principal) -> bool {
+        match (&self.principal, principal) {
+            (Principal::Admin, Principal::Admin) => true,
+            (Principal::Caller(mine), Principal::Caller(its)) => mine == its,
+            _ => false,
+        }
+    }
+
+    /// From now on whatever came with it is worth nothing.
+    fn end(&self) {
+        if let Some(standing) = &self.standing {
+            standing.end();
+        }
+    }
+
+    /// Waits until it is good no more: revoked, or its time has passed. For ever, if that cannot be.
+    pub async fn ended(&self) {
+        let revoked = async {
+            match &self.standing {
+                Some(standing) => standing.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(revoked);
+        while self.is_good() {
+            let left =
+                self.expires_at.map_or(LOOK_EVERY, |at| Duration::from_secs(at.saturating_sub(now()).unsigned_abs()));
+            tokio::select! {
+                () = &mut revoked => return,
+                // Now and then, for the clock may have been set.
+                () = tokio::time::sleep(left.min(LOOK_EVERY)) => {}
+            }
+        }
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 pub struct Auth {
     engine: Arc<Engine>,
@@ -42,71 +105,85 @@ pub struct Auth {
     client: Option<Hash>,
     tokens: Tokens,
     tickets: Tickets,
-    /// Changes when a grant may have ended.
-    ended: watch::Sender<u64>,
+    pub people: People,
+    issuers: Issuers,
+    /// Signed tokens that were found good, by their hash.
+    checked: RwLock<HashMap<Hash, Grant>>,
 }
 
 impl Auth {
-    pub fn new(engine: Arc<Engine>, admin: Hash, client_token: Option<&str>) -> Result<Self> {
+    pub async fn new(
+        engine: Arc<Engine>,
+        admin: Hash,
+        client_token: Option<&str>,
+        people: people::Settings,
+        issuers: &[issuers::Wanted],
+    ) -> Result<Self> {
         let tokens = Tokens::load(&engine)?;
-        let client = client_token.map(secret::hash);
-        Ok(Self { engine, admin, client, tokens, tickets: Tickets::default(), ended: watch::Sender::new(0) })
+        let people = People::load(Arc::clone(&engine), people).await?;
+        Ok(Self {
+            engine,
+            admin,
+            client: client_token.map(secret::hash),
+            tokens,
+            tickets: Tickets::default(),
+            people,
+            issuers: Issuers::new(issuers)?,
+            checked: RwLock::default(),
+        })
     }
 
     /// # Errors
     /// `unauthorized` without a token or with a wrong one.
-    pub fn grant(&self, token: Option<&str>) -> Result<Grant> {
+    pub async fn grant(&self, token: Option<&str>) -> Result<Grant> {
         let Some(token) = token else {
             return Err(Error::unauthorized("This needs a token: send the header Authorization: Bearer <token>."));
         };
         let hash = secret::hash(token);
         if bool::from(hash.ct_eq(&self.admin)) {
-            return Ok(Grant { principal: Principal::Admin, token: None });
+            return Ok(Grant::of(Principal::Admin));
         }
         if self.client.is_some_and(|client| bool::from(hash.ct_eq(&client))) {
             let caller = Caller::new(Role::Client, Some(CLIENT.into()));
-            return Ok(Grant { principal: Principal::Caller(Arc::new(caller)), token: None });
+            return Ok(Grant::of(Principal::Caller(Arc::new(caller))));
         }
-        match self.tokens.find(&hash) {
-            Some(token) => Ok(Grant { principal: token.principal(), token: Some(token) }),
-            None => Err(Error::unauthorized("The token is wrong, or its time has passed.")),
+        if let Some(grant) = self.tokens.find(&hash) {
+            return Ok(grant);
         }
+        // Three parts with dots between them are signed; no token of ours has a dot.
+        if token.split('.').count() == 3 { self.signed(token, hash).await } else { Err(wrong()) }
+    }
+
+    /// Who a signed token stands for. Checking a signature takes longer than answering most requests, so it is remembered.
+    async fn signed(&self, token: &str, hash: Hash) -> Result<Grant> {
+        let checked = self.checked.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
+        if let Some(grant) = checked.filter(Grant::is_good) {
+            return Ok(grant);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| wrong())?;
+        let grant = match self.people.grant(token, &header) {
+            Some(grant) => grant?,
+            None => self.issuers.grant(token, &header).await?,
+        };
+        if !grant.is_good() {
+            return Err(wrong());
+        }
+        let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= CHECKED_MAX {
+            checked.clear();
+        }
+        checked.insert(hash, grant.clone());
+        Ok(grant)
     }
 
     /// For sockets: a ticket, or a token where a browser can send no header.
-    pub fn grant_for_socket(&self, given: &str) -> Result<Grant> {
-        let Some(grant) = self.tickets.redeem(given)? else { return self.grant(Some(given)) };
-        if self.is_good(&grant) { Ok(grant) } else { Err(ended()) }
+    pub async fn grant_for_socket(&self, given: &str) -> Result<Grant> {
+        let Some(grant) = self.tickets.redeem(given)? else { return self.grant(Some(given)).await };
+        if grant.is_good() { Ok(grant) } else { Err(ended()) }
     }
 
     pub fn issue_ticket(&self, grant: Grant) -> Result<String> {
         self.tickets.issue(grant)
-    }
-
-    fn is_good(&self, grant: &Grant) -> bool {
-        grant
-            .token
-            .as_ref()
-            .is_none_or(|token| token.expires_at.is_none_or(|at| at > now()) && self.tokens.has(&token.id))
-    }
-
-    /// Waits until the grant is good no more: revoked, or its time has passed. For ever, if that cannot be.
-    pub async fn until_ended(&self, grant: &Grant) {
-        let Some(token) = &grant.token else { return std::future::pending().await };
-        let mut changes = self.ended.subscribe();
-        while self.is_good(grant) {
-            let left = token.expires_at.map(|at| Duration::from_secs(at.saturating_sub(now()).unsigned_abs()));
-            let passed = async {
-                match left {
-                    Some(left) => tokio::time::sleep(left.max(LOOK_EVERY / 4)).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = passed => {}
-                changed = changes.changed() => if changed.is_err() { return },
-            }
-        }
     }
 
     pub fn tokens(&self) -> Vec<Arc<Token>> {
@@ -120,10 +197,13 @@ impl Auth {
 
     /// From its answer on the token is worth nothing, and its sockets are closed.
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
-        let done = self.tokens.revoke(&self.engine, id).await;
-        self.ended.send_modify(|count| *count += 1);
-        done
+        self.tokens.revoke(&self.engine, id).await
     }
+}
+
+/// The same words for every token that is not good: whose it is, and what is wrong with it, is nobody's business.
+fn wrong() -> Error {
+    Error::unauthorized("The token is wrong, or its time has passed.")
 }
 
 fn ended() -> Error {

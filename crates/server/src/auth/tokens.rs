@@ -1,9 +1,12 @@
 //! Tokens with a name: for programs, with policies or without. Kept in `_tide_tokens` as hashes, and in memory.
 
+use super::Grant;
+use super::row::{blob, number, text};
 use super::secret::{self, Hash};
+use super::standing::Standing;
 use serde::Serialize;
 use serde_json::Value as Json;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidebase_engine::storage::system::SystemStatement;
@@ -12,7 +15,7 @@ use tidebase_engine::{Caller, Engine, Error, Principal, Result, Role, Value};
 const TOKENS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 200;
 /// Bytes of claims as JSON.
-const CLAIMS_BYTES_MAX: usize = 4096;
+pub const CLAIMS_BYTES_MAX: usize = 4096;
 /// Characters of a token that are kept, so that people know which it is.
 const HINT_LENGTH: usize = 16;
 
@@ -63,57 +66,63 @@ pub struct Tokens(RwLock<Registry>);
 
 #[derive(Debug, Default)]
 struct Registry {
-    by_hash: HashMap<Hash, Arc<Token>>,
-    ids: HashSet<String>,
+    by_hash: HashMap<Hash, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    token: Arc<Token>,
+    grant: Grant,
+}
+
+impl Known {
+    fn new(token: Arc<Token>) -> Self {
+        let grant = Grant {
+            principal: token.principal(),
+            expires_at: token.expires_at,
+            standing: Some(Standing::new()),
+            session: None,
+        };
+        Self { token, grant }
+    }
 }
 
 impl Tokens {
     pub fn load(engine: &Engine) -> Result<Self> {
         let sql = "SELECT hash, id, name, role, hint, claims, made_at, expires_at FROM _tide_tokens";
         let rows = engine.ask_system(sql, Vec::new())?;
-        let read = |row: Vec<Value>| -> Option<(Hash, Arc<Token>)> {
-            let [hash, id, name, role, hint, claims, made_at, expires_at] = row.try_into().ok()?;
-            let text = |value| match value {
-                Value::Text(bytes) => String::from_utf8(bytes.into()).ok(),
-                _ => None,
-            };
-            let number = |value: &Value| if let Value::Integer(number) = value { Some(*number) } else { None };
-            let Value::Blob(hash) = hash else { return None };
+        let read = |row: &[Value]| -> Option<(Hash, Token)> {
+            let [hash, id, name, role, hint, claims, made_at, expires_at] = row else { return None };
             let token = Token {
                 id: text(id)?,
                 name: text(name)?,
                 role: text(role)?,
                 hint: text(hint)?,
                 claims: text(claims).map_or(Some(Json::Null), |claims| serde_json::from_str(&claims).ok())?,
-                made_at: number(&made_at)?,
-                expires_at: number(&expires_at),
+                made_at: number(made_at)?,
+                expires_at: number(expires_at),
             };
-            Some((Hash::try_from(&*hash).ok()?, Arc::new(token)))
+            Some((Hash::try_from(blob(hash)?).ok()?, token))
         };
         let mut registry = Registry::default();
         for row in rows {
-            let (hash, token) = read(row).ok_or_else(|| Error::internal("a row of _tide_tokens cannot be read"))?;
-            registry.ids.insert(token.id.clone());
-            registry.by_hash.insert(hash, token);
+            let (hash, token) = read(&row).ok_or_else(|| Error::internal("a row of _tide_tokens cannot be read"))?;
+            registry.by_hash.insert(hash, Known::new(Arc::new(token)));
         }
         Ok(Self(RwLock::new(registry)))
     }
 
-    /// The one that was given, if there is such a one and its time has not passed.
-    pub fn find(&self, hash: &Hash) -> Option<Arc<Token>> {
+    /// What the one that was given is good for, if there is such a one and its time has not passed.
+    pub fn find(&self, hash: &Hash) -> Option<Grant> {
         let registry = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        registry.by_hash.get(hash).filter(|token| token.expires_at.is_none_or(|at| at > now())).cloned()
-    }
-
-    /// Is it still there?
-    pub fn has(&self, id: &str) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).ids.contains(id)
+        registry.by_hash.get(hash).map(|known| known.grant.clone()).filter(Grant::is_good)
     }
 
     /// Newest first.
     pub fn list(&self) -> Vec<Arc<Token>> {
-        let mut all: Vec<Arc<Token>> =
-            self.0.read().unwrap_or_else(PoisonError::into_inner).by_hash.values().cloned().collect();
+        let registry = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Token>> = registry.by_hash.values().map(|known| Arc::clone(&known.token)).collect();
+        drop(registry);
         all.sort_by(|a, b| (b.made_at, &a.name, &a.id).cmp(&(a.made_at, &b.name, &b.id)));
         all
     }
@@ -139,7 +148,7 @@ impl Tokens {
         if expires_in == Some(0) {
             return Err(Error::invalid("\"expires_in\" is in seconds, 1 or more."));
         }
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).ids.len() >= TOKENS_MAX {
+        if self.0.read().unwrap_or_else(PoisonError::into_inner).by_hash.len() >= TOKENS_MAX {
             return Err(Error::too_many(format!("There are {TOKENS_MAX} tokens, all there may be. Revoke some.")));
         }
         let secret = secret::new_token(if role == "admin" { "tide_admin_" } else { "tide_client_" })?;
@@ -170,8 +179,7 @@ impl Tokens {
         engine.change_system(vec![SystemStatement { sql, values }]).await?;
         let token = Arc::new(token);
         let mut registry = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        registry.ids.insert(token.id.clone());
-        registry.by_hash.insert(hash, Arc::clone(&token));
+        registry.by_hash.insert(hash, Known::new(Arc::clone(&token)));
         drop(registry);
         Ok((secret, token))
     }
@@ -182,8 +190,9 @@ impl Tokens {
         let sql = "DELETE FROM _tide_tokens WHERE id = ?1";
         let gone = engine.change_system(vec![SystemStatement { sql, values: vec![Value::text(id)] }]).await?;
         let mut registry = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        registry.ids.remove(id);
-        registry.by_hash.retain(|_, token| token.id != id);
+        for (_, revoked) in registry.by_hash.extract_if(|_, known| known.token.id == id) {
+            revoked.grant.end();
+        }
         drop(registry);
         if gone == 0 { Err(Error::not_found(format!("There is no token {id}."))) } else { Ok(()) }
     }

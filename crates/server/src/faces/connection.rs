@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::answer::Failure;
+use crate::auth::allowance::Who;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,12 +68,13 @@ impl Pulse {
 }
 
 /// One of the sockets the server may have open.
-pub struct SocketPlace(Shared);
+pub struct SocketPlace(Shared, Who);
 
 impl SocketPlace {
-    pub fn take(app: &Shared) -> Result<Self, Failure> {
+    pub fn take(app: &Shared, who: Who) -> Result<Self, Failure> {
+        app.allowance.open_socket(&who)?;
         let open = app.sockets.fetch_add(1, Ordering::AcqRel);
-        let place = Self(Arc::clone(app));
+        let place = Self(Arc::clone(app), who);
         if open >= app.limits.sockets_max {
             return Err(Error::too_many(format!(
                 "The server has {} sockets open, all it may.",
@@ -87,6 +89,7 @@ impl SocketPlace {
 impl Drop for SocketPlace {
     fn drop(&mut self) {
         self.0.sockets.fetch_sub(1, Ordering::AcqRel);
+        self.0.allowance.close_socket(&self.1);
     }
 }
 

@@ -10,6 +10,9 @@
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
 //! | `POST /auth/ticket` | [`tickets`] |
 //! | `/auth/tokens`, `/auth/tokens/{id}` | [`tokens`]: tokens with a name |
+//! | `/auth/signup`, `/auth/login`, `/auth/anonymous`, `/auth/refresh`, `/auth/logout`, `/auth/me`, … | [`people`]: who signs in |
+//! | `/.well-known/jwks.json` | [`people`]: the keys that tokens are signed with |
+//! | `/auth/users`, `/auth/users/{id}`, `/auth/keys` | [`users`]: users and keys, for the administrator |
 //! | `/policies`, `/policies/{name}` | [`policies`]: what is open to whom |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
@@ -20,6 +23,7 @@ mod body;
 mod connection;
 mod data;
 mod page;
+mod people;
 mod policies;
 mod query_string;
 mod requests;
@@ -30,11 +34,14 @@ mod status;
 mod tickets;
 mod tokens;
 mod topics;
+mod users;
 mod ws;
 
 pub use ws::Outgoing;
 
 use crate::answer::{Failure, MIN_REVISION};
+use crate::auth::allowance::{self, Allowance, Who};
+use crate::auth::people::Place;
 use crate::auth::{Auth, Grant};
 use crate::config::ServerLimits;
 use axum::Router;
@@ -43,17 +50,23 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
-use tidebase_engine::{Engine, Error, Principal};
+use tidebase_engine::{Code, Engine, Error, Principal, Result};
 use tokio::sync::watch;
+
+/// The address a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// What the faces share.
 pub struct App {
     pub engine: Arc<Engine>,
     pub auth: Auth,
+    pub allowance: Allowance,
     pub limits: ServerLimits,
     pub started: Instant,
     pub sockets: AtomicUsize,
@@ -89,6 +102,23 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/auth/ticket", post(tickets::issue))
         .route("/auth/tokens", get(tokens::list).post(tokens::make))
         .route("/auth/tokens/{id}", axum::routing::delete(tokens::revoke))
+        .route("/auth/signup", post(people::sign_up))
+        .route("/auth/login", post(people::sign_in))
+        .route("/auth/anonymous", post(people::come_in))
+        .route("/auth/upgrade", post(people::name))
+        .route("/auth/refresh", post(people::refresh))
+        .route("/auth/logout", post(people::sign_out))
+        .route("/auth/me", get(people::me))
+        .route("/auth/sessions", get(people::sessions).delete(people::end_others))
+        .route("/auth/sessions/{id}", axum::routing::delete(people::end_session))
+        .route("/auth/password", post(people::change_password))
+        .route("/auth/reset", post(people::reset))
+        .route("/.well-known/jwks.json", get(people::keys))
+        .route("/auth/users", get(users::list).post(users::add))
+        .route("/auth/users/{id}", get(users::read).patch(users::change).delete(users::remove))
+        .route("/auth/users/{id}/sessions", axum::routing::delete(users::end_sessions))
+        .route("/auth/users/{id}/reset", post(users::reset))
+        .route("/auth/keys", get(users::keys).post(users::rotate_keys))
         .route("/policies", get(policies::list).post(policies::keep))
         .route("/policies/{name}", get(policies::read).delete(policies::remove))
         .route("/health", get(status::health))
@@ -120,7 +150,8 @@ impl FromRequestParts<Shared> for Asker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
-        let grant = app.auth.grant(bearer(&parts.headers))?;
+        let grant = known(app, parts, bearer(&parts.headers)).await?;
+        app.allowance.caller(&allowance::who(&grant.principal, peer(parts)))?;
         if let Some(wanted) = parts.headers.get(MIN_REVISION) {
             let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse().ok());
             let wanted = wanted.ok_or_else(|| Error::invalid("Tidebase-Min-Revision is a revision number."))?;
@@ -145,19 +176,53 @@ impl FromRequestParts<Shared> for Admin {
 }
 
 /// Who calls, for sockets and event streams, where a browser can only put `?token=` into the address.
-pub struct SocketAsker(pub Grant);
+pub struct SocketAsker(pub Grant, pub Who);
 
 impl FromRequestParts<Shared> for SocketAsker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
-        if let Some(token) = bearer(&parts.headers) {
-            return Ok(Self(app.auth.grant(Some(token))?));
-        }
-        Ok(Self(match query_string::get(parts.uri.query(), "token")? {
-            Some(given) => app.auth.grant_for_socket(&given)?,
-            None => app.auth.grant(None)?,
-        }))
+        let given = match bearer(&parts.headers) {
+            Some(_) => None,
+            None => query_string::get(parts.uri.query(), "token")?,
+        };
+        let grant = match given {
+            Some(given) => counted(app, parts, app.auth.grant_for_socket(&given).await)?,
+            None => known(app, parts, bearer(&parts.headers)).await?,
+        };
+        let who = allowance::who(&grant.principal, peer(parts));
+        app.allowance.caller(&who)?;
+        Ok(Self(grant, who))
+    }
+}
+
+/// Whoever calls, and from where: for what is there before there is a token.
+pub struct Stranger(pub Place);
+
+impl FromRequestParts<Shared> for Stranger {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        let address = peer(parts);
+        app.allowance.stranger(address)?;
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
+        Ok(Self(Place { address, agent }))
+    }
+}
+
+fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+}
+
+async fn known(app: &Shared, parts: &Parts, token: Option<&str>) -> Result<Grant> {
+    counted(app, parts, app.auth.grant(token).await)
+}
+
+/// Wrong tokens are counted by address: whoever tries many is told to wait.
+fn counted(app: &Shared, parts: &Parts, grant: Result<Grant>) -> Result<Grant> {
+    match grant {
+        Err(error) if error.code == Code::Unauthorized => app.allowance.stranger(peer(parts)).and(Err(error)),
+        grant => grant,
     }
 }
 

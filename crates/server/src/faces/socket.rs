@@ -7,6 +7,7 @@ use super::requests::SqlBody;
 use super::{Shared, SocketAsker, stopped};
 use crate::answer::{self, told};
 use crate::auth::Grant;
+use crate::auth::allowance::Who;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -32,19 +33,19 @@ struct Request<'a> {
 
 pub async fn open(
     State(app): State<Shared>,
-    SocketAsker(grant): SocketAsker,
+    SocketAsker(grant, who): SocketAsker,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, crate::answer::Failure> {
     let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
-    let place = SocketPlace::take(&app)?;
+    let place = SocketPlace::take(&app, who.clone())?;
     Ok(tuned(upgrade, &app).on_upgrade(move |socket| async move {
-        serve(&app, &grant, socket).await;
+        serve(&app, &grant, &who, socket).await;
         drop(place);
     }))
 }
 
-async fn serve(app: &Shared, grant: &Grant, mut socket: WebSocket) {
-    let ended = app.auth.until_ended(grant);
+async fn serve(app: &Shared, grant: &Grant, who: &Who, mut socket: WebSocket) {
+    let ended = grant.ended();
     tokio::pin!(ended);
     let mut stopping = app.stopping.clone();
     let mut pulse = Pulse::new();
@@ -70,7 +71,10 @@ async fn serve(app: &Shared, grant: &Grant, mut socket: WebSocket) {
             }
         };
         let answer = match message {
-            Some(Ok(Message::Text(text))) => reply(app, &grant.principal, &text).await,
+            Some(Ok(Message::Text(text))) => match app.allowance.caller(who) {
+                Ok(()) => reply(app, &grant.principal, &text).await,
+                Err(error) => failure(None, &error),
+            },
             Some(Ok(Message::Binary(_))) => failure(None, &Error::invalid("Frames are text.")),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             Some(Ok(Message::Close(_))) => {

@@ -29,7 +29,7 @@ enum What {
 
 pub async fn open(
     State(app): State<Shared>,
-    SocketAsker(grant): SocketAsker,
+    SocketAsker(grant, who): SocketAsker,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
@@ -43,7 +43,7 @@ pub async fn open(
         What::Lane(Wanted::Query { since: Some(since), .. }) => since.tag.clone().unwrap_or_default(),
         _ => String::new(),
     };
-    let place = SocketPlace::take(&app)?;
+    let place = SocketPlace::take(&app, who)?;
     let session = app.engine.open_session_for(grant.principal.clone());
     let stream = Stream {
         history: app.engine.history().to_owned(),
@@ -140,7 +140,7 @@ impl Stream {
             let batch = tokio::select! {
                 batch = self.session.next_batch() => batch,
                 () = tokio::time::sleep(COMMENT_EVERY) => return Some(Ok(Bytes::from_static(b": still here\n\n"))),
-                () = self.app.auth.until_ended(&self.grant) => return None,
+                () = self.grant.ended() => return None,
                 () = stopped(&mut stopping) => return None,
             };
             let Ok(batch) = batch else { return None };

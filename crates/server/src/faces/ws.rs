@@ -12,6 +12,7 @@ use super::connection::{FAREWELL, Pulse, RESTARTING, SIGN_IN_AGAIN, SocketPlace,
 use super::{Shared, SocketAsker, stopped};
 use crate::answer::Failure;
 use crate::auth::Grant;
+use crate::auth::allowance::Who;
 use crate::wire::Shortcut;
 use axum::Extension;
 use axum::body::Bytes;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tidebase_engine::live::frame::{self, Frame};
 use tidebase_engine::live::session::Ended;
 use tidebase_engine::{Error, Session};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Close codes of the contract; restarting is in [`super::connection`].
@@ -37,19 +39,19 @@ const TOO_LARGE: u16 = 4413;
 
 pub async fn open(
     State(app): State<Shared>,
-    SocketAsker(grant): SocketAsker,
+    SocketAsker(grant, who): SocketAsker,
     shortcut: Option<Extension<Shortcut>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade = upgrade.map_err(|_| Error::invalid("This path is a WebSocket; the request asks for no upgrade."))?;
-    let place = SocketPlace::take(&app)?;
+    let place = SocketPlace::take(&app, who.clone())?;
     Ok(tuned(upgrade, &app).on_upgrade(async move |socket| {
         let delivery = app.delivery.clone();
         delivery.handle.spawn(async move {
             let session = app.engine.open_session_for(grant.principal.clone());
             let shortcut = shortcut.map(|Extension(shortcut)| shortcut);
             let outgoing = Outgoing::open(&app, &session, shortcut, app.delivery.courier(session.number));
-            serve(&app, &grant, &session, &outgoing, socket).await;
+            serve(&app, grant, who, &session, &outgoing, socket).await;
             outgoing.close();
             session.close();
             drop(place);
@@ -57,12 +59,13 @@ pub async fn open(
     }))
 }
 
-async fn serve(app: &Shared, grant: &Grant, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
-    let ended = app.auth.until_ended(grant);
+async fn serve(app: &Shared, grant: Grant, who: Who, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
+    let (renewals, grants) = watch::channel(grant);
+    let ended = ended(grants);
     tokio::pin!(ended);
     let (mut sink, mut incoming) = socket.split();
     let mut stopping = app.stopping.clone();
-    let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session));
+    let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session), who, renewals);
     let mut pulse = Pulse::new();
     let mut stopped = std::pin::pin!(stopped(&mut stopping));
     let farewell = loop {
@@ -123,6 +126,17 @@ async fn serve(app: &Shared, grant: &Grant, session: &Arc<Session>, outgoing: &O
     };
     outgoing.close();
     let _ = tokio::time::timeout(FAREWELL, sink.send(farewell)).await;
+}
+
+/// Waits until what the socket was opened with is good no more, and nothing has come in its place.
+async fn ended(mut grants: watch::Receiver<Grant>) {
+    loop {
+        let grant = grants.borrow_and_update().clone();
+        tokio::select! {
+            () = grant.ended() => return,
+            renewed = grants.changed() => if renewed.is_err() { std::future::pending().await },
+        }
+    }
 }
 
 /// While a write goes on: has so much piled up, or has nothing gone out for so long, that the socket is given up?

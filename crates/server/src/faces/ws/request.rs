@@ -25,6 +25,10 @@ pub enum Ask {
         sub: RequestId,
     },
     Ping,
+    /// Another token in the place of the one that the socket was opened with.
+    Renew {
+        token: String,
+    },
 }
 
 #[derive(Debug)]
@@ -61,6 +65,8 @@ struct Frame<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     sub: Option<&'a RawValue>,
+    #[serde(default)]
+    token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,9 +123,13 @@ fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<
                 .ok_or_else(|| Error::invalid("Which one? \"sub\" is the id of a subscription or request."))?;
             needs_id(Ask::Unsubscribe { sub: RequestId::parse(sub.get())? })
         }
+        Some("auth") => {
+            let token = frame.token.clone().ok_or_else(|| Error::invalid("auth needs a \"token\"."))?;
+            needs_id(Ask::Renew { token })
+        }
         Some("ping") => needs_id(Ask::Ping),
         Some(other) => Err(Error::invalid(format!(
-            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, publish and ping."
+            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, publish, auth and ping."
         ))),
         None => Err(Error::invalid("The frame needs an \"action\".")),
     }

@@ -5,6 +5,8 @@
 
 use super::request::{Ask, Request, read};
 use crate::answer::told;
+use crate::auth::Grant;
+use crate::auth::allowance::Who;
 use crate::faces::Shared;
 use axum::extract::ws::Utf8Bytes;
 use futures_util::StreamExt as _;
@@ -15,8 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidebase_engine::live::frame;
 use tidebase_engine::{Error, RequestId, Result, Session};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// Requests of one socket that may wait; past it the socket is not read until some are done.
@@ -37,6 +39,9 @@ type Queued = (Request, Arc<Ticket>);
 pub struct Worker {
     app: Shared,
     session: Arc<Session>,
+    who: Who,
+    /// Where a new token for the socket goes.
+    renewals: Arc<watch::Sender<Grant>>,
     running: Running,
     /// Requests handed to the task and not yet finished.
     waiting: Arc<AtomicUsize>,
@@ -55,8 +60,18 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    pub fn new(app: Shared, session: Arc<Session>) -> Self {
-        Self { app, session, running: Running::default(), waiting: Arc::default(), task: None, held: None }
+    pub fn new(app: Shared, session: Arc<Session>, who: Who, renewals: watch::Sender<Grant>) -> Self {
+        let renewals = Arc::new(renewals);
+        Self {
+            app,
+            session,
+            who,
+            renewals,
+            running: Running::default(),
+            waiting: Arc::default(),
+            task: None,
+            held: None,
+        }
     }
 
     /// Acts on a frame, or hands it to the task if it must wait for something.
@@ -70,6 +85,9 @@ impl Worker {
         {
             let error = Error::conflict(format!("The id {id} is in use on this socket."));
             return self.session.push(frame::error(Some(id), &error));
+        }
+        if let Err(error) = self.app.allowance.caller(&self.who) {
+            return self.session.push(frame::error(request.id.as_ref(), &error));
         }
         let is_idle = self.waiting.load(Ordering::Acquire) == 0;
         match (&request.id, &request.ask) {
@@ -105,6 +123,7 @@ impl Worker {
             let task = Task {
                 app: Arc::clone(&self.app),
                 session: Arc::clone(&self.session),
+                renewals: Arc::clone(&self.renewals),
                 running: Arc::clone(&self.running),
                 waiting: Arc::clone(&self.waiting),
             };
@@ -148,6 +167,7 @@ pub fn catch_up(app: &Shared, session: &Arc<Session>, topic: Box<str>, id: Optio
 struct Task {
     app: Shared,
     session: Arc<Session>,
+    renewals: Arc<watch::Sender<Grant>>,
     running: Running,
     waiting: Arc<AtomicUsize>,
 }
@@ -244,9 +264,25 @@ impl Task {
                 }
                 Err(error) => Err(error),
             },
+            Ask::Renew { token } => self.renew(id.as_ref(), &token).await,
             Ask::Query(_) | Ask::Unsubscribe { .. } | Ask::Ping => Ok(()),
         };
         self.finish(id.as_ref(), done);
+    }
+
+    /// The socket goes on with another token of the same caller.
+    async fn renew(&self, id: Option<&RequestId>, token: &str) -> Result<()> {
+        let grant = self.app.auth.grant(Some(token)).await?;
+        if !grant.is_like(&self.session.principal) {
+            return Err(Error::conflict(
+                "The token stands for somebody else, or more is said of them now: open a new socket with it.",
+            ));
+        }
+        self.renewals.send_replace(grant);
+        if let Some(id) = id {
+            self.session.push(frame::result(id, b"true", None));
+        }
+        Ok(())
     }
 
     fn finish(&self, id: Option<&RequestId>, done: Result<()>) {

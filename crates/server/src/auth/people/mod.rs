@@ -1,0 +1,515 @@
+//! People who sign in: accounts with a password, or none at all; sessions, and the tokens that stand for them.
+//!
+//! An access token is signed and short-lived ([`super::signing`]), a refresh token is random, long-lived and good for one turn
+//! ([`session`]). What is true of a user and a session is what the file says: a token is looked up when it is first seen, and whoever
+//! was let in by it is told when that changes. Mail, second factors, passkeys and sign-in elsewhere have their places in
+//! `_tide_credentials` by their kind; there are none yet.
+
+mod password;
+mod patience;
+mod session;
+mod user;
+
+pub use session::Listed;
+pub use user::User;
+
+use super::Grant;
+use super::row::or_null;
+use super::secret;
+use super::signing::{ISSUER, Payload, SigningKeys};
+use super::standing::Standing;
+use super::tokens::{CLAIMS_BYTES_MAX, now};
+use password::Passwords;
+use patience::Patience;
+use serde::Serialize;
+use serde_json::Value as Json;
+use session::{Kept, Refresh, Secrets, Verdict};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tidebase_engine::storage::system::SystemStatement;
+use tidebase_engine::{Caller, Engine, Error, Principal, Result, Value};
+
+/// A token that the administrator hands over so that somebody can choose a new password.
+const RESET_LIFE: Duration = Duration::from_hours(1);
+/// Sessions whose standing is remembered, before those nobody holds are forgotten.
+const STANDINGS_BEFORE_SWEEP: usize = 1024;
+
+/// What is open to people, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// May strangers make themselves an account?
+    pub sign_up: bool,
+    /// May strangers come in without one?
+    pub anonymous: bool,
+    pub access_life: Duration,
+    /// A session ends when it has not been used for so long.
+    pub session_life: Duration,
+    pub password_length_min: usize,
+}
+
+/// Where somebody signs in.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub address: IpAddr,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+}
+
+/// What somebody gets who has signed in.
+#[derive(Debug, Serialize)]
+pub struct SignedIn {
+    pub user: User,
+    pub access_token: String,
+    pub refresh_token: String,
+    /// Seconds that the access token lives.
+    pub expires_in: u64,
+}
+
+/// A change of a user by the administrator; what is not named stays.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    pub claims: Option<Json>,
+    pub is_disabled: Option<bool>,
+    pub password: Option<String>,
+}
+
+pub struct People {
+    engine: Arc<Engine>,
+    pub keys: SigningKeys,
+    settings: Settings,
+    passwords: Passwords,
+    patience: Patience,
+    /// By session; with the user.
+    standings: Mutex<HashMap<String, (String, Weak<Standing>)>>,
+}
+
+impl People {
+    pub async fn load(engine: Arc<Engine>, settings: Settings) -> Result<Self> {
+        let keys = SigningKeys::load(&engine).await?;
+        let expired = SystemStatement { sql: session::DELETE_EXPIRED, values: vec![Value::Integer(now())] };
+        engine.change_system(vec![expired]).await?;
+        let passwords = Passwords::new(settings.password_length_min)?;
+        Ok(Self { engine, keys, settings, passwords, patience: Patience::default(), standings: Mutex::default() })
+    }
+
+    /// A new account, signed in.
+    ///
+    /// # Errors
+    /// `forbidden` if sign-up is closed; `conflict` if the address has an account.
+    pub async fn sign_up(&self, email: &str, password: String, place: &Place) -> Result<SignedIn> {
+        if !self.settings.sign_up {
+            return Err(Error::forbidden("Sign-up is closed here. Ask whoever runs this server for an account."));
+        }
+        let user = self.make_account(email, Some(password), Json::Null).await?;
+        self.begin(user, place).await
+    }
+
+    /// # Errors
+    /// `unauthorized`, in the same words and after the same time whether there is such an account or not; `too_many` after
+    /// too many attempts.
+    pub async fn sign_in(&self, email: &str, password: String, place: &Place) -> Result<SignedIn> {
+        let claimed = user::email_key(email.trim());
+        self.patience.attempt(&secret::stored(&secret::hash(&claimed)), place.address, Instant::now())?;
+        let found = User::by_email(&self.engine, &claimed)?;
+        let (user, kept) = found.map_or((None, None), |(user, kept)| (Some(user), kept));
+        let is_right = self.passwords.is_right(password, kept).await?;
+        match user.filter(|user| is_right && !user.is_disabled) {
+            Some(user) => {
+                self.patience.right(&secret::stored(&secret::hash(&claimed)), place.address);
+                self.begin(user, place).await
+            }
+            None => Err(Error::unauthorized("The e-mail address or the password is wrong.")),
+        }
+    }
+
+    /// A user without an account.
+    pub async fn come_in(&self, place: &Place) -> Result<SignedIn> {
+        if !self.settings.anonymous {
+            return Err(Error::forbidden("Nobody may come in here without an account."));
+        }
+        let user = self.make(None, None, Json::Null).await?;
+        self.begin(user, place).await
+    }
+
+    /// Gives an account to a user who came in without one; id, rows and session stay.
+    ///
+    /// # Errors
+    /// `conflict` if the user has one, or the address has.
+    pub async fn name(&self, id: &str, email: &str, password: String) -> Result<User> {
+        if !self.settings.sign_up {
+            return Err(Error::forbidden("Sign-up is closed here. Ask whoever runs this server for an account."));
+        }
+        let email = user::check_email(email)?;
+        self.passwords.check(&password, Some(&email))?;
+        let kept = self.passwords.hash(password).await?;
+        let (key, id_value) = (Value::text(user::email_key(&email)), Value::text(id));
+        let name = vec![id_value.clone(), Value::text(email), key.clone()];
+        let password = vec![id_value, Value::text(kept), Value::Integer(now()), key];
+        let statements = vec![
+            SystemStatement { sql: user::NAME, values: name },
+            SystemStatement { sql: user::PASSWORD_OF_NAMED, values: password },
+        ];
+        if self.engine.change_system(statements).await? == 0 {
+            return Err(taken());
+        }
+        // Its tokens still say that it is anonymous.
+        self.end_standings(id, None);
+        self.user(id)
+    }
+
+    async fn make_account(&self, email: &str, password: Option<String>, claims: Json) -> Result<User> {
+        let email = user::check_email(email)?;
+        let kept = match password {
+            Some(password) => {
+                self.passwords.check(&password, Some(&email))?;
+                Some(self.passwords.hash(password).await?)
+            }
+            None => None,
+        };
+        self.make(Some(email), kept, claims).await
+    }
+
+    async fn make(&self, email: Option<String>, kept: Option<String>, claims: Json) -> Result<User> {
+        check_claims(&claims)?;
+        let id = secret::new_id("usr_")?;
+        let made_at = now();
+        let key = email.as_deref().map(user::email_key);
+        let said = if claims.is_null() { Value::Null } else { Value::text(claims.to_string()) };
+        let values =
+            vec![Value::text(&id), or_null(email.as_deref()), or_null(key.as_deref()), said, Value::Integer(made_at)];
+        let mut statements = vec![SystemStatement { sql: user::INSERT, values }];
+        if let Some(kept) = kept {
+            let values = vec![Value::text(&id), Value::text(kept), Value::Integer(made_at)];
+            statements.push(SystemStatement { sql: user::INSERT_PASSWORD, values });
+        }
+        if self.engine.change_system(statements).await? == 0 {
+            return Err(taken());
+        }
+        Ok(User { id, is_anonymous: email.is_none(), email, claims, is_disabled: false, made_at })
+    }
+
+    /// A new session of a user.
+    async fn begin(&self, user: User, place: &Place) -> Result<SignedIn> {
+        let id = secret::new_id("ses_")?;
+        let secrets = Secrets::new(&id)?;
+        let at = now();
+        let values = vec![
+            Value::text(&id),
+            Value::text(&user.id),
+            Value::Blob(secrets.family.as_slice().into()),
+            Value::Blob(secrets.turn.as_slice().into()),
+            Value::Integer(at),
+            Value::Integer(at + seconds(self.settings.session_life)),
+            or_null(place.agent.as_deref().map(session::agent).as_deref()),
+            Value::text(place.address.to_string()),
+        ];
+        let crowd_out = vec![Value::text(&user.id), Value::Integer(session::SESSIONS_MAX)];
+        let statements = vec![
+            SystemStatement { sql: session::INSERT, values },
+            SystemStatement { sql: session::CROWD_OUT, values: crowd_out },
+        ];
+        let before = session::ids(&self.engine, &user.id)?;
+        if self.engine.change_system(statements).await? > 0 {
+            let left = session::ids(&self.engine, &user.id)?;
+            before.iter().filter(|id| !left.contains(id)).for_each(|id| self.end_standing(id));
+        }
+        self.signed_in(user, &id, secrets.told)
+    }
+
+    fn signed_in(&self, user: User, session: &str, refresh_token: String) -> Result<SignedIn> {
+        let at = now();
+        let payload = Payload {
+            iss: ISSUER.into(),
+            sub: user.id.clone(),
+            sid: session.into(),
+            role: user.role().name().into(),
+            email: user.email.clone(),
+            claims: user.claims.clone(),
+            iat: at,
+            exp: at + seconds(self.settings.access_life),
+        };
+        let access_token = self.keys.sign(&payload)?;
+        Ok(SignedIn { user, access_token, refresh_token, expires_in: self.settings.access_life.as_secs() })
+    }
+
+    /// New tokens for old ones: each refresh token serves once.
+    ///
+    /// # Errors
+    /// `unauthorized`; a token that was used before ends the session, whoever brings it.
+    pub async fn refresh(&self, token: &str, place: &Place) -> Result<SignedIn> {
+        let refresh = Refresh::parse(token)?;
+        let at = now();
+        let Some(kept) = Kept::read(&self.engine, &refresh.session)? else { return Err(session::wrong()) };
+        match kept.judge(&refresh, at) {
+            Verdict::Right => {}
+            Verdict::Wrong => return Err(session::wrong()),
+            Verdict::JustUsed => return Err(just_used()),
+            Verdict::Stolen => {
+                self.end_session(&kept.user, &refresh.session).await?;
+                return Err(session::wrong());
+            }
+        }
+        let Some(user) = User::by_id(&self.engine, &kept.user)?.filter(|user| !user.is_disabled) else {
+            return Err(session::wrong());
+        };
+        let next = Secrets::next(token)?;
+        let values = vec![
+            Value::text(&refresh.session),
+            Value::Blob(refresh.turn.as_slice().into()),
+            Value::Blob(next.turn.as_slice().into()),
+            Value::Integer(at),
+            Value::Integer(at + seconds(self.settings.session_life)),
+            Value::text(place.address.to_string()),
+        ];
+        if self.engine.change_system(vec![SystemStatement { sql: session::TURN, values }]).await? == 0 {
+            return Err(just_used());
+        }
+        self.signed_in(user, &refresh.session, next.told)
+    }
+
+    /// Who an access token of ours stands for, as things are now; `None` if it is none of ours.
+    pub fn grant(&self, token: &str, header: &jsonwebtoken::Header) -> Option<Result<Grant>> {
+        let payload = match self.keys.check(token, header)? {
+            Ok(payload) => payload,
+            Err(error) => return Some(Err(error)),
+        };
+        // Before the file is asked: what ends in between ends this standing.
+        let standing = self.standing(&payload.sid, &payload.sub);
+        Some(self.look_up(payload, standing))
+    }
+
+    fn look_up(&self, payload: Payload, standing: Arc<Standing>) -> Result<Grant> {
+        let session = Kept::read(&self.engine, &payload.sid)?;
+        let is_there = session.is_some_and(|kept| kept.user == payload.sub && kept.expires_at > now());
+        let user = User::by_id(&self.engine, &payload.sub)?.filter(|user| is_there && !user.is_disabled);
+        let user = user.ok_or_else(super::wrong)?;
+        let mut said =
+            if user.claims.is_object() { user.claims.clone() } else { Json::Object(serde_json::Map::default()) };
+        said["email"] = user.email.clone().into();
+        let caller = Caller { claims: said, ..Caller::new(user.role(), Some(user.id)) };
+        let principal = Principal::Caller(Arc::new(caller));
+        Ok(Grant {
+            principal,
+            expires_at: Some(payload.exp),
+            standing: Some(standing),
+            session: Some(payload.sid.into()),
+        })
+    }
+
+    fn standing(&self, session: &str, user: &str) -> Arc<Standing> {
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = standings.get(session).and_then(|(_, standing)| standing.upgrade()) {
+            return standing;
+        }
+        if standings.len() >= STANDINGS_BEFORE_SWEEP && standings.len().is_power_of_two() {
+            standings.retain(|_, (_, standing)| standing.strong_count() > 0);
+        }
+        let standing = Standing::new();
+        standings.insert(session.to_owned(), (user.to_owned(), Arc::downgrade(&standing)));
+        standing
+    }
+
+    fn end_standing(&self, session: &str) {
+        let ended = self.standings.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+        if let Some(standing) = ended.and_then(|(_, standing)| standing.upgrade()) {
+            standing.end();
+        }
+    }
+
+    /// All of a user's, but for one.
+    fn end_standings(&self, user: &str, but: Option<&str>) {
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = standings.extract_if(|session, (whose, _)| whose == user && but != Some(session));
+        ended.filter_map(|(_, (_, standing))| standing.upgrade()).for_each(|standing| standing.end());
+    }
+
+    /// From its answer on the session's tokens are worth nothing, and its sockets are closed.
+    pub async fn end_session(&self, user: &str, session: &str) -> Result<()> {
+        let values = vec![Value::text(session), Value::text(user)];
+        let gone = self.engine.change_system(vec![SystemStatement { sql: session::DELETE, values }]).await?;
+        if gone == 0 {
+            return Err(Error::not_found(format!("There is no session {session}.")));
+        }
+        self.end_standing(session);
+        Ok(())
+    }
+
+    /// All sessions of a user, but for one.
+    pub async fn end_sessions(&self, user: &str, but: Option<&str>) -> Result<()> {
+        self.engine.change_system(vec![end_all(user, but)]).await?;
+        self.end_standings(user, but);
+        Ok(())
+    }
+
+    pub fn sessions(&self, user: &str, this: Option<&str>) -> Result<Vec<Listed>> {
+        session::list(&self.engine, user, this, now())
+    }
+
+    /// A new password for whoever knows the old one. The user's other sessions end.
+    pub async fn change_password(
+        &self,
+        id: &str,
+        this: Option<&str>,
+        old: String,
+        new: String,
+        from: IpAddr,
+    ) -> Result<()> {
+        self.patience.attempt(id, from, Instant::now())?;
+        let (user, kept) = User::with_password(&self.engine, id)?.ok_or_else(|| no_user(id))?;
+        if !self.passwords.is_right(old, kept).await? {
+            return Err(Error::forbidden("The old password is wrong."));
+        }
+        self.patience.right(id, from);
+        self.set_password(&user, new, this, None).await
+    }
+
+    /// A token with which a user can choose a new password, once; for the administrator to hand over.
+    pub async fn make_reset(&self, id: &str) -> Result<(String, Duration)> {
+        let user = self.user(id)?;
+        if user.is_anonymous {
+            return Err(Error::conflict(format!("The user {id} has no account, and so no password.")));
+        }
+        let token = secret::new_token("tide_reset_")?;
+        let hash = Value::Blob(secret::hash(&token).as_slice().into());
+        let sql = "INSERT INTO _tide_credentials (user, kind, secret, made_at) VALUES (?1, 'reset', ?2, ?3)
+                   ON CONFLICT DO UPDATE SET secret = excluded.secret, made_at = excluded.made_at";
+        let values = vec![Value::text(id), hash, Value::Integer(now())];
+        self.engine.change_system(vec![SystemStatement { sql, values }]).await?;
+        Ok((token, RESET_LIFE))
+    }
+
+    /// A new password for whoever has such a token. All sessions of the user end.
+    ///
+    /// # Errors
+    /// `unauthorized` for a token that is wrong, used, or old.
+    pub async fn reset(&self, token: &str, password: String) -> Result<()> {
+        let wrong = || Error::unauthorized("The reset token is wrong, was used before, or its time has passed.");
+        let hash = Value::Blob(secret::hash(token).as_slice().into());
+        let since = Value::Integer(now() - seconds(RESET_LIFE));
+        let sql = "SELECT user FROM _tide_credentials WHERE kind = 'reset' AND secret = ?1 AND made_at > ?2";
+        let rows = self.engine.ask_system(sql, vec![hash.clone(), since])?;
+        let id = rows.first().and_then(|row| super::row::text(row.first()?)).ok_or_else(wrong)?;
+        let user = self.user(&id)?;
+        self.set_password(&user, password, None, Some(hash)).await.map_err(|error| match error.code {
+            tidebase_engine::Code::Conflict => wrong(),
+            _ => error,
+        })
+    }
+
+    /// `conflict` if there is no such reset token any more.
+    async fn set_password(&self, user: &User, new: String, keeps: Option<&str>, reset: Option<Value>) -> Result<()> {
+        self.passwords.check(&new, user.email.as_deref())?;
+        let kept = Value::text(self.passwords.hash(new).await?);
+        let (id, at) = (Value::text(&user.id), Value::Integer(now()));
+        let statement = match reset {
+            // The row of the token becomes the password's: no two can do that with one token.
+            Some(hash) => SystemStatement {
+                sql: "UPDATE OR REPLACE _tide_credentials SET kind = 'password', secret = ?2, made_at = ?3
+                      WHERE user = ?1 AND kind = 'reset' AND secret = ?4",
+                values: vec![id, kept, at, hash],
+            },
+            None => SystemStatement { sql: user::INSERT_PASSWORD, values: vec![id, kept, at] },
+        };
+        if self.engine.change_system(vec![statement]).await? == 0 {
+            return Err(Error::conflict("The password could not be changed."));
+        }
+        self.end_sessions(&user.id, keeps).await
+    }
+
+    /// # Errors
+    /// `not_found`.
+    pub fn user(&self, id: &str) -> Result<User> {
+        User::by_id(&self.engine, id)?.ok_or_else(|| no_user(id))
+    }
+
+    /// By id or by e-mail address.
+    pub fn find(&self, name: &str) -> Result<User> {
+        if !name.contains('@') {
+            return self.user(name);
+        }
+        User::by_email(&self.engine, name)?.map(|(user, _)| user).ok_or_else(|| no_user(name))
+    }
+
+    pub fn list(&self, after: &str, limit: u32) -> Result<Vec<User>> {
+        User::list(&self.engine, after, limit)
+    }
+
+    /// An account made by the administrator; without a password nobody can sign in with it until one is set.
+    pub async fn add(&self, email: &str, password: Option<String>, claims: Json) -> Result<User> {
+        self.make_account(email, password, claims).await
+    }
+
+    /// What the administrator changes counts at once: whoever is signed in gets a new token first.
+    pub async fn change(&self, id: &str, change: Change) -> Result<User> {
+        let mut user = self.user(id)?;
+        if let Some(password) = change.password {
+            if user.is_anonymous {
+                return Err(Error::conflict(format!("The user {id} has no account, and so no password.")));
+            }
+            self.set_password(&user, password, None, None).await?;
+        }
+        user.claims = change.claims.unwrap_or(user.claims);
+        user.is_disabled = change.is_disabled.unwrap_or(user.is_disabled);
+        check_claims(&user.claims)?;
+        let said = if user.claims.is_null() { Value::Null } else { Value::text(user.claims.to_string()) };
+        let values = vec![Value::text(id), said, Value::Integer(user.is_disabled.into())];
+        let mut statements = Vec::new();
+        if user.is_disabled {
+            statements.push(end_all(id, None));
+        }
+        statements.push(SystemStatement { sql: user::CHANGE, values });
+        if self.engine.change_system(statements).await? == 0 {
+            return Err(no_user(id));
+        }
+        self.end_standings(id, None);
+        Ok(user)
+    }
+
+    /// Rows that name the user stay as they are.
+    pub async fn remove(&self, id: &str) -> Result<()> {
+        let statements = vec![
+            end_all(id, None),
+            SystemStatement { sql: user::DELETE_CREDENTIALS, values: vec![Value::text(id)] },
+            SystemStatement { sql: user::DELETE, values: vec![Value::text(id)] },
+        ];
+        let gone = self.engine.change_system(statements).await?;
+        self.end_standings(id, None);
+        if gone == 0 { Err(no_user(id)) } else { Ok(()) }
+    }
+
+    /// A new signing key. What the old one has signed holds until its time has passed.
+    pub async fn rotate_keys(&self) -> Result<()> {
+        self.keys.rotate(&self.engine, seconds(self.settings.access_life)).await
+    }
+}
+
+fn end_all(user: &str, but: Option<&str>) -> SystemStatement {
+    let values = vec![Value::text(user), Value::text(but.unwrap_or_default())];
+    SystemStatement { sql: session::DELETE_ALL, values }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 2)
+}
+
+fn check_claims(claims: &Json) -> Result<()> {
+    if (claims.is_null() || claims.is_object()) && claims.to_string().len() <= CLAIMS_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("\"claims\" is an object of at most {CLAIMS_BYTES_MAX} bytes.")))
+}
+
+fn no_user(name: &str) -> Error {
+    Error::not_found(format!("There is no user {name}."))
+}
+
+fn taken() -> Error {
+    Error::conflict("No account can be made for that e-mail address. If it is yours and has one, sign in.")
+}
+
+fn just_used() -> Error {
+    Error::conflict("This refresh token has just been used, by another tab perhaps; take the tokens it got.")
+}
