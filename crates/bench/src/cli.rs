@@ -40,6 +40,8 @@ pub enum Measure {
     Storm,
     /// Transfers between 100,000 accounts with every balance live
     Transfer,
+    /// What row-level policies cost: reads, and writes beside 1000 different people
+    Policies,
     /// Memory of idle WebSockets with one subscription each
     Idle,
     /// Start on a large file: after a clean stop, and after kill -9

@@ -47,9 +47,14 @@ pub struct Crowd {
 impl Crowd {
     /// Opens so many sockets with the queries of each, and waits for all first rows.
     pub async fn gather(server: &Tidebase, sockets: usize, queries: impl Fn(usize) -> Vec<Query>) -> Result<Self> {
-        allow_sockets(sockets)?;
-        let opened: Vec<Socket> = stream::iter(0..sockets)
-            .map(|number| subscribed(server, queries(number)))
+        Self::gather_as(server, &vec![server.token.as_str(); sockets], queries).await
+    }
+
+    /// The same, a socket for each token.
+    pub async fn gather_as(server: &Tidebase, tokens: &[&str], queries: impl Fn(usize) -> Vec<Query>) -> Result<Self> {
+        allow_sockets(tokens.len())?;
+        let opened: Vec<Socket> = stream::iter(tokens.iter().enumerate())
+            .map(|(number, token)| subscribed(server, token, queries(number)))
             .buffer_unordered(OPENING_MAX)
             .try_collect()
             .await?;
@@ -90,10 +95,14 @@ impl Drop for Crowd {
 }
 
 pub async fn connected(server: &Tidebase) -> Result<Socket> {
+    connected_as(server, &server.token).await
+}
+
+async fn connected_as(server: &Tidebase, token: &str) -> Result<Socket> {
     let stream = TcpStream::connect(server.address).await.context("connecting a WebSocket")?;
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default().read_buffer_size(2048);
-    let url = format!("ws://{}/ws?token={}", server.address, server.token);
+    let url = format!("ws://{}/ws?token={token}", server.address);
     Ok(tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?.0)
 }
 
@@ -109,8 +118,8 @@ pub async fn heard(socket: &mut Socket) -> Result<String> {
     }
 }
 
-async fn subscribed(server: &Tidebase, queries: Vec<Query>) -> Result<Socket> {
-    let mut socket = connected(server).await?;
+async fn subscribed(server: &Tidebase, token: &str, queries: Vec<Query>) -> Result<Socket> {
+    let mut socket = connected_as(server, token).await?;
     let mut missing = queries.len();
     for (id, Query { sql, params }) in queries.into_iter().enumerate() {
         let frame = json!({ "id": id, "action": "subscribe", "sql": sql, "params": params });

@@ -28,6 +28,18 @@ pub fn thread_cpu(pid: u32, name: &str) -> Result<Duration> {
     anyhow::bail!("the server has no thread {name}")
 }
 
+/// CPU time of all threads of a process that live, to the nanosecond.
+pub fn all_threads_cpu(pid: u32) -> Result<Duration> {
+    let mut all = 0_u64;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).context("listing the threads of a process")? {
+        // One that ends in between is not counted.
+        let Ok(stat) = read_to_string(task?.path().join("schedstat")) else { continue };
+        let nanos: Option<u64> = stat.split(' ').next().and_then(|field| field.parse().ok());
+        all += nanos.context("/proc/PID/task/TID/schedstat has an unknown form")?;
+    }
+    Ok(Duration::from_nanos(all))
+}
+
 /// Resident memory of a process in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).context("reading the memory of a process")?;

@@ -32,6 +32,10 @@ pub const REACH: Target = Target::AtMost(20.0);
 /// Seconds until 10,000 sockets with 10 queries are back, and bytes sent for it in % of all rows.
 pub const STORM_SECONDS: Target = Target::AtMost(15.0);
 pub const STORM_BYTES: Target = Target::AtMost(5.0);
+/// A person's point read under a policy, as a multiple of the administrator's CPU.
+pub const PERSONS_READ_RATIO: Target = Target::AtMost(1.5);
+/// µs of server CPU for a write and one of 1,000 subscribers who are different people.
+pub const RULED_DELTA_CPU: Target = Target::AtMost(3.0);
 /// ms from spawn to the first answer on a large, cleanly stopped file.
 pub const START: Target = Target::AtMost(50.0);
 /// Our CPU for a message and listener as a multiple of a broker's.

@@ -30,8 +30,13 @@ pub struct Tidebase {
 impl Tidebase {
     /// A server on an empty database of its own, gone with it.
     pub async fn fresh(settings: &Settings) -> Result<Self> {
+        Self::fresh_with(settings, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn fresh_with(settings: &Settings, arguments: &[&str]) -> Result<Self> {
         let home = settings.temporary()?;
-        let (mut server, _) = Self::start(settings, home.path(), None).await?;
+        let (mut server, _) = Self::start_with(settings, home.path(), None, arguments).await?;
         server.home = Some(home);
         Ok(server)
     }
@@ -39,12 +44,21 @@ impl Tidebase {
     /// A server on the database in `home`, and the time from its spawn to its first answer: to `probe`, an SQL query,
     /// or to `GET /health`.
     pub async fn start(settings: &Settings, home: &Path, probe: Option<&str>) -> Result<(Self, Duration)> {
+        Self::start_with(settings, home, probe, &[]).await
+    }
+
+    async fn start_with(
+        settings: &Settings,
+        home: &Path,
+        probe: Option<&str>,
+        arguments: &[&str],
+    ) -> Result<(Self, Duration)> {
         let address = free_address()?;
         let token = settings.token.clone();
         let database = home.join("bench.db");
         let mut command = clean_command(settings.server()?, home);
         command.arg("serve").arg("--db").arg(&database).arg("--listen").arg(address.to_string());
-        command.args(&settings.server_args).env("TIDEBASE_ADMIN_TOKEN", &token);
+        command.args(arguments).args(&settings.server_args).env("TIDEBASE_ADMIN_TOKEN", &token);
         let mut child = Child::spawn(&mut command, home.join("server.log"))?;
         let caller = Caller::new(address, Some(&format!("Bearer {token}")));
         let mut request = Vec::new();

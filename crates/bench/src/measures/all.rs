@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{POINT_READ, delta, disk, fan_out, idle, insert, insert_name, json, read, start};
+use super::{POINT_READ, delta, disk, fan_out, idle, insert, insert_name, json, policies, read, start};
 use crate::cli::Settings;
 use crate::page::{self, Conditions};
 use crate::peers::pocketbase;
@@ -34,6 +34,8 @@ pub async fn run(settings: &Settings, report: &mut Report, out: Option<&Path>) -
     ended(report, "delta", done);
     let done = fan_out::run(settings, report).await;
     ended(report, "fan-out", done);
+    let done = policies::run(settings, report).await;
+    ended(report, "policies", done);
     let done = idle::run(settings, report).await;
     ended(report, "idle sockets", done);
     let done = start::run(settings, report).await;

@@ -8,6 +8,7 @@ pub mod flat;
 pub mod idle;
 pub mod insert;
 pub mod json;
+pub mod policies;
 pub mod reach;
 pub mod read;
 pub mod scale;

@@ -7,11 +7,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::{AbortHandle, spawn_local};
 
 use super::event_stream::EventStream;
 use crate::child::{Child, clean_command, free_address};
@@ -19,9 +20,11 @@ use crate::cli::Settings;
 use crate::fan_out::{self, Key, SUBSCRIBERS, Stage};
 use crate::http::{Caller, Connection};
 use crate::load::Plan;
+use crate::measures::policies::{ALL_OF, ONE_OF, PACE, PEOPLE, Person, WRITES};
 use crate::measures::{POINT_READ, POINT_READ_CLIENTS, insert_name, scattered};
+use crate::procfs::all_threads_cpu;
 use crate::report::{Load, Report};
-use crate::told::{Audience, Told, allow_sockets};
+use crate::told::{Audience, Listener as _, Told, allow_sockets};
 
 pub const NAME: &str = "PocketBase";
 const NAME_WITH_RULE: &str = "PocketBase, a rule";
@@ -64,7 +67,78 @@ pub async fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// What a rule costs for each of a thousand subscribers who are different people: one may see a write, or all.
+pub async fn policies(settings: &Settings, report: &mut Report) -> Result<()> {
+    let Some(program) = settings.pocketbase.as_deref() else {
+        report.remarks.push("PocketBase was not measured: no binary was named with --pocketbase.".into());
+        return Ok(());
+    };
+    allow_sockets(PEOPLE)?;
+    let server = PocketBase::start(settings, program).await?;
+    let people = server.people(settings).await?;
+    for (name, collection) in [(ONE_OF, "own_feed"), (ALL_OF, "open_feed")] {
+        let spent = server.ruled(collection, &people).await?;
+        report.figure(name, NAME, spent, "µs");
+    }
+    server.child.stop().map(drop)
+}
+
 impl PocketBase {
+    /// µs of the server for a write and subscriber, beyond what the write costs alone.
+    async fn ruled(&self, collection: &str, people: &[Person]) -> Result<f64> {
+        let alone = self.paced(collection, people).await?;
+        let topic = format!("{collection}/*");
+        let mut listening = Vec::new();
+        for person in people {
+            let caller = Caller::new(self.address, Some(&person.token));
+            let mut stream = EventStream::open(self.address, &caller, &topic).await?;
+            listening.push(spawn_local(async move { while stream.news().await.is_ok() {} }).abort_handle());
+        }
+        let beside = self.paced(collection, people).await?;
+        listening.iter().for_each(AbortHandle::abort);
+        Ok((beside.as_secs_f64() - alone.as_secs_f64()).max(0.0) * 1e6 / (WRITES * PEOPLE as u64) as f64)
+    }
+
+    /// What the server spends on paced inserts.
+    async fn paced(&self, collection: &str, people: &[Person]) -> Result<Duration> {
+        let mut connection = Connection::open(self.address).await?;
+        let (before, started) = (all_threads_cpu(self.child.pid())?, Instant::now());
+        for sequence in 0..WRITES {
+            tokio::time::sleep_until((started + PACE * sequence as u32).into()).await;
+            let owner = &people[scattered(sequence, PEOPLE as u64) as usize - 1].id;
+            let body = json!({ "owner": owner, "body": "a message of usual length", "seq": sequence + 1 });
+            let mut request = Vec::new();
+            let path = format!("/api/collections/{collection}/records");
+            self.caller.post(&mut request, &path, &body.to_string());
+            connection.exchange(&request).await?.checked()?;
+        }
+        tokio::time::sleep_until((started + PACE * WRITES as u32).into()).await;
+        Ok(all_threads_cpu(self.child.pid())?.saturating_sub(before))
+    }
+
+    /// A thousand who have signed in. Their passwords are not asked for: the superuser makes their tokens.
+    async fn people(&self, settings: &Settings) -> Result<Vec<Person>> {
+        let admin = self.superuser(settings).await?;
+        let mut people = Vec::new();
+        for number in 0..PEOPLE {
+            let email = format!("person{number}@example.com");
+            let record = json!({ "email": email, "password": "12345678", "passwordConfirm": "12345678" });
+            let made = self.call(&admin, "POST", "/api/collections/users/records", &record).await?;
+            let id = made["id"].as_str().context("no id of a new user")?.to_owned();
+            let path = format!("/api/collections/users/impersonate/{id}");
+            let told = self.call(&admin, "POST", &path, &json!({ "duration": 3600 })).await?;
+            people.push(Person { id, token: told["token"].as_str().context("no token of a new user")?.to_owned() });
+        }
+        Ok(people)
+    }
+
+    async fn superuser(&self, settings: &Settings) -> Result<Caller> {
+        let sign_in = json!({ "identity": EMAIL, "password": settings.token });
+        let path = "/api/collections/_superusers/auth-with-password";
+        let token = self.call(&self.caller, "POST", path, &sign_in).await?;
+        Ok(Caller::new(self.address, Some(token["token"].as_str().context("no token after signing in")?)))
+    }
+
     async fn start(settings: &Settings, program: &Path) -> Result<Self> {
         let home = settings.temporary()?;
         let data = home.path().join("data");
@@ -86,11 +160,7 @@ impl PocketBase {
     }
 
     async fn prepare(&self, settings: &Settings) -> Result<()> {
-        let sign_in = json!({ "identity": EMAIL, "password": settings.token });
-        let path = "/api/collections/_superusers/auth-with-password";
-        let token = self.call(&self.caller, "POST", path, &sign_in).await?;
-        let token = token["token"].as_str().context("no token after signing in")?;
-        let admin = Caller::new(self.address, Some(token));
+        let admin = self.superuser(settings).await?;
         let batch = json!({ "batch": { "enabled": true, "maxRequests": BATCH, "timeout": 60 } });
         self.call(&admin, "PATCH", "/api/settings", &batch).await?;
         let text = |name: &str| json!({ "name": name, "type": "text" });
@@ -100,6 +170,8 @@ impl PocketBase {
             ("entry", vec![text("owner"), text("body"), number("n")], ""),
             ("feed", vec![text("room"), text("body"), number("seq")], ""),
             ("ruled_feed", vec![text("room"), text("body"), number("seq")], RULE),
+            ("own_feed", vec![text("owner"), text("body"), number("seq")], "owner = @request.auth.id"),
+            ("open_feed", vec![text("owner"), text("body"), number("seq")], "@request.auth.id != ''"),
         ];
         for (name, fields, rule) in collections {
             let collection = json!({
