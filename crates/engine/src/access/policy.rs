@@ -162,6 +162,10 @@ fn check_expression(expression: &str) -> Result<()> {
                     "A policy's expression has no parameters; auth.claim('…') tells of the caller.",
                 ));
             }
+            // A part's name would stand for the view in SQLite's questions about what is read.
+            Kind::Word if token.is("with") => {
+                return Err(Error::invalid("A policy has no WITH: write its parts as sub-queries."));
+            }
             _ if is_reserved(&token) => return Err(reserved()),
             _ => {}
         }

@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS _tide_sessions (
   id TEXT PRIMARY KEY, user TEXT NOT NULL, family BLOB NOT NULL, turn BLOB NOT NULL, former BLOB, turned_at INTEGER NOT NULL,
   made_at INTEGER NOT NULL, used_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, agent TEXT, address TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS _tide_sessions_user ON _tide_sessions (user);
+CREATE INDEX IF NOT EXISTS _tide_sessions_end ON _tide_sessions (expires_at);
 CREATE TABLE IF NOT EXISTS _tide_signing_keys (
   id TEXT PRIMARY KEY, private BLOB NOT NULL, made_at INTEGER NOT NULL, retired_at INTEGER);
 ";

@@ -260,3 +260,48 @@ async fn nothing_a_caller_tries_over_http_tells_of_hidden_rows() {
     assert_eq!(server.sql("SELECT body FROM notes WHERE id = 2").await, json!([{"body": "hidden"}]));
     assert_eq!(server.sql("SELECT secret FROM secrets").await, json!([{"secret": "hidden"}]));
 }
+
+#[tokio::test]
+async fn a_policy_that_fails_or_takes_too_long_lets_nobody_pass_and_holds_up_nobody_else() {
+    let limits = ["read_time_max=400", "write_time_max=400", "live_slow_time_max=400"];
+    let server = Server::start_with(&limits).await;
+    server.sql("CREATE TABLE odd (id INTEGER PRIMARY KEY, body TEXT)").await;
+    server.sql("INSERT INTO odd VALUES (1, '{\"open\": 1}'), (2, 'no JSON: a secret')").await;
+    server.sql("CREATE TABLE slow (id INTEGER PRIMARY KEY)").await;
+    server.sql("INSERT INTO slow VALUES (1)").await;
+    allow(
+        &server,
+        json!({"name": "odd", "table": "odd", "action": "all", "using": "json_extract(body, '$.open') = 1"}),
+    )
+    .await;
+    let endless = "(SELECT count(*) FROM many a, many b, many c WHERE a.id + b.id + c.id > slow.id) > 0";
+    let series = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 3000) SELECT i FROM c";
+    server.sql("CREATE TABLE many (id INTEGER PRIMARY KEY)").await;
+    server.sql(&format!("INSERT INTO many {series}")).await;
+    allow(&server, json!({"name": "slow", "table": "slow", "action": "all", "using": endless})).await;
+    let with = json!({"name": "w", "table": "odd", "action": "select", "using": format!("id IN ({series})")});
+    server.send(Request::post("/policies", with)).await.is_refused(400, "invalid", "no WITH");
+    let caller = token(&server, json!({})).await;
+    for statement in ["SELECT * FROM odd", "UPDATE odd SET body = '{}'", "DELETE FROM odd", "SELECT count(*) FROM odd"]
+    {
+        let answer = sql(&server, &caller, statement).await;
+        assert!(answer.status >= 400 && !answer.text().contains("secret"), "{statement}: {}", answer.text());
+    }
+    assert_eq!(sql(&server, &caller, "SELECT id FROM odd WHERE id = 1").await.result(), json!([{"id": 1}]));
+    for statement in ["SELECT * FROM slow", "DELETE FROM slow", "INSERT INTO slow VALUES (2)"] {
+        sql(&server, &caller, statement).await.is_refused(504, "timeout", "took longer");
+    }
+    let mut socket = Socket::try_open(server.address, "/ws", caller["token"].as_str()).await.unwrap();
+    socket.next().await;
+    socket.send(json!({"id": "slow", "action": "subscribe", "sql": "SELECT * FROM slow"})).await;
+    assert_eq!(socket.answer("slow").await["code"], "timeout");
+    socket.send(json!({"id": "odd", "action": "subscribe", "sql": "SELECT * FROM odd"})).await;
+    let failed = socket.answer("odd").await;
+    assert!(failed["type"] == "error" && !failed.to_string().contains("secret"), "{failed}");
+    // Open queries of others go on.
+    let mut other = server.live().await;
+    other.subscribe("q", "SELECT count(*) AS n FROM slow").await;
+    let at = server.write("INSERT INTO slow VALUES (3)").await;
+    other.reaches(at).await;
+    assert_eq!(server.sql("SELECT count(*) AS n FROM odd").await, json!([{"n": 2}]));
+}

@@ -89,8 +89,6 @@ pub struct People {
 impl People {
     pub async fn load(engine: Arc<Engine>, settings: Settings) -> Result<Self> {
         let keys = SigningKeys::load(&engine).await?;
-        let expired = SystemStatement { sql: session::DELETE_EXPIRED, values: vec![Value::Integer(now())] };
-        engine.change_system(vec![expired]).await?;
         let passwords = Passwords::new(settings.password_length_min)?;
         Ok(Self { engine, keys, settings, passwords, patience: Patience::default(), standings: Mutex::default() })
     }
@@ -208,6 +206,7 @@ impl People {
         ];
         let crowd_out = vec![Value::text(&user.id), Value::Integer(session::SESSIONS_MAX)];
         let statements = vec![
+            SystemStatement { sql: session::DELETE_EXPIRED, values: vec![Value::Integer(at)] },
             SystemStatement { sql: session::INSERT, values },
             SystemStatement { sql: session::CROWD_OUT, values: crowd_out },
         ];
