@@ -29,10 +29,33 @@ pub enum Command {
     Serve(ServeArgs),
     /// A shell for SQL, on a local file or a running server.
     Sql(SqlArgs),
-    /// Make tokens.
+    /// Tokens with a name, for programs: list, make, revoke; and a new admin token.
     Token {
+        #[command(flatten)]
+        remote: RemoteArgs,
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// People who sign in: list, add, change, remove.
+    User {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// What is open to whom: list, add, remove policies.
+    Policy {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// The keys with which tokens of people are signed.
+    Keys {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Show the settings in effect and where each came from.
     Config(ServeArgs),
@@ -44,8 +67,124 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
+    /// Those there are, without the tokens themselves.
+    List,
+    /// Make one and print it, once.
+    Make(TokenMake),
+    /// From now on it is worth nothing.
+    Revoke {
+        /// As `list` shows it.
+        id: String,
+    },
     /// Make a new admin token, print it once, and forget the old one. The server must be stopped.
     ResetAdmin(DatabaseArgs),
+}
+
+/// A running server.
+#[derive(Clone, Debug, Args)]
+pub struct RemoteArgs {
+    /// The server [env: TIDEBASE_URL] [default: http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", global = true)]
+    pub url: Option<String>,
+    /// An admin token for it; better given in the environment [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN", global = true)]
+    pub token: Option<String>,
+    /// The answer as JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TokenMake {
+    /// What people know it by.
+    pub name: String,
+    /// `client`, bound by policies, or `admin`.
+    #[arg(long, default_value = "client")]
+    pub role: String,
+    /// What policies can ask with `auth.claim('…')`: a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+    /// A time such as 90s, 15m, 12h or 30d; without it the token does not end by itself.
+    #[arg(long, value_name = "TIME")]
+    pub expires_in: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// All of them.
+    List,
+    /// One, and where they are signed in.
+    Show {
+        /// An id or an e-mail address.
+        who: String,
+    },
+    /// Make an account, also while sign-up is closed.
+    Add {
+        email: String,
+        /// Read the password from standard input; without one nobody can sign in yet.
+        #[arg(long)]
+        password_stdin: bool,
+        /// What policies can ask with `auth.claim('…')`: a JSON object.
+        #[arg(long, value_name = "JSON")]
+        claims: Option<String>,
+    },
+    /// Change what is said of a user; it counts at once.
+    Change {
+        who: String,
+        #[arg(long, value_name = "JSON")]
+        claims: Option<String>,
+        /// Sign the user out and keep them out.
+        #[arg(long, conflicts_with = "enable")]
+        disable: bool,
+        #[arg(long)]
+        enable: bool,
+    },
+    /// Remove the account; rows that name the user stay.
+    Remove { who: String },
+    /// End all sessions of a user.
+    SignOut { who: String },
+    /// Make a token with which the user can choose a new password.
+    Reset { who: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// All of them.
+    List,
+    /// One, in full.
+    Show { name: String },
+    /// Keep a policy, in place of one of its name.
+    Add {
+        name: String,
+        /// An ordinary table, or for `select` a view.
+        #[arg(long)]
+        table: String,
+        /// `select`, `insert`, `update`, `delete` or `all`.
+        #[arg(long)]
+        action: String,
+        /// `client`, `user` or `anonymous`; without it, any of them.
+        #[arg(long)]
+        role: Option<String>,
+        /// Which rows that exist, as SQL; `true` is all.
+        #[arg(long, value_name = "SQL")]
+        using: Option<String>,
+        /// Which rows may be written; without it, what --using says.
+        #[arg(long, value_name = "SQL")]
+        check: Option<String>,
+        /// The columns it is for, separated by commas; without it, all.
+        #[arg(long)]
+        columns: Option<String>,
+    },
+    /// Drop a policy.
+    Remove { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Which there are.
+    List,
+    /// A new key signs from now on; what the old one has signed holds until its time has passed.
+    Rotate,
 }
 
 #[derive(Clone, Debug, Default, Args)]

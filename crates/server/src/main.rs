@@ -1,5 +1,6 @@
 //! `tidebase`: one program, its commands in one table.
 
+mod admin;
 mod answer;
 mod auth;
 mod backup;
@@ -15,8 +16,9 @@ mod shell;
 mod token;
 mod wire;
 
+use admin::Tokens;
 use clap::Parser as _;
-use cli::{Cli, Command, ServeArgs, TokenCommand};
+use cli::{Cli, Command, RemoteArgs, ServeArgs, TokenCommand};
 use std::process::ExitCode;
 use tidebase_engine::{Error, Result};
 
@@ -29,7 +31,10 @@ fn main() -> ExitCode {
         None => serve_command(&cli.serve),
         Some(Command::Serve(args)) => serve_command(&args),
         Some(Command::Sql(args)) => shell::run(&args),
-        Some(Command::Token { command: TokenCommand::ResetAdmin(args) }) => token::reset_admin(&args),
+        Some(Command::Token { remote, command }) => token_command(&remote, &command),
+        Some(Command::User { remote, command }) => admin::users(&remote, &command),
+        Some(Command::Policy { remote, command }) => admin::policies(&remote, &command),
+        Some(Command::Keys { remote, command }) => admin::keys(&remote, &command),
         Some(Command::Config(args)) => load(&args).map(|config| print_lines(&config::print(&config, args.json))),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Backup(args)) => backup::run(&args),
@@ -57,6 +62,15 @@ fn serve_command(args: &ServeArgs) -> Result<()> {
     let config = load(args)?;
     log::start(&config.log)?;
     runtime()?.block_on(serve::run(config))
+}
+
+fn token_command(remote: &RemoteArgs, command: &TokenCommand) -> Result<()> {
+    match command {
+        TokenCommand::List => admin::tokens(remote, &Tokens::List),
+        TokenCommand::Make(make) => admin::tokens(remote, &Tokens::Make(make)),
+        TokenCommand::Revoke { id } => admin::tokens(remote, &Tokens::Revoke(id)),
+        TokenCommand::ResetAdmin(args) => token::reset_admin(args),
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
