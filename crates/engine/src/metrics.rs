@@ -31,6 +31,8 @@ pub struct Metrics {
     pub live_behind: Counter,
     /// Results of which only the parts that may have changed were read.
     pub live_parts: Counter,
+    /// Runs that told for many callers at once who of them sees a changed row.
+    pub live_for_all: Counter,
     /// Results whose counts and sums went on from the changed rows.
     pub live_tallies: Counter,
     /// Joins that were followed from a changed row.

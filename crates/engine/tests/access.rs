@@ -3,11 +3,11 @@
 
 mod client;
 
-use client::{Client, Database};
+use client::{Client, Database, ask, compare, next, user};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tidebase_engine::access::policy::PolicyWrite;
-use tidebase_engine::{Answer, Caller, Code, Params, Principal, Result, Role, SqlRequest};
+use tidebase_engine::{Answer, Caller, Code, Principal, Result, Role};
 
 const SCHEMA: &str = "
 CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
@@ -82,15 +82,6 @@ async fn open(rows: &[&str]) -> Database {
         database.engine.write_policy(PolicyWrite::Keep(policy)).await.unwrap();
     }
     database
-}
-
-fn user(uid: &str) -> Principal {
-    Principal::Caller(Arc::new(Caller::new(Role::User, Some(uid.into()))))
-}
-
-async fn ask(database: &Database, principal: &Principal, sql: &str) -> Result<Answer> {
-    let request = SqlRequest { principal: principal.clone(), ..SqlRequest::query(sql, Params::None) };
-    database.engine.query(request).await
 }
 
 async fn rows(database: &Database, principal: &Principal, sql: &str) -> Json {
@@ -322,31 +313,6 @@ async fn live_queries_show_what_their_reader_may_see() {
     assert_eq!(error, Some("forbidden: There is no table notes that is open to you."));
 }
 
-async fn compare(database: &Database, reader: &Principal, client: &Client, id: &str, sql: &str, after: &str) {
-    let live = &client.lives[id];
-    let now = ask(database, reader, sql).await;
-    match (&live.error, now) {
-        (Some(error), Err(now)) => assert!(error.ends_with(&now.message), "{sql} after {after}: {error}, {now}"),
-        (None, Ok(_)) => {
-            let request = SqlRequest {
-                principal: reader.clone(),
-                format: tidebase_engine::Format::Raw,
-                ..SqlRequest::query(sql, Params::None)
-            };
-            let answer = database.engine.query(request).await.unwrap();
-            let raw: Json = serde_json::from_slice(&answer.body).unwrap();
-            let mut expected: Vec<String> = raw["rows"].as_array().unwrap().iter().map(Json::to_string).collect();
-            let mut got: Vec<String> = live.rows.iter().map(|(_, row)| json!(row).to_string()).collect();
-            if !live.is_ordered {
-                expected.sort();
-                got.sort();
-            }
-            assert_eq!(got, expected, "{sql} after {after} by {reader:?}");
-        }
-        (live, now) => panic!("{sql} after {after}: {live:?}, {now:?}"),
-    }
-}
-
 /// One write to a row of one owner is no work for the queries of the others.
 #[tokio::test]
 async fn a_write_is_looked_at_once_for_all_readers_of_a_policy() {
@@ -393,12 +359,6 @@ async fn a_write_is_looked_at_once_for_all_readers_of_a_policy() {
     }
     let run = evaluations() - before;
     assert!(run <= 3 * 2 * 3, "{run} evaluations for three writes that concern two of {READERS} readers");
-}
-
-/// A small generator of numbers, so that the test is the same each time.
-fn next(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % below
 }
 
 #[tokio::test]

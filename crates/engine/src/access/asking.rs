@@ -1,7 +1,7 @@
 //! `auth_uid()`, `auth_role()` and `auth_claim(path)`: what a statement may know of who asks.
 //!
 //! Each connection has a cell with the principal it speaks for. It is set before every run; a compiled statement serves
-//! whoever stands in it.
+//! whoever stands in it. Another has the answers of many callers, for our own statements that ask for all of them at once.
 
 use super::principal::Caller;
 use crate::sqlite::tokens::{Token, tokens};
@@ -15,15 +15,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who a connection speaks for now; nobody is the administrator.
 #[derive(Debug, Default)]
-pub struct Asking(Mutex<Option<Arc<Caller>>>);
+pub struct Asking {
+    caller: Mutex<Option<Arc<Caller>>>,
+    answers: Mutex<Vec<Arc<[Value]>>>,
+}
 
 impl Asking {
     pub fn set(&self, caller: Option<Arc<Caller>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = caller;
+        *self.caller.lock().unwrap_or_else(PoisonError::into_inner) = caller;
     }
 
     pub fn caller(&self) -> Option<Arc<Caller>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What many callers answer, for `_tide_answer(caller, question)`.
+    pub fn set_answers(&self, answers: Vec<Arc<[Value]>>) {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers;
+    }
+
+    fn answer(&self, caller: usize, question: usize) -> Value {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(caller).and_then(|its| its.get(question)).cloned().unwrap_or_default()
     }
 
     /// Makes the functions of a connection. They have no effect and are the same for the whole of a run, so indexes are
@@ -37,6 +50,11 @@ impl Asking {
         let asking = Arc::clone(self);
         connection.create_scalar_function("auth_role", 0, flags, move |_| {
             Ok(asking.caller().map_or("admin", |caller| caller.role.name()))
+        })?;
+        let asking = Arc::clone(self);
+        connection.create_scalar_function("_tide_answer", 2, flags, move |arguments| {
+            let (caller, question): (u32, u32) = (arguments.get(0)?, arguments.get(1)?);
+            Ok(ToSqlOutput::Owned(asking.answer(caller as usize, question as usize).as_ref().try_into()?))
         })?;
         let asking = Arc::clone(self);
         connection.create_scalar_function("auth_claim", 1, flags, move |arguments| {

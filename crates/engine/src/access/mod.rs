@@ -8,6 +8,7 @@
 //! Who a token belongs to, the server knows; a [`Principal`] comes with every request.
 
 pub mod admission;
+pub mod asked;
 pub mod asking;
 pub mod functions;
 pub mod passage;
@@ -22,6 +23,7 @@ pub use principal::{Caller, Principal, Role};
 use crate::error::Result;
 use crate::sqlite::schema::{Relation, Schema, Table};
 use crate::sqlite::tokens::tokens;
+use asked::Asks;
 use passage::Tied;
 use rusqlite::Connection;
 use sight::{Kind, Sight};
@@ -47,6 +49,8 @@ pub struct Access {
     trusted: Arc<HashSet<String>>,
     /// Everything in the schema that has a name, in lower case.
     names: HashSet<String>,
+    /// What views, triggers and computed columns of the schema ask of a caller.
+    pub asks: Asks,
     /// By lower-case table, what its foreign keys may touch.
     tied: HashMap<String, Arc<HashMap<String, Tied>>>,
     /// By role.
@@ -69,6 +73,7 @@ impl Access {
             schema,
             trusted: Arc::new(trusted),
             names: all.into_iter().map(|(name, _)| name).collect(),
+            asks: asked_by_schema(connection)?,
             tied,
             translated: Mutex::default(),
         }))
@@ -156,6 +161,12 @@ impl Access {
     fn tied(&self, table: &str) -> Arc<HashMap<String, Tied>> {
         self.tied.get(&table.to_ascii_lowercase()).cloned().unwrap_or_default()
     }
+}
+
+fn asked_by_schema(connection: &Connection) -> Result<Asks> {
+    let mut list = connection.prepare("SELECT sql FROM main.sqlite_schema WHERE sql LIKE '%auth_%'")?;
+    let texts: Vec<String> = list.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(texts.iter().fold(Asks::default(), |asks, text| asks.and(&Asks::of(text))))
 }
 
 /// One column of a foreign key: child, its column, parent, its column (none if it is the primary key's).

@@ -8,7 +8,7 @@ use super::few::Few;
 use super::interval::Intervals;
 use super::part::{Part, Parts};
 use super::query::{self, Identity, Query, ReadColumns, Template, TemplateId};
-use super::report::{TEMPLATES_TOLD_MAX, TemplateReport};
+use super::report::{Run, Runs, TEMPLATES_TOLD_MAX, TemplateReport};
 use super::route::{Keys, Mark};
 use super::trail::Trail;
 use crate::changes::change::{Change, ChangeSet, Extent, Rows, Shape};
@@ -31,8 +31,8 @@ pub struct Family {
     signposts: Vec<Signpost>,
     /// What is known of the tables as they were when they were written.
     sights: Vec<Sight>,
-    /// Runs of its groups, and what they took together.
-    runs: u64,
+    /// Runs of its groups, by how much was read, and what they took together.
+    runs: Runs,
     took: Duration,
     /// What reading one part takes, as a moving average.
     part_cost: Duration,
@@ -143,13 +143,15 @@ pub struct Touched {
 #[derive(Debug)]
 pub struct Found {
     pub groups: HashSet<Identity>,
+    /// Of these, those for which the parts are not all.
+    pub whole: HashSet<Identity>,
     pub parts: Parts,
     pub foremost: Foremost,
 }
 
 impl Default for Found {
     fn default() -> Self {
-        Self { groups: HashSet::new(), parts: Parts::none(), foremost: Foremost::None }
+        Self { groups: HashSet::new(), whole: HashSet::new(), parts: Parts::none(), foremost: Foremost::None }
     }
 }
 
@@ -207,7 +209,7 @@ impl Families {
                 groups: HashSet::new(),
                 signposts: template.ways.routes.iter().map(|_| Signpost::default()).collect(),
                 sights: Vec::new(),
-                runs: 0,
+                runs: Runs::default(),
                 took: Duration::ZERO,
                 part_cost: Duration::ZERO,
             }
@@ -314,9 +316,9 @@ impl Families {
         self.by_template.len()
     }
 
-    pub fn note_run(&mut self, template: TemplateId, took: Duration) {
+    pub fn note_run(&mut self, template: TemplateId, run: Run, took: Duration) {
         if let Some(family) = self.by_template.get_mut(&template) {
-            family.runs += 1;
+            family.runs.note(run);
             family.took += took;
         }
     }
@@ -369,6 +371,7 @@ impl Family {
             took: self.took,
             is_found_by_value: !reads.is_everything() && reads.tables().all(|table| ways.lead_from(table)),
             is_read_by_parts: ways.part.is_some(),
+            is_read_for_all: self.template.audience.is_some(),
         }
     }
 
@@ -417,8 +420,8 @@ impl Family {
             let (way, has_part, has_edge) = (*way, *has_part, *has_edge);
             let changes = || rows.changes.iter().filter(move |change| change.shape == index);
             touched.looked(self.template.id);
-            let is_told = match way {
-                Way::Route(route) => self.find_by_route(route, changes(), touched),
+            let groups = match way {
+                Way::Route(route) => self.find_by_route(route, changes()),
                 Way::Trail(trail) => {
                     let Some(snapshot) = &mut snapshot else {
                         touched.lacks_snapshot = true;
@@ -426,29 +429,38 @@ impl Family {
                     };
                     touched.trails += 1;
                     let found = touched.of(self.template.id);
-                    found.foremost.add_all();
-                    if !self.find_by_trail(trail, changes(), snapshot, found) {
-                        self.touch_all(found);
+                    if !has_part {
+                        found.foremost.add_all();
+                        if !self.find_by_trail(trail, changes(), snapshot, found) {
+                            self.touch_all(found);
+                        }
+                        continue;
                     }
-                    continue;
+                    // The keys are those of the changed rows themselves.
+                    let mut ends = Found::default();
+                    let is_told = self.find_by_trail(trail, changes(), snapshot, &mut ends);
+                    Some(if is_told { ends.groups } else { self.groups.clone() })
                 }
-                Way::None => {
-                    touched.of(self.template.id).groups.extend(self.groups.iter().copied());
-                    true
-                }
+                Way::None => Some(self.groups.clone()),
             };
-            if !is_told {
+            let Some(groups) = groups else {
                 self.touch_all(touched.of(self.template.id));
-            } else if let Some(found) = touched.families.get_mut(&self.template.id) {
-                match self.template.ways.part.as_ref().filter(|_| has_part) {
-                    Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
-                    None => found.parts.add_all(),
-                }
-                match self.template.ways.edge.as_ref().filter(|_| has_edge) {
-                    Some(edge) => changes().for_each(|change| found.foremost.add_change(edge, change)),
-                    None => found.foremost.add_all(),
-                }
+                continue;
+            };
+            if groups.is_empty() {
+                continue;
             }
+            let found = touched.of(self.template.id);
+            match self.template.ways.part.as_ref().filter(|_| has_part) {
+                Some(part) => changes().for_each(|change| found.parts.add_change(part, change)),
+                None if self.template.ways.part.is_some() => found.whole.extend(groups.iter().copied()),
+                None => {}
+            }
+            match self.template.ways.edge.as_ref().filter(|_| has_edge) {
+                Some(edge) => changes().for_each(|change| found.foremost.add_change(edge, change)),
+                None => found.foremost.add_all(),
+            }
+            found.groups.extend(groups);
         }
     }
 
@@ -476,21 +488,17 @@ impl Family {
         self.sights.len() - 1
     }
 
-    /// False if that cannot be told.
+    /// The groups; `None` if that cannot be told.
     fn find_by_route<'a>(
         &mut self,
         route: usize,
         mut changes: impl Iterator<Item = &'a Change>,
-        touched: &mut Touched,
-    ) -> bool {
+    ) -> Option<HashSet<Identity>> {
         let (route, signpost) = (&self.template.ways.routes[route], &mut self.signposts[route]);
         // Empty, as it mostly stays, it takes no memory.
         let mut found = signpost.always.clone();
         let is_told = changes.all(|change| route.marks(change).all(|mark| signpost.find(&mark, &mut found)));
-        if !found.is_empty() {
-            touched.of(self.template.id).groups.extend(found);
-        }
-        is_told
+        is_told.then_some(found)
     }
 
     /// False if that cannot be told.

@@ -121,9 +121,10 @@ impl Lane {
     }
 
     fn first_rows(&mut self, session: u64, id: &RequestId, asked: &Asked<'_>, since: Option<&Since>) -> Result<()> {
-        let identity = query::identity(asked.sql, asked.params, &asked.principal);
+        let query = self.query_of(asked)?;
+        let identity = query.identity;
         let is_new = !self.groups.has(&identity);
-        let chunks = self.hydrate(&identity, asked)?;
+        let chunks = self.hydrate(query)?;
         let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
         let Some(socket) = self.sockets.get_mut(&session) else {
             // Nobody has come to hold it.
@@ -148,13 +149,12 @@ impl Lane {
         Ok(())
     }
 
-    /// Makes sure of the group, and gives its rows in chunks.
-    fn hydrate(&mut self, identity: &Identity, asked: &Asked<'_>) -> Result<Arc<Vec<Bytes>>> {
+    /// Makes sure of the query's group, and gives its rows in chunks.
+    fn hydrate(&mut self, query: SharedQuery) -> Result<Arc<Vec<Bytes>>> {
+        let identity = &query.identity.clone();
         if let Some(ready) = self.groups.get(identity).filter(|group| !group.is_stale).and_then(Group::ready_rows) {
             return Ok(ready);
         }
-        let known = self.groups.get(identity).map(|group| Arc::clone(&group.query));
-        let query = known.map_or_else(|| self.analyse_query(asked), Ok)?;
         let time = self.time_max();
         self.shared.metrics.live_evaluations.add(1);
         let started = Instant::now();
@@ -187,25 +187,38 @@ impl Lane {
         Ok(chunks)
     }
 
-    fn analyse_query(&mut self, asked: &Asked<'_>) -> Result<SharedQuery> {
+    /// The query of the group that this asks for, if there is one, or a new one.
+    fn query_of(&mut self, asked: &Asked<'_>) -> Result<SharedQuery> {
         let role = asked.principal.role();
-        let family = self.families.get(query::template_id(asked.sql, role)).map(|family| Arc::clone(&family.template));
-        let (templates, groups) = (self.families.count(), self.groups.count());
-        if groups >= self.limits.live_queries_max || family.is_none() && templates >= self.limits.live_templates_max {
-            return Err(Error::too_many(format!(
-                "There are {templates} different texts of live queries with {groups} sets of parameters; {} and {} may be. \
-                 Give values as parameters.",
-                self.limits.live_templates_max, self.limits.live_queries_max
-            )));
+        let known = self.families.get(query::template_id(asked.sql, role)).map(|family| Arc::clone(&family.template));
+        if known.is_none() && self.families.count() >= self.limits.live_templates_max {
+            return Err(self.too_many());
         }
-        let template = if let Some(known) = family {
+        let template = if let Some(known) = known {
             known
         } else {
             let new = self.analyse(asked.sql, role)?;
             self.tell_missing_indexes(&new);
             Arc::new(new)
         };
+        if let Some(group) = self.groups.get(&query::identity(&template, asked.params, &asked.principal)) {
+            return Ok(Arc::clone(&group.query));
+        }
+        if self.groups.count() >= self.limits.live_queries_max {
+            return Err(self.too_many());
+        }
         Query::new(template, asked.params, &asked.principal).map(Arc::new)
+    }
+
+    fn too_many(&self) -> Error {
+        Error::too_many(format!(
+            "There are {} different texts of live queries with {} sets of parameters; {} and {} may be. \
+             Give values as parameters.",
+            self.families.count(),
+            self.groups.count(),
+            self.limits.live_templates_max,
+            self.limits.live_queries_max
+        ))
     }
 
     /// Once for each index.
@@ -230,7 +243,7 @@ impl Lane {
             })?;
             let expanded = execute::expanded(sqlite, sql)?;
             if let [one] = execute::split(&expanded)?[..] {
-                granted::find_routes(sqlite, schema, &mut template, limits, one);
+                granted::find_ways(sqlite, schema, &mut template, limits, one);
             }
             Ok(template)
         })

@@ -1,37 +1,26 @@
-//! How a changed row finds the callers it may matter to: by what a policy compares.
+//! The ways to the queries of callers whom policies bind.
 //!
-//! Where a table's one policy says `owner = auth.uid()`, a caller's `SELECT … FROM t WHERE x` can hold no other rows than
-//! `SELECT … FROM t WHERE owner = ?1 AND x` does, and so what is known of that statement's routes is true of the caller's:
-//! their values are the caller's instead of a client's parameters. So a write is looked at once for all callers. Other
-//! shapes (several tables, sub-queries, several policies) are run again after every change of what they read.
+//! A caller's `SELECT … FROM t …` is analysed as the administrator's of the same words: what falls into parts, or has an
+//! edge, does so too if rows are missing, as long as nothing but the row itself and other tables says whether it is seen.
+//! Routes and trails are those of the SELECT merged with its policy ([`super::merged`]): their last values are the
+//! caller's instead of a client's parameters. Who of many callers sees a row SQLite is asked once for all
+//! ([`super::audience`]). Joins, and policies that look at their own table, have none of it: these queries are run again
+//! after every change of what they read.
 
-use super::query::{Template, prepare_plain};
+use super::audience::Audience;
+use super::merged::Single;
+use super::query::{self, Bound, Template, prepare_plain};
 use super::ways::{Search, Ways};
+use crate::access::asked::{Asked, Asks, replaced};
+use crate::access::functions::may_tell;
+use crate::access::sight::Kind as View;
 use crate::access::translate::named;
-use crate::access::{Access, Action, Caller, Role, asking};
+use crate::access::{Action, Caller, Policy};
 use crate::limits::Limits;
 use crate::sqlite::Sqlite;
-use crate::sqlite::schema::{Relation, Schema};
-use crate::sqlite::tokens::{Token, find, tokens};
-use crate::value::{Params, Value};
-
-/// What a policy asks of the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    Uid,
-    Role,
-    Claim(String),
-}
-
-impl Asked {
-    fn value(&self, caller: &Caller) -> Value {
-        match self {
-            Self::Uid => caller.uid.as_ref().map_or(Value::Null, Value::text),
-            Self::Role => Value::text(caller.role.name()),
-            Self::Claim(path) => caller.claim(path).map_or(Value::Null, asking::value),
-        }
-    }
-}
+use crate::sqlite::schema::{Relation, Schema, Table};
+use crate::sqlite::tokens::{Kind, Token, tokens};
+use crate::value::Params;
 
 /// The parameters by which a caller's query is found: the client's own, and behind them what policies ask of the caller.
 pub fn routing_params(params: &Params, asked: &[Asked], own: usize, caller: &Caller) -> Params {
@@ -46,115 +35,118 @@ pub fn routing_params(params: &Params, asked: &[Asked], own: usize, caller: &Cal
     }
 }
 
-/// Looks for routes of a caller's template, on a connection that speaks for the administrator.
-pub fn find_routes(sqlite: &mut Sqlite, schema: &Schema, template: &mut Template, limits: &Limits, one: &str) {
-    let Some(bound) = &template.bound else { return };
-    let own = template.parameters;
-    let Some((sql, asked)) = with_policy(&bound.access, bound.role, schema, one, own) else { return };
-    let Some((statement, reads)) = prepare_plain(sqlite, &sql) else { return };
-    let names: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
-    let origins: Vec<_> = (0..statement.column_count()).map(|column| statement.column_origin(column)).collect();
+/// Looks for the ways of a caller's template, on a connection that speaks for the administrator. `one` is its statement
+/// as the caller knows it.
+pub fn find_ways(sqlite: &mut Sqlite, schema: &Schema, template: &mut Template, limits: &Limits, one: &str) {
+    let Some(bound) = template.bound.clone() else { return };
+    let lack = |template: &mut Template, why: &str| template.ways.lacks = vec![why.into()];
+    let Some(single) = Single::of(one, schema) else {
+        return lack(template, "It is not one SELECT of one table, and its caller is bound by policies.");
+    };
+    let table = &*single.table;
+    let policies: Vec<&Policy> = bound.access.policies_for(&table.name, Action::Select, bound.role).collect();
+    if !policies.iter().all(|policy| looks_aside(policy, table, schema)) {
+        return lack(
+            template,
+            "A policy of its table looks at that table or a view, or calls a function that can fail.",
+        );
+    }
+    let own = own_ways(sqlite, schema, template, &bound, limits, one);
+    let mut ways = Ways { tally: None, ..own };
+    if let [policy] = policies[..]
+        && let Some((found, asked)) = merged_ways(sqlite, schema, template.parameters, &single, policy, limits)
+        && !found.routes.is_empty()
+    {
+        (ways.routes, ways.trails, ways.target) = (found.routes, found.trails, found.target);
+        template.asked = asked;
+    }
+    if let Some(part) = &mut ways.part {
+        match bound.access.translate(bound.role, &part.sql) {
+            Ok(translated) if translated.passage.sights == bound.translated.passage.sights => {
+                part.sql.clone_from(&translated.sql);
+            }
+            _ => ways.part = None,
+        }
+    }
+    let text: Vec<Token<'_>> = tokens(one).collect();
+    template.key = query::key_source(&bound.shown, schema, &text, &ways);
+    template.audience = ways.part.as_ref().filter(|part| !part.is_grouped).and_then(|_| {
+        let is_plain = Asks::of(one).is_nothing() && bound.access.asks.is_nothing();
+        let is_see = bound.translated.passage.sights.iter().all(|sight| sight.kind == View::See);
+        (is_plain && is_see).then(|| Audience::of(table, &policies)).flatten()
+    });
+    template.ways = ways;
+}
+
+/// What the SELECT has by its own words.
+fn own_ways(
+    sqlite: &mut Sqlite,
+    schema: &Schema,
+    template: &Template,
+    bound: &Bound,
+    limits: &Limits,
+    one: &str,
+) -> Ways {
+    let Some((statement, reads)) = prepare_plain(sqlite, one) else { return Ways::default() };
+    drop(statement);
+    let text: Vec<Token<'_>> = tokens(one).collect();
+    Search {
+        sqlite,
+        schema,
+        reads: &reads,
+        is_free_of_scan_order: query::is_free_of_scan_order(&reads, &text),
+        is_ordered: template.is_ordered,
+        shown: &bound.shown,
+        names: &bound.names,
+        parameters: template.parameters,
+        tiers: limits.live_tiers,
+    }
+    .run(one)
+}
+
+/// The routes and trails of the SELECT with its policy, and what their last values ask of the caller.
+fn merged_ways(
+    sqlite: &mut Sqlite,
+    schema: &Schema,
+    own: usize,
+    single: &Single,
+    policy: &Policy,
+    limits: &Limits,
+) -> Option<(Ways, Vec<Asked>)> {
+    let merged = single.merged(policy.using.as_deref()?, schema, own)?;
+    let (statement, reads) = prepare_plain(sqlite, &merged.sql)?;
     drop(statement);
     let ways = Search {
         sqlite,
         schema,
         reads: &reads,
         is_free_of_scan_order: false,
-        is_ordered: template.is_ordered,
-        shown: &origins,
-        names: &names,
-        parameters: own + asked.len(),
+        is_ordered: false,
+        shown: &[],
+        names: &[],
+        parameters: own + merged.asked.len(),
         tiers: limits.live_tiers,
     }
-    .run(&sql);
-    // What is run again is the caller's own statement, as a whole.
-    template.ways = Ways { routes: ways.routes, lacks: ways.lacks, ..Ways::default() };
-    template.asked = asked;
+    .run(&merged.sql);
+    Some((ways, merged.asked))
 }
 
-/// The administrator's statement with the same rows, where the policy's questions are parameters from `own + 1` on.
-fn with_policy(access: &Access, role: Role, schema: &Schema, one: &str, own: usize) -> Option<(String, Vec<Asked>)> {
-    let text: Vec<Token<'_>> = tokens(one).collect();
-    let is_plain = text.first()?.is("select") && text.iter().filter(|token| token.is("select")).count() == 1;
-    let from = find(&text, 0, &["from"]).filter(|_| is_plain)?;
-    let table = named(text.get(from + 1)?);
-    let is_alone =
-        !text.iter().any(|token| token.is_any(&["join", "union", "except", "intersect", "values", "with", "in"]));
-    let clauses = ["where", "group", "having", "window", "order", "limit"];
-    let end_of_from = find(&text, from, &clauses).unwrap_or(text.len());
-    let has_comma = text[from..end_of_from].iter().any(|token| token.is_punctuation(b','));
-    if !is_alone || has_comma || !matches!(schema.get(&table), Some(Relation::Table(_))) {
-        return None;
-    }
-    let mut policies = access.policies_for(&table, Action::Select, role);
-    let (policy, None) = (policies.next()?, policies.next()) else { return None };
-    let (condition, asked) = asked_of_caller(policy.using.as_deref()?, own)?;
-    let Some(open) = find(&text, from, &["where"]) else {
-        let last = text[end_of_from - 1].end();
-        return Some((format!("{} WHERE {condition}\n{}", &one[..last], &one[last..]), asked));
-    };
-    let end = find(&text, open + 1, &clauses[1..]).unwrap_or(text.len());
-    let (start, last) = (text[open].end(), text.get(end - 1)?.end());
-    let is_choice = find(&text[..end], open + 1, &["or"]).is_some();
-    let (before, own_condition, behind) = (&one[..start], &one[start..last], &one[last..]);
-    Some(if is_choice {
-        (format!("{before} {condition}\n AND ({own_condition}\n){behind}"), asked)
-    } else {
-        (format!("{before} {condition}\n AND {own_condition}{behind}"), asked)
-    })
-}
-
-/// A condition that is one alternative, without sub-queries, its questions to the caller as parameters.
-fn asked_of_caller(using: &str, own: usize) -> Option<(String, Vec<Asked>)> {
-    let spoken = asking::spoken_functions(using);
+/// Does nothing but the row and tables other than its own say whether the policy lets it pass, and without fail?
+fn looks_aside(policy: &Policy, table: &Table, schema: &Schema) -> bool {
+    let using = policy.using.as_deref().unwrap_or("false");
+    let Some((spoken, _)) = replaced(using, |_| "NULL".into()) else { return false };
     let text: Vec<Token<'_>> = tokens(&spoken).collect();
-    if text.iter().any(|token| token.is("select")) || find(&text, 0, &["or"]).is_some() {
-        return None;
-    }
-    let (mut condition, mut copied, mut asked) = (String::new(), 0, Vec::new());
-    for (index, token) in text.iter().enumerate() {
-        if !token.is_any(&["auth_uid", "auth_role", "auth_claim"]) {
-            continue;
+    let is_point = |index: usize| text.get(index).is_some_and(|token| token.is_punctuation(b'.'));
+    let names_itself = text.iter().enumerate().any(|(index, token)| {
+        if !matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text) || is_point(index + 1) {
+            return false;
         }
-        let is_at = |offset: usize, byte: u8| text.get(index + offset).is_some_and(|token| token.is_punctuation(byte));
-        let (question, close) = match () {
-            () if !is_at(1, b'(') => return None,
-            () if token.is("auth_uid") && is_at(2, b')') => (Asked::Uid, 2),
-            () if token.is("auth_role") && is_at(2, b')') => (Asked::Role, 2),
-            () if token.is("auth_claim") && is_at(3, b')') && text[index + 2].text.starts_with('\'') => {
-                (Asked::Claim(named(&text[index + 2])), 3)
-            }
-            () => return None,
-        };
-        asked.push(question);
-        condition.push_str(&spoken[copied..token.at]);
-        condition.push_str(&format!("?{} ", own + asked.len()));
-        copied = text[index + close].end();
-    }
-    condition.push_str(&spoken[copied..]);
-    Some((condition, asked))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn what_a_policy_asks_of_the_caller_becomes_a_parameter() {
-        for (using, expected) in [
-            ("owner = auth.uid()", Some(("owner = ?3 ", vec![Asked::Uid]))),
-            (
-                "auth.claim('org.id') = org AND kind = auth_role ()",
-                Some(("?3  = org AND kind = ?4 ", vec![Asked::Claim("org.id".into()), Asked::Role])),
-            ),
-            ("true", Some(("true", vec![]))),
-            ("owner = auth.uid() OR public", None),
-            ("org IN (SELECT org FROM members)", None),
-            ("auth.claim(name) = 1", None),
-        ] {
-            let found = asked_of_caller(using, 2);
-            assert_eq!(found, expected.map(|(condition, asked)| (condition.to_owned(), asked)), "{using}");
-        }
-    }
+        let name = named(token);
+        // Behind a point it is a column, but for the name of a schema.
+        let is_column =
+            index > 1 && is_point(index - 1) && !["main", "temp"].iter().any(|schema| text[index - 2].is(schema));
+        let is_view = matches!(schema.get(&name), Some(Relation::View));
+        !is_column && (is_view || name.eq_ignore_ascii_case(&table.name))
+    });
+    !names_itself && !may_tell(&text)
 }

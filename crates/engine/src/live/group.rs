@@ -130,24 +130,27 @@ impl Group {
             return false;
         }
         self.rows = fresh.into_set();
-        self.remember(from, delta);
+        self.remember(from, Arc::new(delta));
         true
     }
 
     /// The same with what became of some parts of the result; the state must not be stale.
     pub fn advance_parts(&mut self, changes: PartChanges, from: Revision, to: Revision) -> bool {
+        let delta = Arc::new(changes.delta(to));
+        self.advance_by(&delta, &changes, from, to)
+    }
+
+    /// The same with the delta that says so, which others may have, too.
+    pub fn advance_by(&mut self, delta: &Arc<Delta>, changes: &PartChanges, from: Revision, to: Revision) -> bool {
         self.evaluated_at = to;
-        let row = |row: &Changed| (row.key.clone(), row.json.clone());
-        let (insert, update) = (changes.insert.iter().map(row).collect(), changes.update.iter().map(row).collect());
-        let delta = Delta::unordered(to, changes.delete, insert, update);
         if delta.is_empty() {
             return false;
         }
-        delta.delete.iter().for_each(|key| self.rows.set(key.clone(), None));
-        for Changed { key, hash, .. } in changes.insert.into_iter().chain(changes.update) {
-            self.rows.set(key, Some(Seen { hash, place: 0 }));
+        changes.delete.iter().for_each(|key| self.rows.set(key.clone(), None));
+        for Changed { key, hash, .. } in changes.insert.iter().chain(&changes.update) {
+            self.rows.set(key.clone(), Some(Seen { hash: *hash, place: 0 }));
         }
-        self.remember(from, delta);
+        self.remember(from, Arc::clone(delta));
         true
     }
 
@@ -168,10 +171,10 @@ impl Group {
         !self.is_stale && foremost.is_behind(self.edge.as_ref())
     }
 
-    fn remember(&mut self, from: Revision, delta: Delta) {
+    fn remember(&mut self, from: Revision, delta: Arc<Delta>) {
         self.history_bytes += delta.size();
         self.changed_at = delta.to;
-        self.history.push_back(Step { from, delta: Arc::new(delta) });
+        self.history.push_back(Step { from, delta });
         self.ready_rows = None;
     }
 

@@ -18,6 +18,9 @@
 //! | `tally` | counts and sums that go on from the changed rows |
 //! | `mirror` | the changed rows alone, for a query to be run on |
 //! | `edge` | the last row of a result with a LIMIT, behind which nothing matters |
+//! | `granted` | these ways for callers whom policies bind |
+//! | `merged` | a SELECT and the policy of its table as one |
+//! | `audience` | who of many callers sees a row |
 //! | `family` | the groups of one template, found by what they read and by these ways |
 //! | `few` | a set that mostly has one member |
 //! | `rows` | how a query is run, as a whole or by parts |
@@ -28,6 +31,7 @@
 //! | `stream` | change streams, from the change sets or from the log |
 //! | `lane` | the loop: commands from sessions, which lane serves whom |
 //! | `step` | one snapshot, all groups touched, one frame a socket |
+//! | `together` | one run for many callers whom only policies tell apart |
 //! | `first` | first rows, and resuming |
 //! | `watch` | keys |
 //! | `socket` | what a lane knows of one session |
@@ -36,6 +40,7 @@
 //! | `explain` | EXPLAIN LIVE |
 //! | `frame` | the frames as bytes |
 
+mod audience;
 pub mod delta;
 mod edge;
 pub mod explain;
@@ -50,6 +55,7 @@ pub mod inbox;
 mod interval;
 pub mod lane;
 mod lift;
+mod merged;
 mod mirror;
 mod outline;
 mod part;
@@ -64,6 +70,7 @@ mod step;
 mod stream;
 mod tally;
 mod term;
+mod together;
 mod trail;
 mod watch;
 mod ways;

@@ -580,7 +580,7 @@ fn is_in_parentheses(text: &[Token<'_>]) -> bool {
 const PARAMETERS_MAX: usize = 32_766;
 
 /// The number and the name of the parameter that each token is: `?` counts on, `?7` says it, a name counts on once.
-fn parameters(text: &[Token<'_>]) -> Vec<Option<(usize, Box<str>)>> {
+pub fn parameters(text: &[Token<'_>]) -> Vec<Option<(usize, Box<str>)>> {
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut last = 0;
     text.iter()

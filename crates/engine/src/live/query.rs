@@ -3,12 +3,14 @@
 //! The truth about what is read comes from SQLite's own authorizer, through views, CTEs and sub-queries. The text is
 //! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
 
-use super::granted::{Asked, routing_params};
+use super::audience::{Answers, Audience};
+use super::granted::routing_params;
 use super::inbox::Wanted;
 use super::rows::KeySource;
 use super::ways::{Search, Ways};
+use crate::access::asked::{Asked, Asks};
 use crate::access::translate::Translated;
-use crate::access::{Access, Principal, Role};
+use crate::access::{Access, Action, Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
 use crate::error::{Error, Result};
 use crate::json;
@@ -71,6 +73,10 @@ pub struct Template {
     pub parameters: usize,
     /// What a policy asks of the caller, as the routes have it behind the parameters.
     pub asked: Vec<Asked>,
+    /// All that the result depends on of its caller, beside the role: callers who answer alike are one group.
+    pub asks: Asks,
+    /// Who of many callers sees a row of its table, if that is all in which they differ.
+    pub audience: Option<Audience>,
     schema_epoch: i64,
 }
 
@@ -80,6 +86,9 @@ pub struct Bound {
     pub role: Role,
     pub access: Arc<Access>,
     pub translated: Arc<Translated>,
+    /// Where each result column comes from, if it is a column.
+    pub shown: Vec<Option<(String, String)>>,
+    pub names: Vec<String>,
 }
 
 /// A template with its parameters' values and who asks.
@@ -91,6 +100,8 @@ pub struct Query {
     pub principal: Principal,
     /// By what it is found, if not by its parameters alone.
     routing: Option<Params>,
+    /// What its callers answer to the question of the template's audience.
+    pub answers: Option<Answers>,
 }
 
 impl Query {
@@ -103,15 +114,24 @@ impl Query {
         if template.has_patterns && has_long_text(params) {
             return Err(long_pattern());
         }
-        let identity = identity(&template.written, params, principal);
+        let identity = identity(&template, params, principal);
         let caller = principal.caller().filter(|_| !template.asked.is_empty());
         let routing = caller.map(|caller| routing_params(params, &template.asked, template.parameters, caller));
-        Ok(Self { identity, template, params: params.clone(), principal: principal.clone(), routing })
+        let answers =
+            principal.caller().zip(template.audience.as_ref()).map(|(caller, audience)| audience.answers(caller));
+        Ok(Self { identity, template, params: params.clone(), principal: principal.clone(), routing, answers })
     }
 
     /// The values that its routes are of.
     pub fn routing_params(&self) -> &Params {
         self.routing.as_ref().unwrap_or(&self.params)
+    }
+
+    /// The same for queries with the same values.
+    pub fn params_hash(&self) -> u128 {
+        let mut hasher = SipHasher13::new();
+        write_params(&mut hasher, &self.params);
+        hasher.finish128().as_u128()
     }
 
     /// Runs `work` in the name of who asks, bounded in time.
@@ -253,18 +273,44 @@ pub fn template_id(sql: &str, role: Option<Role>) -> TemplateId {
     TemplateId(hasher.finish128().as_u128())
 }
 
-/// The identity of a query text with its parameters, as one reader sees it.
-pub fn identity(sql: &str, params: &Params, principal: &Principal) -> Identity {
+/// The identity of a query: its text with its parameters, and what it asks of its reader.
+pub fn identity(template: &Template, params: &Params, principal: &Principal) -> Identity {
     let mut hasher = SipHasher13::new();
-    write_text(&mut hasher, sql);
+    write_text(&mut hasher, &template.written);
     write_params(&mut hasher, params);
     if let Some(caller) = principal.caller() {
         write_text(&mut hasher, caller.role.name());
-        hasher.write_u8(caller.uid.is_some().into());
-        write_text(&mut hasher, caller.uid.as_deref().unwrap_or_default());
-        write_text(&mut hasher, &caller.claims.to_string());
+        write_answers(&mut hasher, &template.asks, caller);
     }
     Identity::of(hasher.finish128().as_u128())
+}
+
+/// Of a text and its parameters, whoever asks.
+pub fn number(sql: &str, params: &Params) -> u64 {
+    let mut hasher = SipHasher13::new();
+    write_text(&mut hasher, sql);
+    write_params(&mut hasher, params);
+    Identity::of(hasher.finish128().as_u128()).number()
+}
+
+fn write_answers(hasher: &mut SipHasher13, asks: &Asks, caller: &Caller) {
+    let Asks::These(questions) = asks else {
+        hasher.write_u8(0);
+        hasher.write_u8(caller.uid.is_some().into());
+        write_text(hasher, caller.uid.as_deref().unwrap_or_default());
+        return write_text(hasher, &caller.claims.to_string());
+    };
+    for question in questions {
+        match question {
+            Asked::Uid => hasher.write_u8(1),
+            Asked::Role => hasher.write_u8(2),
+            Asked::Claim(path) => {
+                hasher.write_u8(3);
+                write_text(hasher, path);
+            }
+        }
+        super::rows::hash_value(hasher, question.value(caller).as_ref());
+    }
 }
 
 /// Of values that stand beside each other.
@@ -314,13 +360,14 @@ pub fn analyse(
     let expanded = execute::expanded(sqlite, sql)?;
     let parts = execute::split(&expanded)?;
     let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
-    let bound = asker
+    let mut bound = asker
         .map(|(role, access)| {
             let translated = access.translate(role, one)?;
             sqlite.pass(access, &translated)?;
-            Ok::<_, Error>(Bound { role, access: Arc::clone(access), translated })
+            Ok::<_, Error>(Bound { role, access: Arc::clone(access), translated, shown: Vec::new(), names: Vec::new() })
         })
         .transpose()?;
+    let asks = bound.as_ref().map_or_else(Asks::default, |bound| bound.asks(one));
     let translated = bound.as_ref().map(|bound| Arc::clone(&bound.translated));
     let one = translated.as_ref().map_or(one, |translated| &*translated.sql);
     let (mut statement, mut reads) = prepare(sqlite, one)?;
@@ -362,15 +409,21 @@ pub fn analyse(
         tiers: limits.live_tiers,
     }
     .run(one);
+    let key = key_source(&origins, schema, &text, &ways);
+    if let Some(bound) = &mut bound {
+        (bound.shown, bound.names) = (origins, columns.clone());
+    }
     Ok(Template {
         id: template_id(sql, bound.as_ref().map(|bound| bound.role)),
         written: sql.to_owned(),
         bound,
-        key: key_source(&origins, schema, &text, &ways),
+        key,
         ways,
         has_patterns,
         parameters,
         asked: Vec::new(),
+        asks: with_noticed(asks, &reads),
+        audience: None,
         reads_dates: DATES.iter().any(|name| reads.functions.contains(*name)),
         reads: dependencies(&reads, schema, is_free_of_scan_order)?,
         sql: run,
@@ -378,6 +431,28 @@ pub fn analyse(
         is_ordered,
         schema_epoch,
     })
+}
+
+impl Bound {
+    /// What its statement asks of the caller, the policies that it meets do, and the schema may.
+    fn asks(&self, statement: &str) -> Asks {
+        let sights = self.translated.passage.sights.iter();
+        let policies = sights.flat_map(|sight| self.access.policies_for(&sight.table, Action::Select, self.role));
+        let using = policies.filter_map(|policy| policy.using.as_deref());
+        using.fold(Asks::of(statement), |asks, using| asks.and(&Asks::of(using))).and(&self.access.asks)
+    }
+}
+
+/// SQLite has the last word on which questions are asked, though not on which claims.
+fn with_noticed(asks: Asks, reads: &Reads) -> Asks {
+    let has_claim = match &asks {
+        Asks::These(these) => these.iter().any(|asked| matches!(asked, Asked::Claim(_))),
+        Asks::Anything => true,
+    };
+    if reads.functions.contains("auth_claim") && !has_claim {
+        return Asks::Anything;
+    }
+    if reads.functions.contains("auth_uid") { asks.and_these(&[Asked::Uid]) } else { asks }
 }
 
 /// A SELECT of ours, and what it reads; `None` if it is no good.
@@ -581,7 +656,7 @@ const PLAIN_FUNCTIONS: [&str; 33] = [
 /// Is the result, as a bag, the same whatever order SQLite scans the tables in? Then a change of a column that the
 /// query does not name cannot change it. Otherwise an unnamed column may: through an index that is scanned instead of
 /// the table, it decides which rows a LIMIT keeps, what a bare column shows, in which order floats are summed.
-fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
+pub fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
     let mut selects_in_lists = 0;
     let mut selects = 0;
     let mut has_limit = false;
@@ -614,7 +689,7 @@ fn is_free_of_scan_order(reads: &Reads, text: &[Token<'_>]) -> bool {
 /// Which columns make a row's key: primary keys that are in the result, the named columns of a GROUP BY result, or else
 /// the whole row. Whatever is chosen, keys are made unique, so this decides how small deltas are, not whether they are
 /// right.
-fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Token<'_>], ways: &Ways) -> KeySource {
+pub fn key_source(origins: &[Option<(String, String)>], schema: &Schema, text: &[Token<'_>], ways: &Ways) -> KeySource {
     // A part's rows are found by the beginning of their keys, and a tally's by all that makes its groups.
     let first = match (&ways.part, &ways.tally) {
         (Some(part), _) => part.shown.clone(),

@@ -23,10 +23,49 @@ pub struct TemplateReport {
     pub sql: String,
     /// Sets of parameters that are asked.
     pub groups: usize,
-    /// Runs, as a whole or by parts, and what they took together.
-    pub runs: u64,
+    pub runs: Runs,
+    /// What they took together.
     pub took: Duration,
     /// Has every table a way by which a changed row finds its queries?
     pub is_found_by_value: bool,
     pub is_read_by_parts: bool,
+    /// Is what changed for many callers read once for all of them?
+    pub is_read_for_all: bool,
+}
+
+/// How much one run reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// All of one result.
+    Whole,
+    /// The parts of one result that may have changed.
+    Parts,
+    /// Nothing but the changed rows, for one count or sum.
+    Counted,
+    /// One changed row for many callers, whom the template's policies tell apart.
+    ForAll,
+}
+
+/// Runs since the template came, first rows aside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Runs {
+    pub whole: u64,
+    pub parts: u64,
+    pub counted: u64,
+    pub for_all: u64,
+}
+
+impl Runs {
+    pub fn note(&mut self, run: Run) {
+        *match run {
+            Run::Whole => &mut self.whole,
+            Run::Parts => &mut self.parts,
+            Run::Counted => &mut self.counted,
+            Run::ForAll => &mut self.for_all,
+        } += 1;
+    }
+
+    pub fn sum(&self) -> u64 {
+        self.whole + self.parts + self.counted + self.for_all
+    }
 }

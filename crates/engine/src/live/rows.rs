@@ -1,16 +1,18 @@
 //! How a live query is run: as a whole, or by the parts that may have changed.
 
+use super::delta::Delta;
 use super::edge::{LastRow, Place};
 use super::part::{Part, PartKeys};
 use super::query::{Query, looks_at_clock};
 use super::row_set::is_of_part;
 pub use super::row_set::{Key, RowSet, Seen};
+use crate::changes::change::Revision;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::{Sqlite, Statement, clock};
-use crate::value::ValueRef;
+use crate::value::{Value, ValueRef};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -113,6 +115,37 @@ pub struct Changed {
     pub json: Bytes,
 }
 
+impl PartChanges {
+    pub fn delta(&self, to: Revision) -> Delta {
+        let row = |row: &Changed| (row.key.clone(), row.json.clone());
+        let (insert, update) = (self.insert.iter().map(row).collect(), self.update.iter().map(row).collect());
+        Delta::unordered(to, self.delete.clone(), insert, update)
+    }
+
+    /// What becomes of a part of a result: its rows as they were known, and as they are.
+    pub fn note(&mut self, mut old: Vec<(Key, Seen)>, fresh: &Fresh) {
+        for row in &fresh.rows {
+            let changed = || Changed { key: row.key.clone(), hash: row.hash, json: fresh.json(row) };
+            match old.iter().position(|(key, _)| *key == row.key) {
+                None => self.insert.push(changed()),
+                Some(index) => {
+                    if old.swap_remove(index).1.hash != row.hash {
+                        self.update.push(changed());
+                    }
+                }
+            }
+        }
+        self.delete.extend(old.into_iter().map(|(key, _)| key));
+    }
+
+    /// The map's order is chance; the frame is not.
+    pub fn sort(&mut self) {
+        self.delete.sort_unstable();
+        self.insert.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.update.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    }
+}
+
 /// Runs the query for these keys only, in the connection's open snapshot, and compares with what was known.
 ///
 /// `None` if what became of the result cannot be told by parts: a row's place in it would have to be known, for example.
@@ -161,30 +194,40 @@ fn read_parts(
             Some(fresh) => fresh,
             None => run(None)?.ok_or_else(|| Error::internal("a full evaluation lacks rows"))?,
         };
-        let mut old = known.part(text);
+        let old = known.part(text);
         let is_place_needed = query.template.is_ordered && !(old.is_empty() && fresh.rows.is_empty());
         let is_order_seen = part.is_grouped && fresh.has_reals;
         if is_place_needed || is_order_seen || !fresh.rows.iter().all(|row| is_of_part(&row.key, text)) {
             return Ok(None);
         }
-        for row in &fresh.rows {
-            let changed = || Changed { key: row.key.clone(), hash: row.hash, json: fresh.json(row) };
-            match old.iter().position(|(key, _)| *key == row.key) {
-                None => changes.insert.push(changed()),
-                Some(index) => {
-                    if old.swap_remove(index).1.hash != row.hash {
-                        changes.update.push(changed());
-                    }
-                }
-            }
-        }
-        changes.delete.extend(old.into_iter().map(|(key, _)| key));
+        changes.note(old, &fresh);
     }
-    // The map's order is chance; the frame is not.
-    changes.delete.sort_unstable();
-    changes.insert.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    changes.update.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    changes.sort();
     Ok(Some(changes))
+}
+
+/// The rows of one part, written out in full: the same for all who see them and ask with the same values.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn read_part(
+    sqlite: &mut Sqlite,
+    query: &Query,
+    part: &Part,
+    key: &[Value],
+    time: Duration,
+    limits: &Limits,
+) -> Result<Option<Fresh>> {
+    query.bounded(sqlite, time, |sqlite| {
+        let mut statement = sqlite
+            .prepare(&part.sql, Mode::Caller)?
+            .ok_or_else(|| Error::internal("a part of a live query has no statement"))?;
+        clock::was_read();
+        let bound = statement.bind_more(&query.params, key);
+        let fresh = bound.and_then(|()| read(&mut statement, query, None, limits));
+        sqlite.keep(&part.sql, statement);
+        if clock::was_read() { Ok(None) } else { fresh }
+    })
 }
 
 /// `None` if a row that is not known was skipped.

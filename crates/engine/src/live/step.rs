@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::mirror;
 use super::part::Parts;
 use super::query::{self, Identity, Query, SharedQuery};
+use super::report::Run;
 use super::rows;
 use super::session::RequestId;
 use super::socket::Socket;
@@ -18,6 +19,7 @@ use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Code, Error, Result};
 use crate::sqlite::schema::Schema;
+use crate::value::Params;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -63,8 +65,8 @@ struct Spent {
 }
 
 /// The same query is slow for everyone, so they share a lane.
-fn slow_lane(identity: &Identity, limits: &crate::limits::Limits) -> usize {
-    1 + (identity.number() % limits.slow_lanes.max(1) as u64) as usize
+fn slow_lane(sql: &str, params: &Params, limits: &crate::limits::Limits) -> usize {
+    1 + (query::number(sql, params) % limits.slow_lanes.max(1) as u64) as usize
 }
 
 impl Lane {
@@ -166,11 +168,17 @@ impl Lane {
                 }
             };
             let is_alike = new.columns == old.columns && new.is_ordered == old.is_ordered && new.key == old.key;
+            let asks_the_same = new.asks == old.asks;
             // A family is of one template: all leave the old one before the first joins the new.
             let groups: Vec<Group> = identities.iter().filter_map(|identity| self.drop_group(identity)).collect();
             for mut group in groups {
                 let identity = group.query.identity;
                 match Query::new(Arc::clone(&new), &group.query.params, &group.query.principal).map(Arc::new) {
+                    // Its listeners fall into other groups now, each by its own answers.
+                    Ok(query) if !asks_the_same => {
+                        self.begin_anew(&identity, &mut group, query, revision);
+                        continue;
+                    }
                     Ok(query) if is_alike => group.query = query,
                     Ok(query) => self.begin_anew(&identity, &mut group, query, revision),
                     Err(error) => {
@@ -239,14 +247,17 @@ impl Lane {
             let family = self.families.get(template);
             let tally = family.and_then(|family| family.template.ways.tally.as_ref());
             let images = tally.map_or(0, |tally| mirror::count(&tally.table, sets));
-            for identity in &found.groups {
+            let done = self.evaluate_for_all(template, &found, revision);
+            for identity in found.groups.iter().filter(|identity| !done.contains(*identity)) {
                 if self.is_lingering_too_dear(identity, &spent) {
                     self.drop_group(identity);
                     continue;
                 }
                 let started = Instant::now();
                 let counted = self.count_on(identity, sets, images, revision);
-                let is_done = counted == Counted::Done || self.evaluate_changed_parts(identity, &found.parts, revision);
+                let has_parts = !found.whole.contains(identity);
+                let is_done = counted == Counted::Done
+                    || has_parts && self.evaluate_changed_parts(identity, &found.parts, revision);
                 if !is_done
                     && let Some(took) = self.evaluate_one(identity, revision, too_slow)
                     && counted != Counted::TooMany
@@ -307,7 +318,7 @@ impl Lane {
         let started = Instant::now();
         let mirrors = &mut self.mirrors;
         let changes = guarded(|| tally.go_on(&mut counts, mirrors, &query, sets, time));
-        self.families.note_run(query.template.id, started.elapsed());
+        self.families.note_run(query.template.id, Run::Counted, started.elapsed());
         let changes = match changes {
             Ok(GoneOn::Changes(changes)) if group.rows.count() + changes.insert.len() <= self.limits.live_rows_max => {
                 changes
@@ -360,7 +371,7 @@ impl Lane {
         let started = Instant::now();
         let (sqlite, limits) = (&mut self.sqlite, &self.limits);
         let changes = guarded(|| rows::evaluate_parts(sqlite, &query, part, keys, &group.rows, time, limits));
-        self.families.note_run(query.template.id, started.elapsed());
+        self.families.note_run(query.template.id, Run::Parts, started.elapsed());
         self.families.note_parts(query.template.id, keys.len(), started.elapsed());
         // Whatever goes wrong: the whole will show whether it goes wrong there too.
         let Ok(Some(changes)) = changes else { return false };
@@ -372,7 +383,7 @@ impl Lane {
     }
 
     /// A group has changed: its listeners are to be told.
-    fn tell_of(&mut self, identity: &Identity) {
+    pub(super) fn tell_of(&mut self, identity: &Identity) {
         let Some(group) = self.groups.get(identity) else { return };
         self.grown.push(*identity);
         self.shared.metrics.live_deltas.add(1);
@@ -394,7 +405,7 @@ impl Lane {
         let fresh = guarded(|| rows::evaluate(sqlite, &group.query, Some(&group.rows), time, limits));
         let took = started.elapsed();
         group.note_cost(took);
-        self.families.note_run(group.query.template.id, took);
+        self.families.note_run(group.query.template.id, Run::Whole, took);
         match fresh {
             Ok(fresh) => {
                 if group.advance(fresh, self.at, revision) {
@@ -408,7 +419,7 @@ impl Lane {
                 if group.listeners.is_empty() {
                     self.drop_group(identity);
                 } else {
-                    let lane = slow_lane(identity, &self.limits);
+                    let lane = slow_lane(&group.query.template.written, &group.query.params, &self.limits);
                     too_slow.extend(group.listeners.iter().map(|(session, _)| (*session, lane)));
                 }
             }
@@ -501,10 +512,8 @@ impl Lane {
                 match self.serve_first(session, &id, &wanted) {
                     Ok(()) => {}
                     Err(error) if error.code == Code::Timeout && self.number == 0 => {
-                        if let (Wanted::Query { sql, params, .. }, Some(socket)) = (&wanted, self.sockets.get(&session))
-                        {
-                            let identity = query::identity(sql, params, &socket.session.principal);
-                            too_slow.insert(session, slow_lane(&identity, &self.limits));
+                        if let Wanted::Query { sql, params, .. } = &wanted {
+                            too_slow.insert(session, slow_lane(sql, params, &self.limits));
                         }
                         waiting.push_front((id, wanted));
                         break;

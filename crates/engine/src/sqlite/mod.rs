@@ -136,6 +136,14 @@ impl Sqlite {
         done
     }
 
+    /// The statements of ours that `work` runs ask for all these callers at once.
+    pub fn answering_for<T>(&mut self, answers: &[Arc<[Value]>], work: impl FnOnce(&mut Self) -> T) -> T {
+        self.asking.set_answers(answers.to_vec());
+        let done = work(self);
+        self.asking.set_answers(Vec::new());
+        done
+    }
+
     /// The next statements are this one of a caller: with the views that it needs, it may touch what its passage says.
     ///
     /// # Errors

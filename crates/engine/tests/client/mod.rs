@@ -2,12 +2,13 @@
 
 #![allow(dead_code)] // each test file uses its part
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidebase_engine::{
-    Answer, Engine, Limits, Options, Params, Principal, RequestId, Result, Session, SqlRequest, Wanted,
+    Answer, Caller, Engine, Format, Limits, Options, Params, Principal, RequestId, Result, Role, Session, SqlRequest,
+    Wanted,
 };
 
 /// Generous: a condition that is not met by then never will be.
@@ -236,4 +237,42 @@ pub fn apply_delta(live: &mut Live, query: &Json) {
     for (key, values, index) in placed {
         live.rows.insert(index, (key, values));
     }
+}
+
+pub fn user(uid: &str) -> Principal {
+    Principal::Caller(Arc::new(Caller::new(Role::User, Some(uid.into()))))
+}
+
+pub async fn ask(database: &Database, principal: &Principal, sql: &str) -> Result<Answer> {
+    let request = SqlRequest { principal: principal.clone(), ..SqlRequest::query(sql, Params::None) };
+    database.engine.query(request).await
+}
+
+/// What the client shows under this id must be what its reader would be answered now.
+pub async fn compare(database: &Database, reader: &Principal, client: &Client, id: &str, sql: &str, after: &str) {
+    let live = &client.lives[id];
+    let now = ask(database, reader, sql).await;
+    match (&live.error, now) {
+        (Some(error), Err(now)) => assert!(error.ends_with(&now.message), "{sql} after {after}: {error}, {now}"),
+        (None, Ok(_)) => {
+            let request =
+                SqlRequest { principal: reader.clone(), format: Format::Raw, ..SqlRequest::query(sql, Params::None) };
+            let answer = database.engine.query(request).await.unwrap();
+            let raw: Json = serde_json::from_slice(&answer.body).unwrap();
+            let mut expected: Vec<String> = raw["rows"].as_array().unwrap().iter().map(Json::to_string).collect();
+            let mut got: Vec<String> = live.rows.iter().map(|(_, row)| json!(row).to_string()).collect();
+            if !live.is_ordered {
+                expected.sort();
+                got.sort();
+            }
+            assert_eq!(got, expected, "{sql} after {after} by {reader:?}");
+        }
+        (live, now) => panic!("{sql} after {after}: {live:?}, {now:?}"),
+    }
+}
+
+/// A small generator of numbers, so that the test is the same each time.
+pub fn next(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
 }

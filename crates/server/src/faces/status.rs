@@ -31,14 +31,17 @@ pub async fn ready(State(app): State<Shared>) -> Response {
 pub async fn live(State(app): State<Shared>, _: Admin) -> Reply {
     let revision = app.engine.revision();
     let template = |template: &TemplateReport| {
-        let average = template.took.as_micros() as u64 / template.runs.max(1);
+        let runs = &template.runs;
+        let average = template.took.as_micros() as u64 / runs.sum().max(1);
         json!({
             "sql": template.sql,
             "live_queries": template.groups,
-            "runs": template.runs,
+            "runs": runs.sum(),
+            "runs_by_way": { "whole": runs.whole, "parts": runs.parts, "counted": runs.counted, "for_all": runs.for_all },
             "run_micros": average,
             "found_by_value": template.is_found_by_value,
             "read_by_parts": template.is_read_by_parts,
+            "read_for_all": template.is_read_for_all,
         })
     };
     let lane = |lane: &LaneReport| {
@@ -107,6 +110,11 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ),
         ("live_behind_total", "live results whose LIMIT keeps out all that changed", engine.live_behind.get()),
         ("live_parts_total", "live results of which only the changed parts were read", engine.live_parts.get()),
+        (
+            "live_for_all_total",
+            "runs that told for many callers at once who of them sees a changed row",
+            engine.live_for_all.get(),
+        ),
         ("live_tallies_total", "live counts and sums that went on from the changed rows", engine.live_tallies.get()),
         ("live_trails_total", "joins followed from a changed row to live queries", engine.live_trails.get()),
         (
