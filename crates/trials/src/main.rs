@@ -5,11 +5,13 @@
 //! | `fuzz` | live queries and change streams: rows + deltas = the query run now, after every commit |
 //! | `capture` | the change stream alone, at speed: image + changes = the tables |
 //! | `policies` | row-level policies: a caller is answered what a database of the visible rows alone would answer |
+//! | `members` | live queries of many callers: rows + deltas = what each would be answered now, whatever policies and members become |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 
 mod crash;
 mod fuzz;
 mod live;
+mod members;
 mod policies;
 mod power_loss;
 mod random;
@@ -36,6 +38,8 @@ enum Command {
     Capture(fuzz::Arguments),
     /// Random SELECTs under random policies, against a copy of the rows they show.
     Policies(policies::Arguments),
+    /// Live queries of many callers under random policies, judged after every commit.
+    Members(members::Arguments),
     /// `kill -9` of the real server, and simulated power loss below the engine, against a ledger.
     Crash(crash::Arguments),
 }
@@ -45,6 +49,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments, World::random),
         Command::Capture(arguments) => fuzz::fuzz(&arguments, World::of_changes),
         Command::Policies(arguments) => policies::policies(&arguments),
+        Command::Members(arguments) => members::members(&arguments),
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
     }
 }

@@ -203,7 +203,7 @@ impl Run<'_> {
 }
 
 /// Rows that differ only in 1 or 1.0 tie in every collation, so their order stays open: which comes first is the plan's.
-fn is_same(got: &[&str], expected: &[String]) -> bool {
+pub fn is_same(got: &[&str], expected: &[String]) -> bool {
     if got == expected {
         return true;
     }
