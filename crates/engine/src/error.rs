@@ -65,6 +65,8 @@ pub struct Error {
     pub statement: Option<usize>,
     /// How long to wait before another try, where that is known.
     pub retry_after_seconds: Option<u64>,
+    /// The column, or columns with commas between them, whose value was refused; where it can be told.
+    pub column: Option<String>,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -72,7 +74,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), statement: None, retry_after_seconds: None, source: None }
+        Self { code, message: message.into(), statement: None, retry_after_seconds: None, column: None, source: None }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
@@ -117,6 +119,12 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn of_column(mut self, column: impl Into<String>) -> Self {
+        self.column = Some(column.into());
         self
     }
 

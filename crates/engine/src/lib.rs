@@ -16,6 +16,7 @@ pub mod request;
 mod shared;
 pub mod sqlite;
 pub mod storage;
+pub mod tables;
 pub mod topics;
 pub mod value;
 
@@ -37,6 +38,7 @@ use live::report::LaneReport;
 use live::session::{Ended, Holder};
 use shared::Shared;
 use sqlite::budget::{Cancel, CancelOnDrop};
+use sqlite::gate::Mode;
 use sqlite::open::{Purpose, damaged, open};
 use sqlite::tokens::{self, Class};
 use std::path::{Path, PathBuf};
@@ -88,6 +90,7 @@ pub struct Engine {
     writer: Mutex<Option<WriterThread>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<ServerLock>>,
+    described: tables::Described,
 }
 
 impl Engine {
@@ -153,6 +156,7 @@ impl Engine {
             writer: Mutex::new(Some((queue, writer))),
             lanes: Mutex::new(lanes),
             lock: Mutex::new(Some(lock)),
+            described: tables::Described::default(),
         }))
     }
 
@@ -320,6 +324,23 @@ impl Engine {
         self.shared.topics.check(topic, "")?;
         let write = TopicWrite::Keep { topic: topic.into(), keep };
         self.submit(Work::Topic(write), None)?.wait().await
+    }
+
+    /// The tables as this principal may know of them, as they are now.
+    pub fn tables(&self, principal: &Principal) -> Result<Arc<tables::Tables>> {
+        let access = self.shared.access();
+        let of = principal.role().map(|role| (role, &*access));
+        self.readers.inline(|sqlite| self.described.current(&sqlite.own, of))
+    }
+
+    /// What a row of this table gets in columns that are not named: their defaults, found for this principal now.
+    pub fn defaults(&self, principal: &Principal, columns: &[&tables::Column]) -> Result<Vec<Value>> {
+        let time = self.shared.limits.inline_read_time_max;
+        self.readers.inline(|sqlite| {
+            sqlite.speaking_for(principal, |sqlite| {
+                sqlite.bounded(time, None, Mode::Open, |sqlite| tables::load::defaults(&sqlite.own, columns))
+            })
+        })
     }
 
     /// The policies in force, by name.

@@ -74,7 +74,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// `{"error", "code", "statement"?}`
+/// `{"error", "code", "statement"?, "column"?}`
 pub fn body(error: &Error) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -82,8 +82,11 @@ pub fn body(error: &Error) -> String {
         code: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         statement: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        column: Option<&'a str>,
     }
-    let body = Body { error: &error.message, code: error.code.name(), statement: error.statement };
+    let column = error.column.as_deref();
+    let body = Body { error: &error.message, code: error.code.name(), statement: error.statement, column };
     serde_json::to_string(&body).expect("strings and numbers are always JSON")
 }
 

@@ -65,7 +65,8 @@ pub async fn around(
     }
     let allowed = cors.allow(request.headers());
     let mut response = run(request).await;
-    let shown = HeaderValue::from_static("Tidebase-Revision, Idempotent-Replayed, Retry-After");
+    let shown =
+        HeaderValue::from_static("Tidebase-Revision, Tidebase-Next, Tidebase-Count, Idempotent-Replayed, Retry-After");
     response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
     cors.dress(allowed, &mut response);
     response

@@ -158,6 +158,14 @@ impl Access {
         Some(readable)
     }
 
+    /// The columns, in lower case, that a write of the role in this table may give back; none is all.
+    pub fn told(&self, table: &str, role: Role) -> Option<HashSet<String>> {
+        match self.schema.get(table) {
+            Some(Relation::Table(table)) => self.readable(table, role),
+            _ => Some(HashSet::new()),
+        }
+    }
+
     fn tied(&self, table: &str) -> Arc<HashMap<String, Tied>> {
         self.tied.get(&table.to_ascii_lowercase()).cloned().unwrap_or_default()
     }

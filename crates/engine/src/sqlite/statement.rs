@@ -7,7 +7,7 @@ use super::gate::Gate;
 use crate::error::{self, Code, Error, Result};
 use crate::value::{Params, Value, ValueRef};
 use rusqlite::ffi;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::NonNull;
 
 /// Finalised when dropped. Only the thread that holds the connection may use it.
@@ -261,7 +261,11 @@ unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
         unsafe { (ffi::sqlite3_extended_errcode(db), text(ffi::sqlite3_errmsg(db)).unwrap_or_default()) };
     let source = || rusqlite::Error::SqliteFailure(ffi::Error::new(extended), Some(message.clone()));
     match extended & 0xff {
-        ffi::SQLITE_CONSTRAINT => Error::conflict(message),
+        ffi::SQLITE_CONSTRAINT => {
+            // SAFETY: as the caller promises.
+            let column = unsafe { refused_columns(db, extended, &message) };
+            Error { column, ..Error::conflict(message) }
+        }
         ffi::SQLITE_INTERRUPT => Error::timeout("The statement took longer than it may."),
         ffi::SQLITE_TOOBIG | ffi::SQLITE_NOMEM => Error::too_large(message),
         ffi::SQLITE_FULL => Error::unavailable(error::DISK_FULL).caused_by(source()),
@@ -280,4 +284,43 @@ unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
         ffi::SQLITE_INTERNAL | ffi::SQLITE_MISUSE => Error::internal(message.clone()).caused_by(source()),
         _ => Error::invalid(message),
     }
+}
+
+/// The columns that SQLite's words about a constraint name: `… failed: t.a, t.b` or `… column t.a`.
+///
+/// # Safety
+/// `db` must be open.
+unsafe fn refused_columns(db: *mut ffi::sqlite3, extended: c_int, message: &str) -> Option<String> {
+    let named = match extended {
+        ffi::SQLITE_CONSTRAINT_NOTNULL
+        | ffi::SQLITE_CONSTRAINT_UNIQUE
+        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        | ffi::SQLITE_CONSTRAINT_ROWID => message.split_once("failed: ")?.1,
+        ffi::SQLITE_CONSTRAINT_DATATYPE => message.split_once(" column ")?.1,
+        _ => return None,
+    };
+    // Names may have points in them: the right one is where both halves are of the schema.
+    let column = |name: &str| {
+        name.match_indices('.').find_map(|(point, _)| {
+            let (table, column) = (CString::new(&name[..point]).ok()?, CString::new(&name[point + 1..]).ok()?);
+            let nothing = std::ptr::null_mut::<c_int>;
+            // SAFETY: `db` is open as the caller promises, the names live through the call, and null asks for nothing back.
+            let code = unsafe {
+                ffi::sqlite3_table_column_metadata(
+                    db,
+                    c"main".as_ptr(),
+                    table.as_ptr(),
+                    column.as_ptr(),
+                    nothing().cast(),
+                    nothing().cast(),
+                    nothing().cast(),
+                    nothing().cast(),
+                    nothing().cast(),
+                )
+            };
+            (code == ffi::SQLITE_OK).then(|| name[point + 1..].to_owned())
+        })
+    };
+    let columns: Option<Vec<String>> = named.split(", ").map(column).collect();
+    columns.map(|columns| columns.join(","))
 }

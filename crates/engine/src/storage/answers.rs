@@ -7,6 +7,9 @@ use crate::request::{Answer, Idempotency};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
 
+/// In a kept refusal, between its message and the column that it is about.
+const COLUMN: char = '\0';
+
 pub enum Kept {
     Answer(Answer),
     Refusal(Error),
@@ -20,7 +23,12 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
         let (code, body): (Option<String>, Vec<u8>) = (row.get(2)?, row.get(3)?);
         let kept = match code.as_deref().and_then(Code::from_name) {
             Some(code) => {
-                let mut error = Error::new(code, String::from_utf8_lossy(&body));
+                let body = String::from_utf8_lossy(&body);
+                let (message, column) = match body.split_once(COLUMN) {
+                    Some((message, column)) => (message, Some(column.to_owned())),
+                    None => (&*body, None),
+                };
+                let mut error = Error { column, ..Error::new(code, message) };
                 // A refusal has no revision; its place holds the statement, counted from 1.
                 error.statement = usize::try_from(row.get::<_, i64>(1)? - 1).ok();
                 Kept::Refusal(error)
@@ -49,7 +57,9 @@ pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &
     match error.code {
         Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
             let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
-            insert(connection, idempotency, time_ms, statement, Some(error.code.name()), error.message.as_bytes())
+            let column = error.column.as_ref().map(|column| format!("{COLUMN}{column}")).unwrap_or_default();
+            let body = error.message.replace(COLUMN, " ") + &column;
+            insert(connection, idempotency, time_ms, statement, Some(error.code.name()), body.as_bytes())
         }
         _ => Ok(()),
     }

@@ -8,6 +8,7 @@
 //! | `GET /live` | [`sse`]: one live query, change stream, key or topic as Server-Sent Events |
 //! | `/data`, `/data/{key}` | [`data`]: keys |
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
+//! | `/rest/{table}`, `/rest/{table}/{id}` | [`rest`]: tables as resources |
 //! | `POST /auth/ticket` | [`tickets`] |
 //! | `/auth/tokens`, `/auth/tokens/{id}` | [`tokens`]: tokens with a name |
 //! | `/auth/signup`, `/auth/login`, `/auth/anonymous`, `/auth/refresh`, `/auth/logout`, `/auth/me`, … | [`people`]: who signs in |
@@ -27,6 +28,7 @@ mod people;
 mod policies;
 mod query_string;
 mod requests;
+mod rest;
 mod socket;
 mod sql;
 mod sse;
@@ -90,6 +92,12 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
     let compressed = Router::new()
         .route("/query", post(sql::query))
         .route("/query/raw", post(sql::query_raw))
+        .route("/rest", any(rest::nameless))
+        .route("/rest/", any(rest::nameless))
+        .route(
+            "/rest/{*path}",
+            get(rest::read).post(rest::write).patch(rest::write).put(rest::write).delete(rest::write),
+        )
         .layer(tower_http::compression::CompressionLayer::new());
     let body_limit = DefaultBodyLimit::max(app.limits.body_bytes_max);
     let router = compressed

@@ -19,6 +19,8 @@ mod live;
 mod people;
 mod refused_sql;
 mod requests;
+mod rest;
+mod rest_callers;
 mod resume;
 mod retries;
 mod revisions;
