@@ -203,5 +203,9 @@ pub fn error(id: Option<&RequestId>, error: &Error) -> Frame {
         Some(statement) => object.integer("statement", statement as i64),
         None => object,
     };
+    let object = match &error.column {
+        Some(column) => object.text("column", column),
+        None => object,
+    };
     object.end(Kind::Error, 0)
 }
