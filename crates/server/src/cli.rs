@@ -57,6 +57,8 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Print the tables as TypeScript, of a local file or a running server.
+    Types(TypesArgs),
     /// Show the settings in effect and where each came from.
     Config(ServeArgs),
     /// Check the database file and the machine, and say what is wrong.
@@ -262,6 +264,19 @@ pub struct SqlArgs {
     /// SQL to run; without it the shell reads from the terminal or from standard input.
     #[arg(value_name = "SQL")]
     pub sql: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TypesArgs {
+    /// A local file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub db: Option<PathBuf>,
+    /// A running server instead, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The token for the server; the types are those of what it may see and write [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

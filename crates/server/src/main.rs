@@ -14,6 +14,7 @@ mod log;
 mod serve;
 mod shell;
 mod token;
+mod types;
 mod wire;
 
 use admin::Tokens;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::User { remote, command }) => admin::users(&remote, &command),
         Some(Command::Policy { remote, command }) => admin::policies(&remote, &command),
         Some(Command::Keys { remote, command }) => admin::keys(&remote, &command),
+        Some(Command::Types(args)) => types::run(&args),
         Some(Command::Config(args)) => load(&args).map(|config| print_lines(&config::print(&config, args.json))),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Backup(args)) => backup::run(&args),

@@ -9,6 +9,7 @@
 //! | `/data`, `/data/{key}` | [`data`]: keys |
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
 //! | `/rest/{table}`, `/rest/{table}/{id}` | [`rest`]: tables as resources |
+//! | `/openapi.json`, `/types.ts` | [`openapi`]: all of this, and the tables, described for programs |
 //! | `POST /auth/ticket` | [`tickets`] |
 //! | `/auth/tokens`, `/auth/tokens/{id}` | [`tokens`]: tokens with a name |
 //! | `/auth/signup`, `/auth/login`, `/auth/anonymous`, `/auth/refresh`, `/auth/logout`, `/auth/me`, … | [`people`]: who signs in |
@@ -23,6 +24,7 @@
 mod body;
 mod connection;
 mod data;
+mod openapi;
 mod page;
 mod people;
 mod policies;
@@ -92,6 +94,8 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
     let compressed = Router::new()
         .route("/query", post(sql::query))
         .route("/query/raw", post(sql::query_raw))
+        .route("/openapi.json", get(openapi::read))
+        .route("/types.ts", get(openapi::types))
         .route("/rest", any(rest::nameless))
         .route("/rest/", any(rest::nameless))
         .route(

@@ -1,4 +1,4 @@
-//! The little HTTP client the shell needs: one POST at a time over plain HTTP/1.1, on a connection that is kept while
+//! The little HTTP client the shell needs: one request at a time over plain HTTP/1.1, on a connection that is kept while
 //! it is warm. No TLS, no redirects.
 
 use super::failure::Failure;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,9 +100,18 @@ impl Client {
         Ok(Self { address, authorization: token.map(header).transpose()?, runtime, interrupt, kept: None })
     }
 
+    pub fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+        let request = self.request(Method::GET, path, Vec::new())?;
+        self.send(request, None)
+    }
+
     /// Sends a body to `path` and waits for the whole answer, for Ctrl-C, or at most `time_max`.
     pub fn post(&mut self, path: &str, body: Vec<u8>, time_max: Option<Duration>) -> Result<Answer, Failure> {
-        let request = self.request(path, body)?;
+        let request = self.request(Method::POST, path, body)?;
+        self.send(request, time_max)
+    }
+
+    fn send(&mut self, request: Request<Full<Bytes>>, time_max: Option<Duration>) -> Result<Answer, Failure> {
         let Self { address, runtime, interrupt, kept, .. } = self;
         runtime.block_on(async {
             let exchange = exchange(address, kept, request);
@@ -115,8 +124,10 @@ impl Client {
         })
     }
 
-    fn request(&self, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut request = Request::post(format!("{}{path}", self.address.prefix))
+    fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.address.prefix))
             .header(HOST, format!("{}:{}", self.address.host, self.address.port))
             .header(USER_AGENT, concat!("tidebase/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, "application/json");

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidebase_engine::live::explain;
 use tidebase_engine::sqlite::open::{Purpose, open};
+use tidebase_engine::tables::Tables;
 use tidebase_engine::{Error, Limits, Result, Value};
 
 /// How long another program's lock is waited for.
@@ -50,6 +51,10 @@ impl Local {
 
     pub fn place(&self) -> String {
         display(&self.path)
+    }
+
+    pub fn tables(&self) -> Result<Tables> {
+        tidebase_engine::tables::load::load(&self.connection)
     }
 
     pub fn interrupt_handle(&self) -> InterruptHandle {

@@ -35,6 +35,7 @@ use std::io::{IsTerminal as _, Read as _, Stdout, Write, stdin, stdout};
 use std::rc::Rc;
 use std::sync::Arc;
 use style::Style;
+use tidebase_engine::tables::Tables;
 use tidebase_engine::{Error, Result};
 
 pub fn run(args: &SqlArgs) -> Result<()> {
@@ -54,6 +55,22 @@ pub fn run(args: &SqlArgs) -> Result<()> {
     let text = read_script()?;
     output.shows_changes = false;
     Shell::new(backend, output, interrupt, true).script(&text, true)
+}
+
+/// What a running server answers to a GET, for other commands.
+pub fn fetch(url: &str, token: Option<&str>, path: &str) -> Result<String> {
+    let token = token.map(ToOwned::to_owned).or_else(|| std::env::var("TIDEBASE_ADMIN_TOKEN").ok());
+    let token = token.filter(|token| !token.is_empty());
+    let body = Remote::new(url, token.as_deref(), Arc::default())?.get(path).map_err(|failure| match failure {
+        Failure::Refused(refusal) => Error::unavailable(refusal.message),
+        Failure::Interrupted | Failure::OutputClosed => Error::unavailable("It was interrupted."),
+    })?;
+    String::from_utf8(body.into()).map_err(|_| Error::unavailable("The answer is not UTF-8."))
+}
+
+/// The tables of a local file.
+pub fn tables(path: std::path::PathBuf) -> Result<Tables> {
+    Local::open(path)?.tables()
 }
 
 fn open(args: &SqlArgs, interrupt: &Arc<Interrupt>) -> Result<Backend> {

@@ -5,6 +5,7 @@ use super::failure::{Failure, Refusal};
 use super::http::{Address, Answer, Client};
 use super::interrupt::Interrupt;
 use super::script::changes_rows;
+use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -89,6 +90,15 @@ impl Remote {
             _ => self.result(&answer)?,
         };
         statements.iter().zip(results).try_for_each(|(sql, result)| tell(sql, result, sink))
+    }
+
+    /// The body of a GET.
+    pub fn get(&mut self, path: &str) -> Result<Bytes, Failure> {
+        let answer = self.client.get(path)?;
+        if answer.status.is_success() {
+            return Ok(answer.body);
+        }
+        self.result::<()>(&answer).map(|()| Bytes::new())
     }
 
     fn result<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {

@@ -11,6 +11,7 @@ mod bad_requests;
 mod bounds;
 mod callers;
 mod change_streams;
+mod described;
 mod disk;
 mod events;
 mod issuers;

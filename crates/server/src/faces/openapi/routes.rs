@@ -1,0 +1,263 @@
+//! The routes that are there whatever the tables are. One without a description here fails a test.
+
+use serde_json::{Value as Json, json};
+
+pub struct Route {
+    pub path: &'static str,
+    pub method: &'static str,
+    /// Needs no token.
+    pub is_public: bool,
+    /// Is the administrator's alone.
+    pub is_admins: bool,
+    pub operation: Json,
+}
+
+fn route(method: &'static str, path: &'static str, summary: &str, answer: Json) -> Route {
+    let mut operation = json!({ "summary": summary, "responses": { "200": answer } });
+    let parameters: Vec<Json> =
+        path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(in_path).collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
+    }
+    Route { path, method, is_public: false, is_admins: false, operation }
+}
+
+impl Route {
+    fn public(mut self) -> Self {
+        self.is_public = true;
+        self
+    }
+
+    fn admins(mut self) -> Self {
+        self.is_admins = true;
+        self
+    }
+
+    fn body(mut self, schema: Json) -> Self {
+        self.operation["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        self
+    }
+
+    fn query(mut self, name: &str, schema: Json) -> Self {
+        let parameter = json!({ "name": name, "in": "query", "schema": schema });
+        match &mut self.operation["parameters"] {
+            Json::Array(parameters) => parameters.push(parameter),
+            none => *none = json!([parameter]),
+        }
+        self
+    }
+
+    /// Success has this status instead of 200.
+    fn status(mut self, status: &str) -> Self {
+        let answer = self.operation["responses"]["200"].take();
+        self.operation["responses"] = json!({ status: answer });
+        self
+    }
+}
+
+fn in_path(name: &str) -> Json {
+    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+}
+
+/// A JSON body of this schema.
+fn bare(schema: Json) -> Json {
+    json!({ "description": "done", "content": { "application/json": { "schema": schema } } })
+}
+
+/// `{"result": …}`
+fn result(schema: Json) -> Json {
+    bare(json!({ "type": "object", "properties": { "result": schema }, "required": ["result"] }))
+}
+
+fn text() -> Json {
+    json!({ "description": "done", "content": { "text/plain": { "schema": { "type": "string" } } } })
+}
+
+fn string() -> Json {
+    json!({ "type": "string" })
+}
+
+fn integer() -> Json {
+    json!({ "type": "integer" })
+}
+
+/// An object with these members, all of them there unless their name ends with a question mark.
+fn object(members: &[(&str, Json)]) -> Json {
+    let properties = members.iter().map(|(name, schema)| (name.trim_end_matches('?').to_owned(), schema.clone()));
+    let required: Vec<&str> = members.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
+    json!({ "type": "object", "properties": properties.collect::<serde_json::Map<_, _>>(), "required": required })
+}
+
+fn array(items: Json) -> Json {
+    json!({ "type": "array", "items": items })
+}
+
+fn params() -> Json {
+    json!({ "type": ["array", "object"] })
+}
+
+fn sql() -> Json {
+    let one = object(&[("sql", string()), ("params?", params())]);
+    json!({ "anyOf": [one, object(&[("transaction", array(one.clone()))])] })
+}
+
+fn upgrade() -> Json {
+    json!({ "description": "what is no WebSocket is refused" })
+}
+
+fn entry() -> Json {
+    bare(object(&[
+        ("key", string()),
+        ("value?", json!({})),
+        ("revision", integer()),
+        ("deleted?", json!({ "const": true })),
+    ]))
+}
+
+fn set() -> Json {
+    object(&[("value", json!({})), ("ttl?", json!({ "type": "number" })), ("if_revision?", integer())])
+}
+
+fn token() -> Json {
+    let or_null = |kind: &str| json!({ "type": [kind, "null"] });
+    object(&[
+        ("id", string()),
+        ("name", string()),
+        ("role", string()),
+        ("hint", string()),
+        ("claims", or_null("object")),
+        ("made_at", integer()),
+        ("expires_at", or_null("integer")),
+        ("token?", string()),
+    ])
+}
+
+fn policy() -> Json {
+    object(&[
+        ("name", string()),
+        ("table", string()),
+        ("action", json!({ "enum": ["select", "insert", "update", "delete", "all"] })),
+        ("role?", json!({ "enum": ["client", "user", "anonymous", "any"] })),
+        ("using?", string()),
+        ("check?", string()),
+        ("columns?", array(string())),
+    ])
+}
+
+pub fn routes() -> Vec<Route> {
+    let anything = || json!({});
+    let done = || json!({ "const": true });
+    let raw = object(&[
+        ("columns", array(string())),
+        ("rows", array(array(json!({})))),
+        ("meta", json!({ "type": "object" })),
+    ]);
+    let raw = json!({ "anyOf": [raw, array(raw.clone())] });
+    vec![
+        route("post", "/query", "SQL, with rows as objects", result(array(anything()))).body(sql()),
+        route("post", "/query/raw", "SQL, with columns and rows apart", result(raw)).body(sql()),
+        route("get", "/socket", "SQL over a WebSocket", upgrade()).status("101").query("token", string()),
+        route("get", "/ws", "everything live, over one WebSocket", upgrade()).status("101").query("token", string()),
+        route(
+            "get",
+            "/live",
+            "one live query, change stream, key or topic as Server-Sent Events",
+            json!({ "description": "a stream without an end", "content": { "text/event-stream": {} } }),
+        )
+        .query("sql", string())
+        .query("params", string())
+        .query("table", string())
+        .query("key", string())
+        .query("topic", string())
+        .query("token", string()),
+        route("get", "/openapi.json", "this document", bare(json!({ "type": "object" }))),
+        route("get", "/types.ts", "the tables as TypeScript", text()),
+        route(
+            "get",
+            "/data",
+            "keys with their values",
+            bare(object(&[("keys", array(anything())), ("after", json!({ "type": ["string", "null"] }))])),
+        )
+        .query("prefix", string())
+        .query("after", string())
+        .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))
+        .admins(),
+        route("get", "/data/{key}", "one key", entry()).admins(),
+        route("put", "/data/{key}", "set a key", entry()).body(set()).admins(),
+        route("post", "/data/{key}", "set a key, or with /increment behind it add to it", entry()).body(set()).admins(),
+        route("delete", "/data/{key}", "delete a key", entry()).query("if_revision", integer()).admins(),
+        route("post", "/topics/{topic}", "publish", result(object(&[("cursor", integer())])))
+            .body(object(&[("data", anything())]))
+            .admins(),
+        route(
+            "put",
+            "/topics/{topic}",
+            "how many messages the topic keeps",
+            result(object(&[("topic", string()), ("keep", integer())])),
+        )
+        .body(object(&[("keep", json!({ "type": "integer", "minimum": 0 }))]))
+        .admins(),
+        route(
+            "post",
+            "/auth/ticket",
+            "a single-use ticket for a socket",
+            result(object(&[("ticket", string()), ("expires_in", integer())])),
+        ),
+        route("get", "/auth/tokens", "tokens with a name", result(array(token()))).admins(),
+        route("post", "/auth/tokens", "make a token", result(token()))
+            .status("201")
+            .body(object(&[
+                ("name", string()),
+                ("role", json!({ "enum": ["client", "admin"] })),
+                ("claims?", json!({ "type": "object" })),
+                ("expires_in?", integer()),
+            ]))
+            .admins(),
+        route("delete", "/auth/tokens/{id}", "revoke a token", result(done())).admins(),
+        route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
+        route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
+        route("get", "/policies/{name}", "one policy", result(policy())).admins(),
+        route("delete", "/policies/{name}", "drop a policy", result(done())).admins(),
+        route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
+        route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),
+        route("get", "/metrics", "figures for Prometheus", text()).admins(),
+        route("get", "/status/database", "the file and the server", result(json!({ "type": "object" }))).admins(),
+        route("get", "/status/live", "what live queries cost", result(json!({ "type": "object" }))).admins(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The routes of `faces/mod.rs`, as they stand there: path and methods.
+    fn written() -> BTreeSet<(String, String)> {
+        let source = include_str!("../mod.rs");
+        let mut written = BTreeSet::new();
+        for part in source.split(".route(").skip(1) {
+            let path = part.split('"').nth(1).unwrap().replace("{*", "{");
+            let handlers = part.split(".route(").next().unwrap().split(";\n").next().unwrap();
+            for method in ["get", "post", "put", "patch", "delete"] {
+                if handlers.contains(&format!(" {method}("))
+                    || handlers.contains(&format!(".{method}("))
+                    || handlers.contains(&format!("::{method}("))
+                {
+                    written.insert((path.clone(), method.to_owned()));
+                }
+            }
+        }
+        written
+    }
+
+    #[test]
+    fn every_route_is_described() {
+        let described: BTreeSet<(String, String)> =
+            routes().iter().map(|route| (route.path.to_owned(), route.method.to_owned())).collect();
+        // Those of the tables are made for each of them.
+        let written: BTreeSet<(String, String)> =
+            written().into_iter().filter(|(path, _)| !path.starts_with("/rest")).collect();
+        assert_eq!(described, written, "in openapi/routes.rs, and in faces/mod.rs");
+    }
+}
