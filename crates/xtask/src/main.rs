@@ -2,6 +2,7 @@
 //!
 //! What a chore runs is a program a developer could run by hand; each is printed before it starts.
 
+mod api;
 mod browser;
 mod run;
 
@@ -9,7 +10,8 @@ use anyhow::{Result, bail};
 use run::{Skips, cargo, program};
 
 const HELP: &str = "\
-cargo xtask test                       every test: Rust, a minute of the oracles, page, browser
+cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, page, browser
+cargo xtask api                        the HTTP interface against its own description
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -26,6 +28,12 @@ fn main() -> Result<()> {
     match chore.as_str() {
         "test" => test(),
         "tidy" => tidy(),
+        "api" => {
+            let mut skips = Skips::default();
+            cargo(&["build", "--package", "tidebase"])?;
+            api::test(&mut skips)?;
+            skips.report()
+        }
         "fuzz" | "capture" => {
             arguments.insert(0, chore);
             trial(&arguments)
@@ -86,6 +94,7 @@ fn test() -> Result<()> {
     cargo(&["build", "--workspace"])?;
     cargo(&["test", "--workspace"])?;
     oracles()?;
+    api::test(&mut skips)?;
     if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
         browser::unit_tests()?;
         browser::test(&mut skips)?;

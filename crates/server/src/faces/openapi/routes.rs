@@ -126,7 +126,7 @@ fn token() -> Json {
         ("name", string()),
         ("role", string()),
         ("hint", string()),
-        ("claims", or_null("object")),
+        ("claims?", or_null("object")),
         ("made_at", integer()),
         ("expires_at", or_null("integer")),
         ("token?", string()),

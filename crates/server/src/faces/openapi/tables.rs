@@ -56,6 +56,10 @@ pub fn describe(table: &Table, paths: &mut Map<String, Json>, schemas: &mut Map<
         )]);
         list.insert("post".into(), with_failures(post, false));
     }
+    if table.open.has(Open::UPDATE) && !table.key.is_empty() {
+        let words = "the row whose key is in the body";
+        list.extend(updates(table, &reference, words));
+    }
     if !list.is_empty() {
         paths.insert(path.clone(), Json::Object(list));
     }
@@ -63,7 +67,7 @@ pub fn describe(table: &Table, paths: &mut Map<String, Json>, schemas: &mut Map<
         let one = one(table, &reference);
         if !one.is_empty() {
             let mut one = Json::Object(one);
-            one["parameters"] = json!([{ "name": "id", "in": "path", "required": true, "description": key_words(table), "schema": { "type": "string", "minLength": 1 } }]);
+            one["parameters"] = json!([{ "name": "id", "in": "path", "required": true, "description": key_words(table), "schema": key_schema(table) }]);
             paths.insert(format!("{path}/{{id}}"), one);
         }
     }
@@ -79,11 +83,7 @@ fn one(table: &Table, reference: &dyn Fn(&str) -> Json) -> Map<String, Json> {
         one.insert("get".into(), with_failures(get, false));
     }
     if table.open.has(Open::UPDATE) {
-        for (method, verb) in [("patch", "Change a row of"), ("put", "Replace a row of")] {
-            let mut write = operation(name, &format!("{verb} {name}"), "200", &written_answer(&reference("written")));
-            write["requestBody"] = json_body(&reference("update"));
-            one.insert(method.into(), with_failures(write, false));
-        }
+        one.extend(updates(table, reference, "a row"));
     }
     if table.open.has(Open::DELETE) {
         let message =
@@ -94,6 +94,36 @@ fn one(table: &Table, reference: &dyn Fn(&str) -> Json) -> Map<String, Json> {
         );
     }
     one
+}
+
+/// PATCH and PUT.
+fn updates(table: &Table, reference: &dyn Fn(&str) -> Json, which: &str) -> Map<String, Json> {
+    let name = &*table.name;
+    let update = |(method, verb): (&str, &str)| {
+        let answer = written_answer(&reference("written"));
+        let mut write = operation(name, &format!("{verb} {which} of {name}"), "200", &answer);
+        write["requestBody"] = json_body(&reference("update"));
+        (method.to_owned(), with_failures(write, false))
+    };
+    [("patch", "Change"), ("put", "Replace")].map(update).into_iter().collect()
+}
+
+/// A key of one column has its type, one of several is a text.
+fn key_schema(table: &Table) -> Json {
+    match table.key[..] {
+        [one] => in_query(table.columns[one].kind),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    }
+}
+
+/// A value that stands in the address.
+fn in_query(kind: Kind) -> Json {
+    match kind {
+        Kind::Integer | Kind::Real => json!({ "type": "number" }),
+        Kind::Boolean => json!({ "enum": ["true", "false"] }),
+        Kind::Blob => json!({ "type": "string", "contentEncoding": "base64", "minLength": 1 }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    }
 }
 
 fn key_words(table: &Table) -> String {
@@ -153,7 +183,7 @@ fn list_parameters(table: &Table) -> Vec<Json> {
         parameters.push(parameter(
             &name,
             "rows that have this value; also with .ne, .gt, .gte, .lt, .lte, .like, .in and .is behind the name",
-            &text,
+            &in_query(table.columns[index].kind),
         ));
     }
     parameters
