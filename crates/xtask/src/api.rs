@@ -3,7 +3,7 @@
 //! It is a Python program. It is put into a virtual environment under `target/`, or where Python cannot make one, beside
 //! it as plain packages; nothing is installed for the user.
 
-use crate::run::{Skips, commit_number, is_there, program};
+use crate::run::{Skips, is_there, program};
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,6 +25,8 @@ const POLICIES: [&str; 4] = [
 ];
 /// Cases for each operation and phase: about half a minute for the administrator.
 const CASES: &str = "20";
+/// The same for every commit: what it finds is of the commit, not of the day.
+const SEED: &str = "1";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,ignored_auth,use_after_free,ensure_resource_availability";
 
@@ -43,18 +45,17 @@ pub fn test(skips: &mut Skips) -> Result<()> {
     for policy in POLICIES {
         server.post("/policies", policy)?;
     }
-    let seed = commit_number().to_string();
     // The client first: what the administrator does to policies leaves it little.
     for token in [CLIENT_TOKEN, TOKEN] {
-        ask(&command, &server.address, token, &seed)?;
+        ask(&command, &server.address, token)?;
     }
     Ok(())
 }
 
-fn ask(command: &[String], address: &str, token: &str, seed: &str) -> Result<()> {
+fn ask(command: &[String], address: &str, token: &str) -> Result<()> {
     let (url, header) = (format!("{address}/openapi.json"), format!("Authorization: Bearer {token}"));
     let mut arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
-    arguments.extend(["run", &url, "--header", &header, "--seed", seed, "--max-examples", CASES, "--checks", CHECKS]);
+    arguments.extend(["run", &url, "--header", &header, "--seed", SEED, "--max-examples", CASES, "--checks", CHECKS]);
     arguments.extend(["--request-timeout", "20", "--no-color", "--continue-on-failure", "--warnings", "off"]);
     // They do not end by themselves; scenarios test them.
     arguments.extend(["--exclude-path", "/live", "--exclude-path", "/ws", "--exclude-path", "/socket"]);
