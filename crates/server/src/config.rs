@@ -228,7 +228,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         client_token,
         sign_up: is_open("signup", sign_up.as_deref())?,
         anonymous: is_open("anonymous", anonymous.as_deref())?,
-        is_behind_proxy: behind_proxy.is_some_and(|value| ["true", "1", "yes"].contains(&value.as_str())),
+        is_behind_proxy: is_true("behind_proxy", behind_proxy.as_deref())?,
         issuers,
         public,
         cors: cors.unwrap_or_default(),
@@ -270,6 +270,14 @@ fn is_open(name: &str, value: Option<&str>) -> Result<bool> {
         Some("open") => Ok(true),
         Some("closed") | None => Ok(false),
         Some(other) => Err(Error::invalid(format!("--{name} is \"open\" or \"closed\", not {other:?}."))),
+    }
+}
+
+fn is_true(name: &str, value: Option<&str>) -> Result<bool> {
+    match value {
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some("false" | "0" | "no" | "off") | None => Ok(false),
+        Some(other) => Err(Error::invalid(format!("{name} is true or false, not {other:?}."))),
     }
 }
 

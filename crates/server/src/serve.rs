@@ -185,7 +185,10 @@ async fn connection(
 /// The client's address as the nearest proxy tells it: the last one in the list, for what stands before it anyone may write.
 fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-    last.rsplit(',').next()?.trim().parse().ok()
+    let last = last.rsplit(',').next()?.trim();
+    // Some proxies tell the port too.
+    let with_port = || last.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    last.trim_matches(['[', ']']).parse().ok().or_else(with_port)
 }
 
 /// The hash of the given token, or the one that is in the file, or that of a new token, which is returned to be shown

@@ -81,7 +81,7 @@ impl Audience {
     ) -> Result<Option<Vec<bool>>> {
         let mut sees = vec![false; callers.len()];
         sqlite.answering_for(callers, |sqlite| {
-            sqlite.bounded(time, None, Mode::Open, |sqlite| {
+            sqlite.bounded(time, None, Mode::System, |sqlite| {
                 clock::was_read();
                 let mut statement = sqlite.own.prepare_cached(&self.sql)?;
                 let count = [ToSqlOutput::from(callers.len() as i64)];

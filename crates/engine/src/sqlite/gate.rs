@@ -21,6 +21,8 @@ pub enum Mode {
     Caller = 1,
     /// A caller's statement that is to stay live; what it reads is written down.
     Live = 2,
+    /// Our own, but what views and triggers of the schema do in it is bound as any SQL that is sent.
+    System = 3,
 }
 
 /// What a statement reads: names in lower case. A table with no columns is read for its rows' existence only.
@@ -50,7 +52,8 @@ impl Gate {
         match self.mode.swap(mode as u8, Ordering::Relaxed) {
             0 => Mode::Open,
             1 => Mode::Caller,
-            _ => Mode::Live,
+            2 => Mode::Live,
+            _ => Mode::System,
         }
     }
 
@@ -80,7 +83,7 @@ impl Gate {
     pub fn callback(self: Arc<Self>) -> impl for<'r> FnMut(AuthContext<'r>) -> Authorization + Send + 'static {
         move |context| {
             let mode = self.mode.load(Ordering::Relaxed);
-            if mode == Mode::Open as u8 {
+            if mode == Mode::Open as u8 || mode == Mode::System as u8 && context.accessor.is_none() {
                 return Authorization::Allow;
             }
             if mode == Mode::Live as u8 {
@@ -89,6 +92,8 @@ impl Gate {
             let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
             let refused = if let Some(sealed) = sealed(&context.action) {
                 Some(format!("{sealed} holds secrets; it is shown to nobody."))
+            } else if mode == Mode::System as u8 {
+                refusal(&context.action)
             } else if self.is_bound() {
                 match &*self.passage.lock().unwrap_or_else(PoisonError::into_inner) {
                     Some(translated) => translated.passage.refusal(&context),

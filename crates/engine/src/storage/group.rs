@@ -263,7 +263,10 @@ impl<'w> Group<'w> {
                 Ok(body)
             }
             Work::Policy(write) => crate::access::policy::run(sqlite, schema, write),
-            Work::System(statements) => Ok(system::change(&sqlite.own, statements)?.to_string().into()),
+            Work::System(statements) => {
+                let changed = sqlite.as_system(limits.write_time_max, |own| system::change(own, statements))?;
+                Ok(changed.to_string().into())
+            }
         }
     }
 

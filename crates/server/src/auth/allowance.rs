@@ -110,7 +110,7 @@ pub fn who(principal: &Principal, address: IpAddr) -> Who {
 }
 
 /// The address, or of the many that one line has in IPv6, what they have in common.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => match six.to_ipv4_mapped() {

@@ -73,6 +73,12 @@ struct Issuer {
     looked: Mutex<Option<Instant>>,
 }
 
+/// A JWK set, its keys not looked at yet.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Json>,
+}
+
 #[derive(Default)]
 pub struct Issuers {
     all: Vec<Arc<Issuer>>,
@@ -93,6 +99,12 @@ impl Issuers {
         for wanted in wanted {
             if issuers.all.iter().any(|known| known.wanted.issuer == wanted.issuer) {
                 return Err(Error::invalid(format!("The issuer {} is there twice.", wanted.issuer)));
+            }
+            if issuers.all.iter().any(|known| known.wanted.prefix == wanted.prefix) {
+                return Err(Error::invalid(format!(
+                    "The issuer {} needs a \"prefix\" that no other has: their users must not be taken for one.",
+                    wanted.issuer
+                )));
             }
             let issuer = Arc::new(Issuer::new(wanted.clone())?);
             issuers.all.push(Arc::clone(&issuer));
@@ -138,6 +150,9 @@ impl Issuers {
 impl Issuer {
     fn new(wanted: Wanted) -> Result<Self> {
         let named = &wanted.issuer;
+        if wanted.issuer.is_empty() || wanted.audience.is_empty() {
+            return Err(Error::invalid("An issuer needs an \"issuer\" and an \"audience\" that are not empty."));
+        }
         let sources = [wanted.jwks.is_some(), wanted.key.is_some(), wanted.secret.is_some()];
         if sources.iter().filter(|source| **source).count() != 1 {
             return Err(Error::invalid(format!(
@@ -169,6 +184,12 @@ impl Issuer {
     }
 
     fn check_address(&self, address: &str) -> Result<()> {
+        if self.algorithm.is_some_and(is_shared) {
+            return Err(Error::invalid(format!(
+                "The issuer {}: keys that are published are no secrets; HS256 and its like take a \"secret\".",
+                self.wanted.issuer
+            )));
+        }
         let url = reqwest::Url::parse(address).ok();
         let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default().to_owned();
         let is_here = ["127.0.0.1", "[::1]", "localhost"].contains(&&*host);
@@ -187,13 +208,15 @@ impl Issuer {
         let named = &self.wanted.issuer;
         let wrong = |what: &str| Error::invalid(format!("The issuer {named}: {what}"));
         let algorithm = self.algorithm.ok_or_else(|| wrong("a \"key\" or \"secret\" needs its \"algorithm\"."))?;
-        let is_shared = matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
-        if is_shared != self.wanted.secret.is_some() {
+        if is_shared(algorithm) != self.wanted.secret.is_some() {
             return Err(wrong("HS256, HS384 and HS512 take a \"secret\", the others a \"key\"."));
         }
         let decoding = if let Some(secret) = &self.wanted.secret {
             if secret.len() < SECRET_BYTES_MIN {
                 return Err(wrong("a \"secret\" has at least 32 bytes."));
+            }
+            if secret.contains("-----BEGIN") {
+                return Err(wrong("a PEM is a \"key\", and none that others may know is a secret."));
             }
             DecodingKey::from_secret(secret.as_bytes())
         } else {
@@ -249,6 +272,9 @@ impl Issuer {
         let subject = claims.get("sub").and_then(Json::as_str);
         let subject = subject.filter(|subject| !subject.is_empty() && subject.len() <= SUBJECT_BYTES_MAX);
         let uid = format!("{}{}", self.wanted.prefix, subject.ok_or_else(super::wrong)?);
+        if super::is_ours(&uid) {
+            return Err(super::wrong());
+        }
         let expires_at = claims.get("exp").and_then(Json::as_f64).ok_or_else(super::wrong)?;
         // They tell of the token, not of whom it stands for: with another token it is still the same caller.
         ["exp", "iat", "nbf", "jti"].iter().for_each(|name| drop(claims.remove(*name)));
@@ -267,7 +293,6 @@ impl Issuer {
         if looked.is_some_and(|at| at.elapsed() < FETCH_PAUSE) {
             return;
         }
-        *looked = Some(Instant::now());
         match self.fetch().await {
             Ok(set) => self.take(&set),
             Err(error) => {
@@ -278,6 +303,8 @@ impl Issuer {
                 );
             }
         }
+        // At its end: whoever waited for it does not look again.
+        *looked = Some(Instant::now());
     }
 
     async fn fetch(&self) -> Result<JwkSet, String> {
@@ -293,7 +320,10 @@ impl Issuer {
                 return Err(format!("{address} answered with more than {KEY_SET_BYTES_MAX} bytes"));
             }
         }
-        serde_json::from_slice(&body).map_err(|error| format!("{address} answered with no JWK set: {error}"))
+        let set: Set =
+            serde_json::from_slice(&body).map_err(|error| format!("{address} answered with no JWK set: {error}"))?;
+        // A key that is not understood does not take the others with it.
+        Ok(JwkSet { keys: set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect() })
     }
 
     fn take(&self, set: &JwkSet) {
@@ -336,6 +366,10 @@ impl Issuer {
         }
         .filter(|algorithm| said.is_none_or(|said| said == *algorithm))
     }
+}
+
+fn is_shared(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
 fn signature(algorithm: KeyAlgorithm) -> Option<Algorithm> {

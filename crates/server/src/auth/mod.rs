@@ -16,6 +16,7 @@ pub mod tokens;
 
 pub use tickets::TICKET_LIFE;
 
+use allowance::Who;
 use issuers::Issuers;
 use people::People;
 use secret::Hash;
@@ -54,7 +55,8 @@ impl Grant {
         Self { principal, expires_at: None, standing: None, session: None }
     }
 
-    fn is_good(&self) -> bool {
+    /// Is what it came from still good?
+    pub fn is_good(&self) -> bool {
         self.expires_at.is_none_or(|at| at > now())
             && self.standing.as_ref().is_none_or(|standing| !standing.has_ended())
     }
@@ -182,8 +184,8 @@ impl Auth {
         if grant.is_good() { Ok(grant) } else { Err(ended()) }
     }
 
-    pub fn issue_ticket(&self, grant: Grant) -> Result<String> {
-        self.tickets.issue(grant)
+    pub fn issue_ticket(&self, grant: Grant, who: Who) -> Result<String> {
+        self.tickets.issue(grant, who)
     }
 
     pub fn tokens(&self) -> Vec<Arc<Token>> {
@@ -199,6 +201,11 @@ impl Auth {
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
         self.tokens.revoke(&self.engine, id).await
     }
+}
+
+/// Is it what somebody is called here? No other issuer may say so of its own.
+fn is_ours(uid: &str) -> bool {
+    uid == CLIENT || ["usr_", "tok_"].iter().any(|prefix| uid.starts_with(prefix))
 }
 
 /// The same words for every token that is not good: whose it is, and what is wrong with it, is nobody's business.

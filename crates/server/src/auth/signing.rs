@@ -63,6 +63,11 @@ impl Key {
         let checking = DecodingKey::from_jwk(&public).map_err(broken)?;
         Ok(Self { id, made_at, retired_at, signing, checking, public })
     }
+
+    /// Has the time passed of all it can have signed?
+    fn is_over(&self, life: i64) -> bool {
+        self.retired_at.is_some_and(|at| at + life < now())
+    }
 }
 
 impl SigningKeys {
@@ -120,27 +125,31 @@ impl SigningKeys {
     /// What a token of ours says; `None` if its key is none of ours.
     ///
     /// # Errors
-    /// `unauthorized` if it is altered, or its time has passed.
-    pub fn check(&self, token: &str, header: &Header) -> Option<Result<Payload>> {
+    /// `unauthorized` if it is altered, its time has passed, or it says what nothing signed here does. Tokens live for `life`
+    /// seconds at most.
+    pub fn check(&self, token: &str, header: &Header, life: i64) -> Option<Result<Payload>> {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.iter().find(|key| header.kid.as_ref() == Some(&key.id)).cloned()?;
         drop(keys);
-        if header.typ.as_deref() != Some(TYPE) {
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() || key.is_over(life) {
             return Some(Err(super::wrong()));
         }
         let mut validation = Validation::new(ALGORITHM);
         validation.leeway = 0;
         validation.set_issuer(&[ISSUER]);
         validation.validate_aud = false;
-        Some(
-            jsonwebtoken::decode(token, &key.checking, &validation).map(|data| data.claims).map_err(|_| super::wrong()),
-        )
+        let decoded = jsonwebtoken::decode::<Payload>(token, &key.checking, &validation);
+        let payload = decoded.map(|data| data.claims).map_err(|_| super::wrong());
+        let is_ours = |payload: &Payload| {
+            payload.exp.saturating_sub(payload.iat) <= life && key.retired_at.is_none_or(|at| payload.iat <= at)
+        };
+        Some(payload.and_then(|payload| if is_ours(&payload) { Ok(payload) } else { Err(super::wrong()) }))
     }
 
-    /// The public halves, as a JWK set.
-    pub fn public(&self) -> Json {
+    /// The public halves of those that are believed, as a JWK set.
+    pub fn public(&self, life: i64) -> Json {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let public: Vec<&Jwk> = keys.iter().map(|key| &key.public).collect();
+        let public: Vec<&Jwk> = keys.iter().filter(|key| !key.is_over(life)).map(|key| &key.public).collect();
         json!({ "keys": public })
     }
 

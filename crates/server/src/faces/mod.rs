@@ -66,6 +66,19 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
+impl FromRequestParts<Shared> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Self::Rejection> {
+        Ok(Self(peer(parts)))
+    }
+}
+
+/// Runs to its end even if the caller hangs up meanwhile: what is written must also be in force.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.map_err(|error| Error::internal("a change panicked").caused_by(error))?
+}
+
 /// What the faces share.
 pub struct App {
     pub engine: Arc<Engine>,
@@ -217,6 +230,12 @@ impl FromRequestParts<Shared> for Stranger {
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
         let address = peer(parts);
         app.allowance.stranger(address)?;
+        // What a page of another origin can send without asking first is text or a form.
+        let is_json = |kind: &str| kind.trim_start().to_ascii_lowercase().starts_with("application/json");
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if parts.headers.contains_key(header::ORIGIN) && kind.is_some_and(|kind| !is_json(kind)) {
+            return Err(Error::invalid("Content-Type must be application/json.").into());
+        }
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
         Ok(Self(Place { address, agent }))
     }

@@ -4,7 +4,7 @@
 
 use super::body::{named, whole};
 use super::requests::parse;
-use super::{Asker, Shared, Stranger};
+use super::{Asker, Shared, Stranger, to_the_end};
 use crate::answer::{self, Failure, Reply};
 use crate::auth::Grant;
 use axum::body::Bytes;
@@ -47,13 +47,13 @@ type Body = Result<Bytes, BytesRejection>;
 
 pub async fn sign_up(State(app): State<Shared>, Stranger(place): Stranger, body: Body) -> Reply {
     let Credentials { email, password } = parse(&whole(&app, body)?)?;
-    let signed_in = app.auth.people.sign_up(&email, password, &place).await?;
+    let signed_in = to_the_end(async move { app.auth.people.sign_up(&email, password, &place).await }).await?;
     Ok(answer::own(StatusCode::CREATED, json!(signed_in)))
 }
 
 pub async fn sign_in(State(app): State<Shared>, Stranger(place): Stranger, body: Body) -> Reply {
     let Credentials { email, password } = parse(&whole(&app, body)?)?;
-    let signed_in = app.auth.people.sign_in(&email, password, &place).await?;
+    let signed_in = to_the_end(async move { app.auth.people.sign_in(&email, password, &place).await }).await?;
     Ok(answer::own(StatusCode::OK, json!(signed_in)))
 }
 
@@ -64,16 +64,18 @@ pub async fn come_in(State(app): State<Shared>, Stranger(place): Stranger) -> Re
 /// Gives somebody without an account one.
 pub async fn name(State(app): State<Shared>, person: Person, _: Stranger, body: Body) -> Reply {
     let Credentials { email, password } = parse(&whole(&app, body)?)?;
-    Ok(answer::own(StatusCode::OK, json!(app.auth.people.name(&person.user, &email, password).await?)))
+    let named = to_the_end(async move { app.auth.people.name(&person.user, &email, password).await }).await?;
+    Ok(answer::own(StatusCode::OK, json!(named)))
 }
 
 pub async fn refresh(State(app): State<Shared>, Stranger(place): Stranger, body: Body) -> Reply {
     let Refresh { refresh_token } = parse(&whole(&app, body)?)?;
-    Ok(answer::own(StatusCode::OK, json!(app.auth.people.refresh(&refresh_token, &place).await?)))
+    let signed_in = to_the_end(async move { app.auth.people.refresh(&refresh_token, &place).await }).await?;
+    Ok(answer::own(StatusCode::OK, json!(signed_in)))
 }
 
 pub async fn sign_out(State(app): State<Shared>, person: Person) -> Result<Response, Failure> {
-    app.auth.people.end_session(&person.user, &person.session).await?;
+    to_the_end(async move { app.auth.people.end_session(&person.user, &person.session).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -103,13 +105,14 @@ pub async fn end_session(
     person: Person,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
-    app.auth.people.end_session(&person.user, &named(path)?).await?;
+    let session = named(path)?;
+    to_the_end(async move { app.auth.people.end_session(&person.user, &session).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// All but the one that asks.
 pub async fn end_others(State(app): State<Shared>, person: Person) -> Result<Response, Failure> {
-    app.auth.people.end_sessions(&person.user, Some(&person.session)).await?;
+    to_the_end(async move { app.auth.people.end_sessions(&person.user, Some(&person.session)).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -120,20 +123,23 @@ pub async fn change_password(
     body: Body,
 ) -> Result<Response, Failure> {
     let Change { old_password, password } = parse(&whole(&app, body)?)?;
-    let people = &app.auth.people;
-    people.change_password(&person.user, Some(&person.session), old_password, password, place.address).await?;
+    to_the_end(async move {
+        let (people, Person { user, session }) = (&app.auth.people, person);
+        people.change_password(&user, Some(&session), old_password, password, place.address).await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub async fn reset(State(app): State<Shared>, _: Stranger, body: Body) -> Result<Response, Failure> {
     let Reset { token, password } = parse(&whole(&app, body)?)?;
-    app.auth.people.reset(&token, password).await?;
+    to_the_end(async move { app.auth.people.reset(&token, password).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The public halves of the keys that tokens are signed with.
 pub async fn keys(State(app): State<Shared>) -> Response {
-    let mut response = answer::json(StatusCode::OK, Bytes::from(app.auth.people.keys.public().to_string()));
+    let mut response = answer::json(StatusCode::OK, Bytes::from(app.auth.people.public_keys().to_string()));
     let cached = axum::http::HeaderValue::from_static("public, max-age=300");
     response.headers_mut().insert(axum::http::header::CACHE_CONTROL, cached);
     response

@@ -51,6 +51,8 @@ async fn serve(app: &Shared, grant: &Grant, who: &Who, mut socket: WebSocket) {
     let mut pulse = Pulse::new();
     loop {
         let message = tokio::select! {
+            biased;
+            () = &mut ended => return sign_in_again(&mut socket).await,
             message = socket.recv() => {
                 pulse.heard();
                 message
@@ -61,20 +63,25 @@ async fn serve(app: &Shared, grant: &Grant, who: &Who, mut socket: WebSocket) {
                 }
                 continue;
             }
-            () = &mut ended => {
-                let _ = socket.send(close_frame(SIGN_IN_AGAIN, "the token is good no more")).await;
-                return;
-            }
             () = stopped(&mut stopping) => {
                 let _ = socket.send(close_frame(RESTARTING, "restarting; retry in 1 s")).await;
                 return;
             }
         };
         let answer = match message {
-            Some(Ok(Message::Text(text))) => match app.allowance.caller(who) {
-                Ok(()) => reply(app, &grant.principal, &text).await,
-                Err(error) => failure(None, &error),
-            },
+            Some(Ok(Message::Text(text))) => {
+                let replied = async {
+                    match app.allowance.caller(who) {
+                        Ok(()) => reply(app, &grant.principal, &text).await,
+                        Err(error) => failure(None, &error),
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = &mut ended => return sign_in_again(&mut socket).await,
+                    answer = replied => answer,
+                }
+            }
             Some(Ok(Message::Binary(_))) => failure(None, &Error::invalid("Frames are text.")),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             Some(Ok(Message::Close(_))) => {
@@ -84,10 +91,21 @@ async fn serve(app: &Shared, grant: &Grant, who: &Who, mut socket: WebSocket) {
             }
             Some(Err(_)) | None => return,
         };
-        if socket.send(Message::Text(answer)).await.is_err() {
+        let sending = tokio::time::timeout(Pulse::STUCK_AFTER, socket.send(Message::Text(answer)));
+        let sent = tokio::select! {
+            biased;
+            () = &mut ended => return sign_in_again(&mut socket).await,
+            sent = sending => sent,
+        };
+        if !matches!(sent, Ok(Ok(()))) {
             return;
         }
     }
+}
+
+async fn sign_in_again(socket: &mut WebSocket) {
+    let farewell = socket.send(close_frame(SIGN_IN_AGAIN, "the token is good no more"));
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
 async fn reply(app: &Shared, principal: &Principal, text: &str) -> Utf8Bytes {

@@ -138,9 +138,10 @@ impl Stream {
                 return None;
             }
             let batch = tokio::select! {
+                biased;
+                () = self.grant.ended() => return None,
                 batch = self.session.next_batch() => batch,
                 () = tokio::time::sleep(COMMENT_EVERY) => return Some(Ok(Bytes::from_static(b": still here\n\n"))),
-                () = self.grant.ended() => return None,
                 () = stopped(&mut stopping) => return None,
             };
             let Ok(batch) = batch else { return None };

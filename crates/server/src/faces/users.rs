@@ -2,7 +2,7 @@
 
 use super::body::{named, whole};
 use super::requests::parse;
-use super::{Admin, Shared, query_string};
+use super::{Admin, Shared, query_string, to_the_end};
 use crate::answer::{self, Failure, Reply};
 use crate::auth::people::Change;
 use axum::body::Bytes;
@@ -62,19 +62,20 @@ pub async fn read(State(app): State<Shared>, _: Admin, path: Named) -> Reply {
 pub async fn change(State(app): State<Shared>, _: Admin, path: Named, body: Result<Bytes, BytesRejection>) -> Reply {
     let change: Change = parse(&whole(&app, body)?)?;
     let user = app.auth.people.find(&named(path)?)?;
-    Ok(answer::own(StatusCode::OK, json!(app.auth.people.change(&user.id, change).await?)))
+    let changed = to_the_end(async move { app.auth.people.change(&user.id, change).await }).await?;
+    Ok(answer::own(StatusCode::OK, json!(changed)))
 }
 
 pub async fn remove(State(app): State<Shared>, _: Admin, path: Named) -> Result<Response, Failure> {
     let user = app.auth.people.find(&named(path)?)?;
-    app.auth.people.remove(&user.id).await?;
+    to_the_end(async move { app.auth.people.remove(&user.id).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Signs a user out everywhere.
 pub async fn end_sessions(State(app): State<Shared>, _: Admin, path: Named) -> Result<Response, Failure> {
     let user = app.auth.people.find(&named(path)?)?;
-    app.auth.people.end_sessions(&user.id, None).await?;
+    to_the_end(async move { app.auth.people.end_sessions(&user.id, None).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -90,6 +91,9 @@ pub async fn keys(State(app): State<Shared>, _: Admin) -> Reply {
 }
 
 pub async fn rotate_keys(State(app): State<Shared>, _: Admin) -> Reply {
-    app.auth.people.rotate_keys().await?;
-    Ok(answer::own(StatusCode::CREATED, json!(app.auth.people.keys.list())))
+    let keys = to_the_end(async move {
+        app.auth.people.rotate_keys().await?;
+        Ok(app.auth.people.keys.list())
+    });
+    Ok(answer::own(StatusCode::CREATED, json!(keys.await?)))
 }

@@ -78,7 +78,8 @@ async fn serve(app: &Shared, grant: Grant, who: Who, session: &Arc<Session>, out
                     let written = tokio::select! {
                         biased;
                         written = write(&mut sink, if is_taken { &[] } else { &batch.frames }, &fed) => written,
-                        ended = overrun(session, &fed) => { break ended; }
+                        () = &mut ended => break close_frame(SIGN_IN_AGAIN, "the token is good no more"),
+                        ended = overrun(session, &fed) => break ended,
                     };
                     if !written {
                         return;
@@ -124,6 +125,8 @@ async fn serve(app: &Shared, grant: Grant, who: Who, session: &Arc<Session>, out
             () = &mut stopped => break close_frame(RESTARTING, "restarting; retry in 1 s"),
         }
     };
+    // Whatever waits is not begun any more.
+    drop(worker);
     outgoing.close();
     let _ = tokio::time::timeout(FAREWELL, sink.send(farewell)).await;
 }

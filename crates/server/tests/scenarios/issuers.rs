@@ -133,7 +133,9 @@ async fn a_key_set_is_fetched_and_changed_without_a_restart() {
 async fn only_what_the_settings_say_of_an_issuer_counts() {
     let key = Key::new("k");
     let published_secret = json!({"kty": "oct", "kid": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"});
-    let set = KeySet::serve(&[key.public(), published_secret]);
+    // One that nobody understands is no reason to do without the others.
+    let odd = json!({"kty": "EC", "kid": 7, "crv": "P-256"});
+    let set = KeySet::serve(&[odd, key.public(), published_secret]);
     let server = start(&[
         json!({"issuer": "https://id.example", "audience": "app", "jwks": set.address}),
         json!({"issuer": "shared", "audience": "*", "secret": SECRET, "algorithm": "HS256", "prefix": "shared|"}),
@@ -166,6 +168,10 @@ async fn only_what_the_settings_say_of_an_issuer_counts() {
         with("sub", json!(7)),
         with("sub", json!("")),
         with("sub", json!("x".repeat(300))),
+        // What somebody is called here.
+        with("sub", json!("usr_c7PUs5U80oYj")),
+        with("sub", json!("tok_x")),
+        with("sub", json!("client")),
     ] {
         assert_eq!(status(&server, &key.sign(&claims), SELECT).await.0, 401, "{claims}");
     }
@@ -224,6 +230,8 @@ async fn an_issuer_that_cannot_be_reached_is_not_the_tokens_fault_and_odd_settin
         (json!({"issuer": "a", "audience": "b", "key": "no PEM", "algorithm": "ES256"}), "PEM"),
         (json!({"issuer": "a", "audience": "b", "secret": SECRET, "algorithm": "XX"}), "no algorithm"),
         (json!({"issuer": "a", "jwks": "https://example.org/"}), "audience"),
+        (json!({"issuer": "a", "audience": "", "jwks": "https://example.org/"}), "not empty"),
+        (json!({"issuer": "a", "audience": "b", "jwks": "https://example.org/", "algorithm": "HS256"}), "no secrets"),
         (json!({"issuer": "a", "audience": "b", "jwk": "x"}), "jwk"),
     ] {
         let home = Home::new();

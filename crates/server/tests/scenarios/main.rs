@@ -25,6 +25,7 @@ mod rest_callers;
 mod resume;
 mod retries;
 mod revisions;
+mod sign_in_attacks;
 mod socket;
 mod sql;
 mod start;

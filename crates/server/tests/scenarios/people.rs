@@ -7,14 +7,14 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 
 /// A server where everybody may sign up.
-async fn open_server(limits: &[&str]) -> Server {
+pub async fn open_server(limits: &[&str]) -> Server {
     run(&Home::new(), limits).await
 }
 
-async fn run(home: &Arc<Home>, limits: &[&str]) -> Server {
+pub async fn run(home: &Arc<Home>, limits: &[&str]) -> Server {
     let mut command = home.command();
     command.args(["--signup", "open", "--anonymous", "open"]);
     for limit in limits {
@@ -23,25 +23,25 @@ async fn run(home: &Arc<Home>, limits: &[&str]) -> Server {
     Server::run(home, command).await
 }
 
-async fn post(server: &Server, path: &str, body: Json) -> Answer {
+pub async fn post(server: &Server, path: &str, body: Json) -> Answer {
     server.send(Request::post(path, body).without_token()).await
 }
 
-async fn sign_up(server: &Server, email: &str) -> Json {
+pub async fn sign_up(server: &Server, email: &str) -> Json {
     let answer = post(server, "/auth/signup", json!({"email": email, "password": PASSWORD})).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.result()
 }
 
-async fn sign_in(server: &Server, email: &str, password: &str) -> Answer {
+pub async fn sign_in(server: &Server, email: &str, password: &str) -> Answer {
     post(server, "/auth/login", json!({"email": email, "password": password})).await
 }
 
-fn as_(person: &Json, request: Request) -> Request {
+pub fn as_(person: &Json, request: Request) -> Request {
     request.without_token().header("Authorization", format!("Bearer {}", person["access_token"].as_str().unwrap()))
 }
 
-async fn sql(server: &Server, person: &Json, sql: &str) -> Answer {
+pub async fn sql(server: &Server, person: &Json, sql: &str) -> Answer {
     server.send(as_(person, Request::post("/query", json!({ "sql": sql })))).await
 }
 

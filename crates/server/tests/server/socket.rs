@@ -54,6 +54,11 @@ impl Socket {
         within("room to send", self.stream.send(message)).await.expect("the socket is open");
     }
 
+    /// Sends a frame if the socket is still open.
+    pub async fn try_send(&mut self, frame: Json) {
+        let _ = within("room to send", self.stream.send(Message::text(frame.to_string()))).await;
+    }
+
     /// Several frames in one go, without waiting for what they do.
     pub async fn send_all(&mut self, frames: impl IntoIterator<Item = Json>) {
         for frame in frames {

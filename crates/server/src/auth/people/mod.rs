@@ -71,9 +71,16 @@ pub struct SignedIn {
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
+    /// `null` takes them away.
+    #[serde(default, deserialize_with = "present")]
     pub claims: Option<Json>,
     pub is_disabled: Option<bool>,
     pub password: Option<String>,
+}
+
+/// A field that is there, also with `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
 pub struct People {
@@ -102,7 +109,7 @@ impl People {
             return Err(Error::forbidden("Sign-up is closed here. Ask whoever runs this server for an account."));
         }
         let user = self.make_account(email, Some(password), Json::Null).await?;
-        self.begin(user, place).await
+        self.begin(user, None, place).await
     }
 
     /// # Errors
@@ -113,13 +120,14 @@ impl People {
         self.patience.attempt(&secret::stored(&secret::hash(&claimed)), place.address, Instant::now())?;
         let found = User::by_email(&self.engine, &claimed)?;
         let (user, kept) = found.map_or((None, None), |(user, kept)| (Some(user), kept));
-        let is_right = self.passwords.is_right(password, kept).await?;
+        let is_right = self.passwords.is_right(password, kept.clone()).await?;
         match user.filter(|user| is_right && !user.is_disabled) {
             Some(user) => {
+                let signed_in = self.begin(user, kept, place).await?;
                 self.patience.right(&secret::stored(&secret::hash(&claimed)), place.address);
-                self.begin(user, place).await
+                Ok(signed_in)
             }
-            None => Err(Error::unauthorized("The e-mail address or the password is wrong.")),
+            None => Err(wrong_password()),
         }
     }
 
@@ -129,7 +137,7 @@ impl People {
             return Err(Error::forbidden("Nobody may come in here without an account."));
         }
         let user = self.make(None, None, Json::Null).await?;
-        self.begin(user, place).await
+        self.begin(user, None, place).await
     }
 
     /// Gives an account to a user who came in without one; id, rows and session stay.
@@ -189,8 +197,8 @@ impl People {
         Ok(User { id, is_anonymous: email.is_none(), email, claims, is_disabled: false, made_at })
     }
 
-    /// A new session of a user.
-    async fn begin(&self, user: User, place: &Place) -> Result<SignedIn> {
+    /// A new session of a user, who has shown the password of which this is kept.
+    async fn begin(&self, user: User, shown: Option<String>, place: &Place) -> Result<SignedIn> {
         let id = secret::new_id("ses_")?;
         let secrets = Secrets::new(&id)?;
         let at = now();
@@ -203,6 +211,7 @@ impl People {
             Value::Integer(at + seconds(self.settings.session_life)),
             or_null(place.agent.as_deref().map(session::agent).as_deref()),
             Value::text(place.address.to_string()),
+            or_null(shown.as_deref()),
         ];
         let crowd_out = vec![Value::text(&user.id), Value::Integer(session::SESSIONS_MAX)];
         let statements = vec![
@@ -215,11 +224,13 @@ impl People {
             let left = session::ids(&self.engine, &user.id)?;
             before.iter().filter(|id| !left.contains(id)).for_each(|id| self.end_standing(id));
         }
-        self.signed_in(user, &id, secrets.told)
+        let Some(kept) = Kept::read(&self.engine, &id)? else { return Err(wrong_password()) };
+        self.signed_in(user, &id, secrets.told, kept.expires_at)
     }
 
-    fn signed_in(&self, user: User, session: &str, refresh_token: String) -> Result<SignedIn> {
+    fn signed_in(&self, user: User, session: &str, refresh_token: String, ends_at: i64) -> Result<SignedIn> {
         let at = now();
+        let expires_at = ends_at.min(at + seconds(self.settings.access_life));
         let payload = Payload {
             iss: ISSUER.into(),
             sub: user.id.clone(),
@@ -228,10 +239,10 @@ impl People {
             email: user.email.clone(),
             claims: user.claims.clone(),
             iat: at,
-            exp: at + seconds(self.settings.access_life),
+            exp: expires_at,
         };
         let access_token = self.keys.sign(&payload)?;
-        Ok(SignedIn { user, access_token, refresh_token, expires_in: self.settings.access_life.as_secs() })
+        Ok(SignedIn { user, access_token, refresh_token, expires_in: (expires_at - at).unsigned_abs() })
     }
 
     /// New tokens for old ones: each refresh token serves once.
@@ -255,23 +266,24 @@ impl People {
             return Err(session::wrong());
         };
         let next = Secrets::next(token)?;
+        let ends_at = at + seconds(self.settings.session_life);
         let values = vec![
             Value::text(&refresh.session),
             Value::Blob(refresh.turn.as_slice().into()),
             Value::Blob(next.turn.as_slice().into()),
             Value::Integer(at),
-            Value::Integer(at + seconds(self.settings.session_life)),
+            Value::Integer(ends_at),
             Value::text(place.address.to_string()),
         ];
         if self.engine.change_system(vec![SystemStatement { sql: session::TURN, values }]).await? == 0 {
             return Err(just_used());
         }
-        self.signed_in(user, &refresh.session, next.told)
+        self.signed_in(user, &refresh.session, next.told, ends_at)
     }
 
     /// Who an access token of ours stands for, as things are now; `None` if it is none of ours.
     pub fn grant(&self, token: &str, header: &jsonwebtoken::Header) -> Option<Result<Grant>> {
-        let payload = match self.keys.check(token, header)? {
+        let payload = match self.keys.check(token, header, seconds(self.settings.access_life))? {
             Ok(payload) => payload,
             Err(error) => return Some(Err(error)),
         };
@@ -287,7 +299,9 @@ impl People {
         let user = user.ok_or_else(super::wrong)?;
         let mut said =
             if user.claims.is_object() { user.claims.clone() } else { Json::Object(serde_json::Map::default()) };
-        said["email"] = user.email.clone().into();
+        // In the form in which two of them are one. That it is theirs nobody has shown.
+        said["email"] = user.email.as_deref().map(user::email_key).into();
+        said["email_verified"] = false.into();
         let caller = Caller { claims: said, ..Caller::new(user.role(), Some(user.id)) };
         let principal = Principal::Caller(Arc::new(caller));
         Ok(Grant {
@@ -358,11 +372,42 @@ impl People {
     ) -> Result<()> {
         self.patience.attempt(id, from, Instant::now())?;
         let (user, kept) = User::with_password(&self.engine, id)?.ok_or_else(|| no_user(id))?;
+        let wrong = || Error::forbidden("The old password is wrong.");
+        let Some(looked_at) = kept.clone().filter(|_| !user.is_anonymous) else { return Err(wrong()) };
         if !self.passwords.is_right(old, kept).await? {
-            return Err(Error::forbidden("The old password is wrong."));
+            return Err(wrong());
         }
         self.patience.right(id, from);
-        self.set_password(&user, new, this, None).await
+        let kept = self.new_password(&user, new).await?;
+        let values = vec![Value::text(id), kept, Value::Integer(now()), Value::text(looked_at)];
+        let replace = SystemStatement { sql: user::REPLACE_PASSWORD, values };
+        if self.put_password(id, replace, this).await? { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// What is kept of a new one.
+    async fn new_password(&self, user: &User, password: String) -> Result<Value> {
+        self.passwords.check(&password, user.email.as_deref())?;
+        Ok(Value::text(self.passwords.hash(password).await?))
+    }
+
+    /// Puts a new password where the statement says; the other sessions and reset tokens end with the old one. False if another
+    /// has come in between.
+    async fn put_password(&self, id: &str, put: SystemStatement, keeps: Option<&str>) -> Result<bool> {
+        // No two are kept in the same way, so what is kept of it shows that it is there.
+        let (id_value, kept) = (Value::text(id), put.values[1].clone());
+        let keeps_value = Value::text(keeps.unwrap_or_default());
+        let end = vec![id_value.clone(), kept.clone(), keeps_value];
+        let statements = vec![
+            put,
+            SystemStatement { sql: session::DELETE_WITH_PASSWORD, values: end },
+            SystemStatement { sql: user::DELETE_RESET_WITH_PASSWORD, values: vec![id_value.clone(), kept.clone()] },
+            SystemStatement { sql: user::HAS_PASSWORD, values: vec![id_value, kept] },
+        ];
+        let is_put = self.engine.change_system(statements).await? > 0;
+        if is_put {
+            self.end_standings(id, keeps);
+        }
+        Ok(is_put)
     }
 
     /// A token with which a user can choose a new password, once; for the administrator to hand over.
@@ -392,30 +437,16 @@ impl People {
         let rows = self.engine.ask_system(sql, vec![hash.clone(), since])?;
         let id = rows.first().and_then(|row| super::row::text(row.first()?)).ok_or_else(wrong)?;
         let user = self.user(&id)?;
-        self.set_password(&user, password, None, Some(hash)).await.map_err(|error| match error.code {
-            tidebase_engine::Code::Conflict => wrong(),
-            _ => error,
-        })
-    }
-
-    /// `conflict` if there is no such reset token any more.
-    async fn set_password(&self, user: &User, new: String, keeps: Option<&str>, reset: Option<Value>) -> Result<()> {
-        self.passwords.check(&new, user.email.as_deref())?;
-        let kept = Value::text(self.passwords.hash(new).await?);
-        let (id, at) = (Value::text(&user.id), Value::Integer(now()));
-        let statement = match reset {
-            // The row of the token becomes the password's: no two can do that with one token.
-            Some(hash) => SystemStatement {
-                sql: "UPDATE OR REPLACE _tide_credentials SET kind = 'password', secret = ?2, made_at = ?3
-                      WHERE user = ?1 AND kind = 'reset' AND secret = ?4",
-                values: vec![id, kept, at, hash],
-            },
-            None => SystemStatement { sql: user::INSERT_PASSWORD, values: vec![id, kept, at] },
-        };
-        if self.engine.change_system(vec![statement]).await? == 0 {
-            return Err(Error::conflict("The password could not be changed."));
+        let kept = self.new_password(&user, password).await?;
+        let values = vec![Value::text(&id), kept, Value::Integer(now()), hash];
+        let redeem = SystemStatement { sql: user::REDEEM_RESET, values };
+        if !self.put_password(&id, redeem, None).await? {
+            return Err(wrong());
         }
-        self.end_sessions(&user.id, keeps).await
+        if let Some(email) = &user.email {
+            self.patience.forgive(&secret::stored(&secret::hash(&user::email_key(email))));
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -443,28 +474,36 @@ impl People {
 
     /// What the administrator changes counts at once: whoever is signed in gets a new token first.
     pub async fn change(&self, id: &str, change: Change) -> Result<User> {
-        let mut user = self.user(id)?;
+        let user = self.user(id)?;
+        if let Some(claims) = &change.claims {
+            check_claims(claims)?;
+        }
         if let Some(password) = change.password {
             if user.is_anonymous {
                 return Err(Error::conflict(format!("The user {id} has no account, and so no password.")));
             }
-            self.set_password(&user, password, None, None).await?;
+            let kept = self.new_password(&user, password).await?;
+            let values = vec![Value::text(id), kept, Value::Integer(now())];
+            self.put_password(id, SystemStatement { sql: user::INSERT_PASSWORD, values }, None).await?;
         }
-        user.claims = change.claims.unwrap_or(user.claims);
-        user.is_disabled = change.is_disabled.unwrap_or(user.is_disabled);
-        check_claims(&user.claims)?;
-        let said = if user.claims.is_null() { Value::Null } else { Value::text(user.claims.to_string()) };
-        let values = vec![Value::text(id), said, Value::Integer(user.is_disabled.into())];
+        let said = change.claims.as_ref().filter(|claims| !claims.is_null());
+        let values = vec![
+            Value::text(id),
+            Value::Integer(change.claims.is_some().into()),
+            said.map_or(Value::Null, |claims| Value::text(claims.to_string())),
+            change.is_disabled.map_or(Value::Null, |is_disabled| Value::Integer(is_disabled.into())),
+        ];
         let mut statements = Vec::new();
-        if user.is_disabled {
+        if change.is_disabled == Some(true) {
             statements.push(end_all(id, None));
+            statements.push(SystemStatement { sql: user::DELETE_RESET, values: vec![Value::text(id)] });
         }
         statements.push(SystemStatement { sql: user::CHANGE, values });
         if self.engine.change_system(statements).await? == 0 {
             return Err(no_user(id));
         }
         self.end_standings(id, None);
-        Ok(user)
+        self.user(id)
     }
 
     /// Rows that name the user stay as they are.
@@ -477,6 +516,11 @@ impl People {
         let gone = self.engine.change_system(statements).await?;
         self.end_standings(id, None);
         if gone == 0 { Err(no_user(id)) } else { Ok(()) }
+    }
+
+    /// The public halves of the signing keys.
+    pub fn public_keys(&self) -> Json {
+        self.keys.public(seconds(self.settings.access_life))
     }
 
     /// A new signing key. What the old one has signed holds until its time has passed.
@@ -503,6 +547,10 @@ fn check_claims(claims: &Json) -> Result<()> {
 
 fn no_user(name: &str) -> Error {
     Error::not_found(format!("There is no user {name}."))
+}
+
+fn wrong_password() -> Error {
+    Error::unauthorized("The e-mail address or the password is wrong.")
 }
 
 fn taken() -> Error {

@@ -1,8 +1,10 @@
 //! How often somebody may be wrong about a password. In memory: a restart forgives.
 //!
-//! Told apart by who is claimed and from where, so that a stranger cannot shut an owner out so soon; and by who is claimed
-//! alone, with more patience, for strangers with many addresses. Whether there is such an account makes no difference.
+//! Told apart by who is claimed and from where, so that a stranger cannot shut an owner out; and by who is claimed alone, with
+//! more patience, for strangers with many addresses. The latter does not hold up whoever was right from the same place before.
+//! Whether there is such an account makes no difference.
 
+use crate::auth::allowance::network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +26,8 @@ type Who = (String, Option<IpAddr>);
 struct Attempts {
     count: u32,
     last: Instant,
+    /// Somebody was right from here.
+    is_known: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,9 +40,14 @@ impl Patience {
     /// `too_many`, with how long to wait.
     pub fn attempt(&self, claimed: &str, from: IpAddr, now: Instant) -> Result<()> {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = [(Some(from), FREE_FROM_ONE_PLACE), (None, FREE_FROM_EVERYWHERE)];
+        let places = [(Some(network(from)), FREE_FROM_ONE_PLACE), (None, FREE_FROM_EVERYWHERE)];
+        let here = remembered.get(&(claimed.to_owned(), places[0].0));
+        let is_known = here.is_some_and(|attempts| attempts.is_known);
         for (place, free) in places {
             let Some(attempts) = remembered.get(&(claimed.to_owned(), place)) else { continue };
+            if is_known && place.is_none() {
+                continue;
+            }
             let until = attempts.last + pause(attempts.count, free);
             if until > now {
                 let seconds = (until - now).as_secs() + 1;
@@ -51,7 +60,8 @@ impl Patience {
             forgive(&mut remembered, now);
         }
         for (place, _) in places {
-            let attempts = remembered.entry((claimed.to_owned(), place)).or_insert(Attempts { count: 0, last: now });
+            let first = Attempts { count: 0, last: now, is_known: false };
+            let attempts = remembered.entry((claimed.to_owned(), place)).or_insert(first);
             if now.duration_since(attempts.last) > FORGIVEN_AFTER {
                 attempts.count = 0;
             }
@@ -64,9 +74,15 @@ impl Patience {
     /// The attempt was right.
     pub fn right(&self, claimed: &str, from: IpAddr) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for place in [Some(from), None] {
-            remembered.remove(&(claimed.to_owned(), place));
+        remembered.remove(&(claimed.to_owned(), None));
+        if let Some(here) = remembered.get_mut(&(claimed.to_owned(), Some(network(from)))) {
+            (here.count, here.is_known) = (0, true);
         }
+    }
+
+    /// Whatever was attempted, all begin anew.
+    pub fn forgive(&self, claimed: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(whose, _), _| whose != claimed);
     }
 }
 
@@ -109,6 +125,13 @@ mod tests {
         patience.attempt("ann", here, start + Duration::from_secs(4)).unwrap();
         patience.right("ann", here);
         patience.attempt("ann", here, start + Duration::from_secs(4)).unwrap();
+        // Strangers from everywhere do not hold up who was right from here.
+        let others: Vec<bool> =
+            (0..100u8).map(|last| patience.attempt("ann", [10, 1, 0, last].into(), start).is_ok()).collect();
+        assert!(others.contains(&false));
+        patience.attempt("ann", here, start + Duration::from_secs(5)).unwrap();
+        patience.forgive("ann");
+        patience.attempt("ann", [10, 1, 0, 200].into(), start).unwrap();
         assert_eq!(pause(1000, 5), PAUSE_MAX);
     }
 

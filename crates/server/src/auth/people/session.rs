@@ -18,9 +18,12 @@ pub const GRACE_SECONDS: i64 = 10;
 /// Bytes of what a client calls itself.
 const AGENT_BYTES_MAX: usize = 200;
 
+/// Only if the user may still sign in, and with the password that was looked at, if one was: a reset or the administrator may
+/// have come in between.
 pub const INSERT: &str = "INSERT INTO _tide_sessions
        (id, user, family, turn, turned_at, made_at, used_at, expires_at, agent, address)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5, ?6, ?7, ?8)";
+     SELECT ?1, id, ?3, ?4, ?5, ?5, ?5, ?6, ?7, ?8 FROM _tide_users WHERE id = ?2 AND NOT is_disabled AND (?9 IS NULL
+       OR EXISTS (SELECT 1 FROM _tide_credentials WHERE user = ?2 AND kind = 'password' AND secret = ?9))";
 /// The sessions of a user past the bound.
 pub const CROWD_OUT: &str = "DELETE FROM _tide_sessions WHERE id IN
      (SELECT id FROM _tide_sessions WHERE user = ?1 ORDER BY used_at DESC, made_at DESC, id LIMIT -1 OFFSET ?2)";
@@ -30,6 +33,9 @@ pub const TURN: &str =
     "UPDATE _tide_sessions SET former = turn, turn = ?3, turned_at = ?4, used_at = ?4, expires_at = ?5,
        address = ?6 WHERE id = ?1 AND turn = ?2";
 pub const DELETE: &str = "DELETE FROM _tide_sessions WHERE id = ?1 AND user = ?2";
+/// All but one, if the user's password has become this.
+pub const DELETE_WITH_PASSWORD: &str = "DELETE FROM _tide_sessions WHERE user = ?1 AND id <> ?3 AND EXISTS
+     (SELECT 1 FROM _tide_credentials WHERE user = ?1 AND kind = 'password' AND secret = ?2)";
 pub const DELETE_ALL: &str = "DELETE FROM _tide_sessions WHERE user = ?1 AND id <> ?2";
 
 const BY_ID: &str = "SELECT id, user, family, turn, former, turned_at, expires_at FROM _tide_sessions WHERE id = ?1";

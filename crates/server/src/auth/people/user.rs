@@ -28,7 +28,7 @@ pub struct User {
 
 pub const INSERT: &str = "INSERT INTO _tide_users (id, email, email_key, claims, made_at) VALUES (?1, ?2, ?3, ?4, ?5)
      ON CONFLICT (email_key) DO NOTHING";
-/// Only if the user is there: the statement before it may have found the address taken.
+/// A password in the place of any, only if the user is there: the statement before it may have found the address taken.
 pub const INSERT_PASSWORD: &str = "INSERT INTO _tide_credentials (user, kind, secret, made_at)
      SELECT id, 'password', ?2, ?3 FROM _tide_users WHERE id = ?1
      ON CONFLICT DO UPDATE SET secret = excluded.secret, made_at = excluded.made_at";
@@ -36,7 +36,21 @@ pub const INSERT_PASSWORD: &str = "INSERT INTO _tide_credentials (user, kind, se
 pub const NAME: &str = "UPDATE OR IGNORE _tide_users SET email = ?2, email_key = ?3 WHERE id = ?1 AND email IS NULL";
 pub const PASSWORD_OF_NAMED: &str = "INSERT INTO _tide_credentials (user, kind, secret, made_at)
      SELECT id, 'password', ?2, ?3 FROM _tide_users WHERE id = ?1 AND email_key = ?4 ON CONFLICT DO NOTHING";
-pub const CHANGE: &str = "UPDATE _tide_users SET claims = ?2, is_disabled = ?3 WHERE id = ?1";
+/// A password in the place of the one that was looked at: another may have come meanwhile.
+pub const REPLACE_PASSWORD: &str = "UPDATE _tide_credentials SET secret = ?2, made_at = ?3
+     WHERE user = ?1 AND kind = 'password' AND secret = ?4";
+/// The row of a reset token becomes the password's: no two can do that with one token.
+pub const REDEEM_RESET: &str = "UPDATE OR REPLACE _tide_credentials SET kind = 'password', secret = ?2, made_at = ?3
+     WHERE user = ?1 AND kind = 'reset' AND secret = ?4";
+pub const DELETE_RESET_WITH_PASSWORD: &str = "DELETE FROM _tide_credentials WHERE user = ?1 AND kind = 'reset'
+     AND EXISTS (SELECT 1 FROM _tide_credentials WHERE user = ?1 AND kind = 'password' AND secret = ?2)";
+/// Changes nothing; counts whether it is there.
+pub const HAS_PASSWORD: &str =
+    "UPDATE _tide_credentials SET made_at = made_at WHERE user = ?1 AND kind = 'password' AND secret = ?2";
+pub const DELETE_RESET: &str = "DELETE FROM _tide_credentials WHERE user = ?1 AND kind = 'reset'";
+/// What is NULL stays.
+pub const CHANGE: &str = "UPDATE _tide_users SET claims = CASE WHEN ?2 THEN ?3 ELSE claims END,
+       is_disabled = coalesce(?4, is_disabled) WHERE id = ?1";
 pub const DELETE: &str = "DELETE FROM _tide_users WHERE id = ?1";
 pub const DELETE_CREDENTIALS: &str = "DELETE FROM _tide_credentials WHERE user = ?1";
 

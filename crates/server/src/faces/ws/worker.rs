@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 /// Requests of one socket that may wait; past it the socket is not read until some are done.
 const WAITING_MAX: usize = 256;
 
+/// Tokens that are tried on one socket in vain.
+const WRONG_TOKENS_MAX: usize = 10;
+
 /// Whether a request has been cancelled, while it waits or while it runs.
 #[derive(Debug, Default)]
 struct Ticket {
@@ -86,6 +89,10 @@ impl Worker {
             let error = Error::conflict(format!("The id {id} is in use on this socket."));
             return self.session.push(frame::error(Some(id), &error));
         }
+        // The socket will be closed; nothing more is done for it.
+        if !self.renewals.borrow().is_good() {
+            return;
+        }
         if let Err(error) = self.app.allowance.caller(&self.who) {
             return self.session.push(frame::error(request.id.as_ref(), &error));
         }
@@ -124,6 +131,7 @@ impl Worker {
                 app: Arc::clone(&self.app),
                 session: Arc::clone(&self.session),
                 renewals: Arc::clone(&self.renewals),
+                wrong_tokens: AtomicUsize::new(0),
                 running: Arc::clone(&self.running),
                 waiting: Arc::clone(&self.waiting),
             };
@@ -168,6 +176,7 @@ struct Task {
     app: Shared,
     session: Arc<Session>,
     renewals: Arc<watch::Sender<Grant>>,
+    wrong_tokens: AtomicUsize,
     running: Running,
     waiting: Arc<AtomicUsize>,
 }
@@ -183,6 +192,9 @@ impl Task {
                 request = requests.recv() => request,
             };
             let Some((Request { id, ask }, ticket)) = request else { return };
+            if !self.renewals.borrow().is_good() {
+                return;
+            }
             if ticket.is_cancelled.load(Ordering::Acquire) {
                 self.waiting.fetch_sub(1, Ordering::AcqRel);
                 continue;
@@ -272,7 +284,14 @@ impl Task {
 
     /// The socket goes on with another token of the same caller.
     async fn renew(&self, id: Option<&RequestId>, token: &str) -> Result<()> {
-        let grant = self.app.auth.grant(Some(token)).await?;
+        if self.wrong_tokens.load(Ordering::Relaxed) >= WRONG_TOKENS_MAX {
+            return Err(Error::too_many("Too many wrong tokens on this socket; open another."));
+        }
+        let grant = self.app.auth.grant(Some(token)).await;
+        if !grant.as_ref().is_ok_and(|grant| grant.is_like(&self.session.principal)) {
+            self.wrong_tokens.fetch_add(1, Ordering::Relaxed);
+        }
+        let grant = grant?;
         if !grant.is_like(&self.session.principal) {
             return Err(Error::conflict(
                 "The token stands for somebody else, or more is said of them now: open a new socket with it.",
