@@ -16,6 +16,7 @@ cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
 cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies against a copy, longer
+cargo xtask fuzz-members [--commits N] [--seed S]         live queries of many callers under policies, longer
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
 
@@ -36,6 +37,10 @@ fn main() -> Result<()> {
         }
         "fuzz" | "capture" => {
             arguments.insert(0, chore);
+            trial(&arguments)
+        }
+        "fuzz-members" => {
+            arguments.insert(0, "members".into());
             trial(&arguments)
         }
         "fuzz-policies" => {
@@ -80,6 +85,7 @@ fn oracles() -> Result<()> {
     for trial in [
         &["fuzz", "--seconds", "40"][..],
         &["capture", "--seconds", "10"],
+        &["members", "--seconds", "12"],
         &["crash", "--rounds", "20", "--server", "target/debug/tidebase"],
     ] {
         program("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat())?;

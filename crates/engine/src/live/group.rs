@@ -85,6 +85,13 @@ struct Step {
     delta: Arc<Delta>,
 }
 
+/// What has become of a result.
+pub struct Twin {
+    rows: RowSet,
+    edge: Option<Place>,
+    delta: Option<Arc<Delta>>,
+}
+
 /// What a listener that stands at some revision needs.
 pub enum Difference {
     None,
@@ -152,6 +159,24 @@ impl Group {
         }
         self.remember(from, Arc::clone(delta));
         true
+    }
+
+    /// What others take over whose result was the same before; `is_other` if it has just changed.
+    pub fn twin(&self, is_other: bool) -> Option<Twin> {
+        let last = self.history.back().map(|step| Arc::clone(&step.delta));
+        let delta = if is_other { Some(last?) } else { None };
+        Some(Twin { rows: self.rows.clone(), edge: self.edge.clone(), delta })
+    }
+
+    /// Becomes what another has become; the state must not be stale.
+    pub fn follow(&mut self, twin: &Twin, from: Revision, to: Revision) {
+        self.counting.end();
+        self.evaluated_at = to;
+        self.edge.clone_from(&twin.edge);
+        if let Some(delta) = &twin.delta {
+            self.rows = twin.rows.clone();
+            self.remember(from, Arc::clone(delta));
+        }
     }
 
     /// The result as it was just read; it is not told to anyone who listens.

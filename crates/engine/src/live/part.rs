@@ -25,6 +25,8 @@ pub struct Part {
     pub sql: String,
     /// Rows are groups: a sum of floats depends on the order of adding.
     pub is_grouped: bool,
+    /// The whole has a LIMIT.
+    pub is_cut: bool,
 }
 
 /// The values of keys, by the text with which the keys of their rows begin.
@@ -60,6 +62,7 @@ impl Part {
             shown,
             sql: outline.restricted(&conditions.join(" AND ")),
             is_grouped: outline.is_grouped(),
+            is_cut: outline.count_of("limit") > 0,
         })
     }
 

@@ -3,7 +3,9 @@
 //! Packed, for there are many: the keys one behind the other and 24 bytes for each row. Changes of single rows are kept
 //! beside until they are worth packing anew.
 
+use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::BTreeMap;
+use std::hash::Hasher as _;
 use std::ops::Bound;
 
 /// Unique in a result and a function of the result's content.
@@ -78,6 +80,18 @@ impl RowSet {
         let packed = (0..self.entries.len()).map(|index| (self.key(index), self.entries[index].seen()));
         let changed = self.changed.iter().filter_map(|(key, seen)| seen.map(|seen| (&**key, seen)));
         packed.filter(|(key, _)| self.changed.is_empty() || !self.changed.contains_key(*key)).chain(changed)
+    }
+
+    /// The same for results that are the same, with all places; `None` while changes are kept beside.
+    pub fn fingerprint(&self) -> Option<u128> {
+        let mut hasher = SipHasher13::new();
+        hasher.write(self.keys.as_bytes());
+        for entry in &self.entries {
+            hasher.write_u32(entry.end);
+            hasher.write_u32(entry.place);
+            hasher.write(&entry.hash);
+        }
+        self.changed.is_empty().then(|| hasher.finish128().as_u128())
     }
 
     /// The rows of one part.

@@ -1,8 +1,9 @@
 //! Many callers' results brought up to date at once: who of them sees a changed row is asked in one run ([`super::audience`]),
 //! what it shows is read once for all who ask with the same values, and each result takes what concerns it.
 //!
-//! Whatever does not fit (an ordered result in which places change, a row too many, an error) is left to the step, which
-//! brings each up to date by itself ([`super::step`]).
+//! In an ordered result places change, too, which only the whole tells. It is run once for all whose results were the same
+//! before and of whose rows the same becomes: *twins*. Whatever does not fit (a result without a twin, a row too many, an
+//! error) is left to the step, which brings each up to date by itself ([`super::step`]).
 
 use super::delta::Delta;
 use super::family::Found;
@@ -12,7 +13,7 @@ use super::part::{Part, PartKeys, Parts};
 use super::query::{Identity, Template, TemplateId};
 use super::report::Run;
 use super::row_set::is_of_part;
-use super::rows::{self, Fresh, Key, KeySource, PartChanges, RowSet};
+use super::rows::{self, Fresh, FreshRow, Key, KeySource, PartChanges, RowSet};
 use super::step::guarded;
 use crate::changes::change::Revision;
 use crate::error::Result;
@@ -29,8 +30,8 @@ const CALLERS_MAX: usize = 4096;
 const KEYS_MAX: usize = 256;
 
 /// What a run is reckoned to take by itself, and for each caller.
-const RUN: Duration = Duration::from_micros(50);
-const CALLER: Duration = Duration::from_micros(2);
+const RUN: Duration = Duration::from_micros(20);
+const CALLER: Duration = Duration::from_micros(1);
 
 /// Those who ask with the same values.
 #[derive(Default)]
@@ -49,6 +50,18 @@ enum Outcome {
     Changes,
     Goes,
 }
+
+/// What was made of one result.
+enum Taken {
+    Done,
+    /// Its places change as those of its twins do.
+    Placed(Box<[Outcome]>),
+    /// It must be run by itself.
+    Not,
+}
+
+/// Those who ask with the same values, of whose rows the same becomes, and whose results were the same.
+type Twins = HashMap<(u128, Box<[Outcome]>, u128), Vec<Identity>>;
 
 /// A template's work in one step.
 struct Work<'a> {
@@ -100,9 +113,11 @@ impl Lane {
             sees.push(which);
         }
         let mut classes: HashMap<u128, Class> = HashMap::new();
+        let mut twins = Twins::new();
         for (number, identity) in some.iter().enumerate() {
             let Some(query) = self.groups.get(identity).map(|group| Arc::clone(&group.query)) else { continue };
-            let class = classes.entry(query.params_hash()).or_default();
+            let values = query.params_hash();
+            let class = classes.entry(values).or_default();
             class.fresh.resize_with(work.keys.len(), || None);
             for (index, (text, key)) in work.keys.iter().enumerate() {
                 if sees[index][number] && class.fresh[index].is_none() {
@@ -115,11 +130,46 @@ impl Lane {
                 }
             }
             let sees = |index: usize| sees[index][number];
-            if self.take_outcome(work, identity, class, sees) {
-                done.insert(*identity);
+            match self.take_outcome(work, identity, class, sees) {
+                Taken::Done => drop(done.insert(*identity)),
+                Taken::Placed(outcomes) => {
+                    let print = self.groups.get(identity).and_then(|group| group.rows.fingerprint());
+                    if let Some(print) = print {
+                        twins.entry((values, outcomes, print)).or_default().push(*identity);
+                    }
+                }
+                Taken::Not => {}
             }
         }
+        for alike in twins.into_values().filter(|alike| alike.len() > 1) {
+            self.run_for_twins(&alike, work.revision, done)?;
+        }
         Ok(true)
+    }
+
+    /// Runs the first, and has the others go the same way.
+    fn run_for_twins(&mut self, alike: &[Identity], revision: Revision, done: &mut HashSet<Identity>) -> Result<()> {
+        let (from, time) = (self.at, self.time_max());
+        let Some(first) = alike.first().and_then(|identity| self.groups.get_mut(identity)) else { return Ok(()) };
+        let started = Instant::now();
+        let fresh = rows::evaluate(&mut self.sqlite, &first.query, Some(&first.rows), time, &self.limits)?;
+        first.note_cost(started.elapsed());
+        self.families.note_run(first.query.template.id, Run::Whole, started.elapsed());
+        self.shared.metrics.live_evaluations.add(1);
+        let is_other = first.advance(fresh, from, revision);
+        let Some(twin) = first.twin(is_other) else { return Ok(()) };
+        for identity in alike {
+            done.insert(*identity);
+            if identity != &alike[0]
+                && let Some(group) = self.groups.get_mut(identity)
+            {
+                group.follow(&twin, from, revision);
+            }
+            if is_other {
+                self.tell_of(identity);
+            }
+        }
+        Ok(())
     }
 
     fn who_sees(&mut self, template: &Template, some: &[Identity], key: &[Value]) -> Result<Option<Vec<bool>>> {
@@ -133,20 +183,27 @@ impl Lane {
         seen
     }
 
-    /// Takes over what became of the keys in one result. False if it must be run.
+    /// Takes over what became of the keys in one result.
     fn take_outcome(
         &mut self,
         work: &Work<'_>,
         identity: &Identity,
         class: &mut Class,
         sees: impl Fn(usize) -> bool,
-    ) -> bool {
-        let Some(group) = self.groups.get_mut(identity) else { return false };
+    ) -> Taken {
+        let Some(group) = self.groups.get_mut(identity) else { return Taken::Not };
         let mut outcomes = Vec::with_capacity(work.keys.len());
+        let (mut was_shown, mut is_shown) = (false, false);
         for (index, (text, _)) in work.keys.iter().enumerate() {
-            let fresh = class.fresh[index].as_ref().filter(|_| sees(index));
-            let Some(outcome) = outcome(work, &group.rows, text, fresh) else { return false };
+            let row = class.fresh[index].as_ref().filter(|_| sees(index)).and_then(|fresh| fresh.rows.first());
+            let old = known_row(work, &group.rows, text);
+            (was_shown, is_shown) = (was_shown || old.is_some(), is_shown || row.is_some());
+            let Some(outcome) = outcome(old, row) else { return Taken::Not };
             outcomes.push(outcome);
+        }
+        if work.template.is_ordered && (was_shown || is_shown) {
+            // For a row that leaves a result that is cut another one comes, which may not be the same for all.
+            return if work.part.is_cut && was_shown { Taken::Not } else { Taken::Placed(outcomes.into()) };
         }
         let (changes, delta) = match class.outcomes.get(&*outcomes) {
             Some(known) => known,
@@ -158,12 +215,12 @@ impl Lane {
         };
         let grown = group.rows.count() + changes.insert.len();
         if grown > self.limits.live_rows_max || group.rows.size() > self.limits.live_bytes_max {
-            return false;
+            return Taken::Not;
         }
         if group.advance_by(delta, changes, self.at, work.revision) {
             self.tell_of(identity);
         }
-        true
+        Taken::Done
     }
 }
 
@@ -173,20 +230,16 @@ fn are_plain(keys: &PartKeys) -> bool {
     !keys.is_empty() && keys.len() <= KEYS_MAX && !keys.values().any(|key| has_null(key))
 }
 
-/// `None` if the result must be run: places change, or a row has come to have another key.
-fn outcome(work: &Work<'_>, known: &RowSet, text: &Key, fresh: Option<&Fresh>) -> Option<Outcome> {
-    let row = fresh.and_then(|fresh| fresh.rows.first());
-    let old = known_row(work, known, text);
-    let outcome = match (old, row) {
+/// `None` if the row has come to have another key.
+fn outcome(old: Option<(Key, u128)>, row: Option<&FreshRow>) -> Option<Outcome> {
+    Some(match (old, row) {
         (None, None) => Outcome::Nothing,
         (None, Some(_)) => Outcome::Comes,
         (Some(_), None) => Outcome::Goes,
         (Some((key, _)), Some(row)) if key != row.key => return None,
         (Some((_, hash)), Some(row)) if hash == row.hash => Outcome::Nothing,
         (Some(_), Some(_)) => Outcome::Changes,
-    };
-    let is_shown = outcome != Outcome::Nothing || row.is_some();
-    (!work.template.is_ordered || !is_shown).then_some(outcome)
+    })
 }
 
 /// The row of a key, as it is remembered.

@@ -17,6 +17,7 @@ mod events;
 mod issuers;
 mod keys;
 mod live;
+mod members;
 mod people;
 mod refused_sql;
 mod requests;
