@@ -460,7 +460,11 @@ impl Family {
                 Some(edge) => changes().for_each(|change| found.foremost.add_change(edge, change)),
                 None => found.foremost.add_all(),
             }
-            found.groups.extend(groups);
+            if found.groups.is_empty() {
+                found.groups = groups;
+            } else {
+                found.groups.extend(groups);
+            }
         }
     }
 

@@ -93,6 +93,7 @@ impl Lane {
         }
         let mut members: Vec<Identity> = members.iter().map(|group| group.query.identity).collect();
         members.sort_unstable();
+        done.reserve(members.len());
         let mut keys: Vec<(&Key, &[Value])> = keys.iter().map(|(text, values)| (text, &**values)).collect();
         keys.sort_unstable_by_key(|(text, _)| *text);
         let work = Work { template: &template, part, keys, revision };
