@@ -46,6 +46,7 @@ impl Asks {
         replaced(sql, |_| String::new()).map_or(Self::Anything, |(_, asked)| Self::These(Vec::new()).and_these(&asked))
     }
 
+    #[must_use]
     pub fn and(self, other: &Self) -> Self {
         match other {
             Self::These(others) => self.and_these(others),
@@ -53,6 +54,7 @@ impl Asks {
         }
     }
 
+    #[must_use]
     pub fn and_these(self, others: &[Asked]) -> Self {
         let Self::These(mut these) = self else { return Self::Anything };
         for other in others {

@@ -39,8 +39,10 @@ struct Class {
     /// Of each key, what those see who see it; read when the first does.
     fresh: Vec<Option<Fresh>>,
     /// By what became of each key in a result: what is to be done, and told.
-    outcomes: HashMap<Box<[Outcome]>, (Arc<PartChanges>, Arc<Delta>)>,
+    outcomes: HashMap<Box<[Outcome]>, Told>,
 }
+
+type Told = (Arc<PartChanges>, Arc<Delta>);
 
 /// What becomes of one key in one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,19 +208,19 @@ impl Lane {
             // For a row that leaves a result that is cut another one comes, which may not be the same for all.
             return if work.part.is_cut && was_shown { Taken::Not } else { Taken::Placed(outcomes.into()) };
         }
-        let (changes, delta) = match class.outcomes.get(&*outcomes) {
-            Some(known) => known,
-            None => {
-                let changes = changes(work, &group.rows, &outcomes, class);
-                let delta = Arc::new(changes.delta(work.revision));
-                class.outcomes.entry(outcomes.into()).or_insert((Arc::new(changes), delta))
-            }
+        let (changes, delta) = if let Some((changes, delta)) = class.outcomes.get(&*outcomes) {
+            (Arc::clone(changes), Arc::clone(delta))
+        } else {
+            let changes = Arc::new(changes(work, &group.rows, &outcomes, class));
+            let delta = Arc::new(changes.delta(work.revision));
+            class.outcomes.insert(outcomes.into(), (Arc::clone(&changes), Arc::clone(&delta)));
+            (changes, delta)
         };
         let grown = group.rows.count() + changes.insert.len();
         if grown > self.limits.live_rows_max || group.rows.size() > self.limits.live_bytes_max {
             return Taken::Not;
         }
-        if group.advance_by(delta, changes, self.at, work.revision) {
+        if group.advance_by(&delta, &changes, self.at, work.revision) {
             self.tell_of(identity);
         }
         Taken::Done

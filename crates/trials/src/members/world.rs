@@ -260,7 +260,11 @@ fn random_write(random: &mut Random) -> String {
     let (room, owner, n, id) = (value(random), value(random), small(random), small(random));
     match random.below(22) {
         0..=3 => format!("INSERT OR REPLACE INTO t VALUES ({id}, {room}, {owner}, {n})"),
-        4 => format!("INSERT OR REPLACE INTO u VALUES ({}, {room}, {owner}, {n})", value(random)),
+        4 => {
+            // Several rows may have NULL for a key.
+            let key = *random.pick(&["NULL", "NULL", "'a'", "'b'", "1"]);
+            format!("INSERT OR REPLACE INTO u VALUES ({key}, {room}, {owner}, {n})")
+        }
         5 => format!("INSERT OR REPLACE INTO w VALUES ({id}, coalesce({owner}, 'x'), {room}, {owner}, {n})"),
         6 | 7 => format!("UPDATE t SET room = {room} WHERE id = {id}"),
         8 => format!("UPDATE t SET owner = {owner}, n = {n} WHERE id >= {id}"),
