@@ -1,7 +1,10 @@
 //! Keys and values: the ordinary table `kv`, made at the first write, open to SQL like any other.
 //!
 //! `revision` is the revision of the row's last write, by whatever path it came: the writer stamps every touched row
-//! before the RELEASE, and a trigger blanks it when another program writes, to be stamped when that is noticed.
+//! before the RELEASE, and a trigger blanks it when another program writes, to be stamped when that is noticed. Here keys are
+//! the administrator's; what a caller sees and writes of them is in [`bound`].
+
+pub mod bound;
 
 use crate::changes::change::Revision;
 use crate::clock;
@@ -135,12 +138,7 @@ pub fn run(connection: &Connection, write: &KeyWrite, limits: &Limits, revision:
             if removed == 0 {
                 return Err(missing(key));
             }
-            let mut out = b"{\"key\":".to_vec();
-            json::write_str(&mut out, key);
-            out.extend_from_slice(b",\"deleted\":true,\"revision\":");
-            json::write_integer(&mut out, revision);
-            out.push(b'}');
-            Ok(out)
+            Ok(deleted(key, revision))
         }
         KeyWrite::Increment { key, by } => {
             let found: Option<(String, Option<i64>)> = connection
@@ -164,14 +162,25 @@ fn put(connection: &Connection, key: &str, value: &str, expires: Option<i64>, re
         .execute((key, value, revision, expires))
         .map_err(|error| match error.sqlite_error_code() {
             // SQLite's JSON has a bound of its own on nesting.
-            Some(rusqlite::ErrorCode::ConstraintViolation) if is_of_check(&error) => {
-                Error::invalid("The value is not JSON that can be stored; is it nested too deeply?")
-            }
+            Some(rusqlite::ErrorCode::ConstraintViolation) if is_of_check(&error) => no_json(),
             _ => Error::from(error),
         })?;
     let mut out = Vec::with_capacity(value.len() + key.len() + 48);
     Entry { key: key.into(), value: value.into(), revision: Some(revision) }.write(&mut out);
     Ok(out)
+}
+
+fn no_json() -> Error {
+    Error::invalid("The value is not JSON that can be stored; is it nested too deeply?")
+}
+
+fn deleted(key: &str, revision: Revision) -> Vec<u8> {
+    let mut out = b"{\"key\":".to_vec();
+    json::write_str(&mut out, key);
+    out.extend_from_slice(b",\"deleted\":true,\"revision\":");
+    json::write_integer(&mut out, revision);
+    out.push(b'}');
+    out
 }
 
 fn is_of_check(error: &rusqlite::Error) -> bool {
@@ -225,7 +234,11 @@ fn check_revision(connection: &Connection, key: &str, wanted: Option<Revision>) 
         .prepare_cached("SELECT revision FROM kv WHERE key = ?1")?
         .query_row([key], |row| row.get(0))
         .optional()?;
-    let stands_at = stands_at.flatten().unwrap_or(0);
+    compare(key, stands_at.flatten().unwrap_or(0), wanted)
+}
+
+/// Of a key that is not there, or that is as if it were not, it is 0.
+fn compare(key: &str, stands_at: Revision, wanted: Revision) -> Result<()> {
     if stands_at == wanted {
         return Ok(());
     }
@@ -340,6 +353,12 @@ pub struct Page {
     pub has_more: bool,
 }
 
+impl Page {
+    fn has_place(&self, limit: usize, bytes: usize) -> bool {
+        self.entries.len() < limit && bytes <= PAGE_BYTES
+    }
+}
+
 /// A page ends early when its values are this long together.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -354,7 +373,7 @@ pub fn list(connection: &Connection, prefix: &str, after: Option<&str>, limit: u
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let Some(entry) = entry(row)?.filter(|entry| entry.key.starts_with(prefix)) else { continue };
-        if page.entries.len() == limit || bytes > PAGE_BYTES {
+        if !page.has_place(limit, bytes) {
             page.has_more = true;
             break;
         }

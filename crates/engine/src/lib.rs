@@ -11,6 +11,7 @@ pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod live;
+pub mod logs;
 pub mod metrics;
 pub mod request;
 mod shared;
@@ -20,15 +21,20 @@ pub mod tables;
 pub mod topics;
 pub mod value;
 
+pub use access::statements::Allowed;
 pub use access::{Caller, Policy, Principal, Role};
 pub use error::{Code, Error, Result};
 pub use limits::{Limits, LiveTiers};
 pub use live::inbox::{Since, Wanted};
 pub use live::session::{RequestId, Session};
-pub use request::{Answer, Format, Idempotency, Sql, SqlRequest};
+pub use logs::AuditEntry;
+pub use request::{Answer, Format, Idempotency, Origin, Sql, SqlRequest};
+pub use storage::rehearse::Rehearsal;
 pub use value::{Params, Value};
 
+use access::messages::Deed;
 use access::policy::PolicyWrite;
+use access::statements::{self, Registered, Rejected};
 use changes::change::Revision;
 use keys::{Entry, KeyWrite};
 use live::frame;
@@ -36,7 +42,9 @@ use live::inbox::{Command, Inbox};
 use live::lane::Lane;
 use live::report::LaneReport;
 use live::session::{Ended, Holder};
+use logs::queries::Noting;
 use shared::Shared;
+use sqlite::Sqlite;
 use sqlite::budget::{Cancel, CancelOnDrop};
 use sqlite::gate::Mode;
 use sqlite::open::{Purpose, damaged, open};
@@ -46,6 +54,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::execute::Place;
 use storage::lock::ServerLock;
 use storage::readers::{Read, Readers};
 use storage::system::SystemStatement;
@@ -71,11 +80,13 @@ pub struct Options {
     /// Another SQLite VFS than the system's, for trials.
     pub vfs: Option<String>,
     pub limits: Limits,
+    /// Which statements callers may run.
+    pub statements: Allowed,
 }
 
 impl Options {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), vfs: None, limits: Limits::default() }
+        Self { path: path.into(), vfs: None, limits: Limits::default(), statements: Allowed::default() }
     }
 }
 
@@ -89,6 +100,7 @@ pub struct Engine {
     readers: Arc<Readers>,
     writer: Mutex<Option<WriterThread>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
+    warden: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<ServerLock>>,
     described: tables::Described,
 }
@@ -105,7 +117,7 @@ impl Engine {
     }
 
     fn open_file(path: PathBuf, options: Options) -> Result<Arc<Self>> {
-        let Options { vfs, limits, .. } = options;
+        let Options { vfs, limits, statements, .. } = options;
         let lock = ServerLock::take(&path)?;
         let keeps_history = vouch::redeem(&path);
         // SQLite counts in 32 bits of milliseconds.
@@ -114,7 +126,8 @@ impl Engine {
         let mut writing = open(&path, vfs.as_deref(), Purpose::Write, limits.lock_wait_max)?;
         let meta = system::prepare(&mut writing.own, keeps_history)?;
         let revision = changes::log::last_revision(&writing.own)?;
-        let shared = Shared::new(meta.history, Arc::clone(&limits), revision);
+        let statements = statements::load(&writing.own, statements)?;
+        let shared = Shared::new(meta.history, Arc::clone(&limits), revision, statements);
         let (settings, newest) = topics::read_settings(&writing.own)?;
         shared.topics.restore(settings, newest);
         // Threads are started by the one who owns the connection: the writer is made on its own thread.
@@ -149,12 +162,16 @@ impl Engine {
             lanes.push(thread(&format!("lane-{number}"), move || lane.run())?);
         }
         shared.set_lanes(inboxes);
+        let sqlite = open(&path, vfs.as_deref(), Purpose::Read, limits.lock_wait_max)?;
+        let its = Arc::clone(&shared);
+        let warden = thread("warden", move || topics::warden::run(sqlite, &its))?;
         Ok(Arc::new(Self {
             path,
             shared,
             readers,
             writer: Mutex::new(Some((queue, writer))),
             lanes: Mutex::new(lanes),
+            warden: Mutex::new(Some(warden)),
             lock: Mutex::new(Some(lock)),
             described: tables::Described::default(),
         }))
@@ -221,23 +238,47 @@ impl Engine {
 
     /// Runs SQL: at once if it reads, through the writer if it may write.
     pub async fn query(&self, request: SqlRequest) -> Result<Answer> {
-        check(&request, self.limits())?;
+        self.check(&request)?;
         if reads(&request) && request.idempotency.is_none() {
             let request = Arc::new(request);
             self.shared.metrics.reads.add(1);
-            if let Read::Done(answer) = self.readers.run(&request).await? {
-                return Ok(answer);
+            let noting = Noting::begin(&self.shared, &request);
+            let outcome = match self.readers.run(&request).await {
+                Ok(Read::Done(answer)) => Ok(answer),
+                Ok(Read::NeedsWriter) => self.submit(Work::Sql(Arc::unwrap_or_clone(request)), None)?.wait().await,
+                Err(error) => Err(error),
+            };
+            if let Some(noting) = noting {
+                noting.done(&outcome);
             }
-            return self.submit(Work::Sql(Arc::unwrap_or_clone(request)), None)?.wait().await;
+            return outcome;
         }
-        self.write(request)?.wait().await
+        self.queue(request)?.wait().await
     }
 
     /// Queues SQL that writes, keeping the order of the calls; the answer is waited for separately.
-    pub fn write(&self, mut request: SqlRequest) -> Result<Pending> {
-        check(&request, self.limits())?;
+    pub fn write(&self, request: SqlRequest) -> Result<Pending> {
+        self.check(&request)?;
+        self.queue(request)
+    }
+
+    fn queue(&self, mut request: SqlRequest) -> Result<Pending> {
+        let noting = Noting::begin(&self.shared, &request);
         let idempotency = request.idempotency.take();
-        self.submit(Work::Sql(request), idempotency)
+        Ok(Pending { noting, ..self.submit(Work::Sql(request), idempotency)? })
+    }
+
+    /// May it be run at all? What it does is seen when it is.
+    fn check(&self, request: &SqlRequest) -> Result<()> {
+        check(request, self.limits())?;
+        if request.origin == Origin::Sent {
+            let texts = request.statements.iter().map(|statement| statement.sql.as_str());
+            for (index, sql) in texts.enumerate() {
+                let checked = self.shared.statements.check(&request.principal, sql);
+                checked.map_err(|error| if request.is_transaction { error.at_statement(index) } else { error })?;
+            }
+        }
+        Ok(())
     }
 
     fn submit(&self, work: Work, idempotency: Option<Idempotency>) -> Result<Pending> {
@@ -247,7 +288,7 @@ impl Engine {
         let Some((queue, _)) = &*writer else { return Err(closed()) };
         self.shared.metrics.writes.add(1);
         match queue.try_send(Message::Job(job)) {
-            Ok(()) => Ok(Pending { answer, _cancel_if_dropped: CancelOnDrop(cancel) }),
+            Ok(()) => Ok(Pending { answer, noting: None, cancel_if_dropped: CancelOnDrop(cancel) }),
             Err(TrySendError::Full(_)) => Err(Error::unavailable("Too many writes are waiting. Try again later.")),
             Err(TrySendError::Disconnected(_)) => Err(closed()),
         }
@@ -257,8 +298,14 @@ impl Engine {
     ///
     /// # Errors
     /// `conflict` if the database has a table `kv` of another shape.
-    pub async fn key(&self, key: &str) -> Result<Option<Entry>> {
+    ///
+    /// `forbidden` if no policy shows the caller any key.
+    pub async fn key(&self, principal: &Principal, key: &str) -> Result<Option<Entry>> {
         keys::check_name(key, &self.shared.limits)?;
+        if principal.caller().is_some() {
+            let key = key.to_owned();
+            return self.bound_keys(principal, move |mut keys| keys.get(&key)).await;
+        }
         if !self.has_keys()? {
             return Ok(None);
         }
@@ -273,13 +320,47 @@ impl Engine {
     }
 
     /// Keys with a prefix after `after`, in order, one page of them.
-    pub async fn keys(&self, prefix: String, after: Option<String>, limit: usize) -> Result<keys::Page> {
+    pub async fn keys(
+        &self,
+        principal: &Principal,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<keys::Page> {
+        if principal.caller().is_some() {
+            return self.bound_keys(principal, move |mut keys| keys.list(&prefix, after.as_deref(), limit)).await;
+        }
         if !self.has_keys()? {
             return Ok(keys::Page::default());
         }
         let time = self.shared.limits.read_time_max;
         let list = move |own: &rusqlite::Connection| keys::list(own, &prefix, after.as_deref(), limit);
         self.readers.elsewhere(move |sqlite| sqlite.on_behalf(time, None, list)).await
+    }
+
+    /// Reads keys as a caller sees them: at once if that is quick.
+    async fn bound_keys<T: Send + 'static>(
+        &self,
+        principal: &Principal,
+        work: impl Fn(keys::bound::Bound<'_>) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let (shared, principal) = (Arc::clone(&self.shared), principal.clone());
+        let read = Arc::new(move |sqlite: &mut Sqlite, time: Duration| {
+            let (access, place) = (shared.access(), Place::Reader);
+            let role = principal.role().ok_or_else(|| Error::internal("only callers are bound"))?;
+            sqlite.speaking_for(&principal, |sqlite| {
+                sqlite.bounded(time, None, Mode::Caller, |sqlite| {
+                    work(keys::bound::Bound { sqlite, access: &access, role, place })
+                })
+            })
+        });
+        match self.readers.inline(|sqlite| read(sqlite, self.limits().inline_read_time_max)) {
+            Err(error) if error.code == Code::Timeout => {
+                let time = self.limits().read_time_max;
+                self.readers.elsewhere(move |sqlite| read(sqlite, time)).await
+            }
+            done => done,
+        }
     }
 
     /// False before the first key is written.
@@ -291,14 +372,19 @@ impl Engine {
         }
     }
 
-    pub fn write_key(&self, write: KeyWrite, idempotency: Option<Idempotency>) -> Result<Pending> {
-        self.submit(Work::Key(write), idempotency)
+    pub fn write_key(
+        &self,
+        principal: &Principal,
+        write: KeyWrite,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Pending> {
+        self.submit(Work::Key { write, principal: principal.clone() }, idempotency)
     }
 
     /// Publishes JSON to a topic; durably if the topic keeps messages. An idempotency key counts only then.
     ///
     /// # Errors
-    /// `forbidden` to callers.
+    /// `forbidden` to callers whom no policy lets publish this.
     pub async fn publish(
         &self,
         principal: &Principal,
@@ -306,24 +392,43 @@ impl Engine {
         data: &str,
         idempotency: Option<Idempotency>,
     ) -> Result<Cursor> {
-        admin_alone(principal)?;
         self.shared.topics.check(topic, data)?;
-        self.shared.metrics.messages_published.add(1);
         if self.shared.topics.keeps(topic) == 0 {
+            self.admit(principal, topic, Deed::Publish, data).await?;
+            self.shared.metrics.messages_published.add(1);
             return Ok(self.shared.topics.publish(topic, data));
         }
+        // Whether the caller may, the writer asks.
         let write = TopicWrite::Publish { topic: topic.into(), data: data.into() };
-        let answer = self.submit(Work::Topic(write), idempotency)?.wait().await?;
+        let work = Work::Topic { write, principal: principal.clone() };
+        let answer = self.submit(work, idempotency)?.wait().await?;
+        self.shared.metrics.messages_published.add(1);
         let published: Published = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::internal("a publish answered oddly").caused_by(error))?;
         Ok(published.cursor)
+    }
+
+    /// May the caller do that in the topic? The administrator may.
+    async fn admit(&self, principal: &Principal, topic: &str, deed: Deed, data: &str) -> Result<()> {
+        if principal.caller().is_none() {
+            return Ok(());
+        }
+        let access = self.shared.access();
+        let time = self.limits().inline_read_time_max;
+        match self.readers.inline(|sqlite| access.admit(sqlite, principal, topic, deed, data, time)) {
+            Err(error) if error.code == Code::Timeout => {}
+            done => return done,
+        }
+        let (principal, topic, data) = (principal.clone(), topic.to_owned(), data.to_owned());
+        let time = self.limits().topic_check_time_max;
+        self.readers.elsewhere(move |sqlite| access.admit(sqlite, &principal, &topic, deed, &data, time)).await
     }
 
     /// From now on the topic keeps this many messages.
     pub async fn keep_topic(&self, topic: &str, keep: u64) -> Result<Answer> {
         self.shared.topics.check(topic, "")?;
         let write = TopicWrite::Keep { topic: topic.into(), keep };
-        self.submit(Work::Topic(write), None)?.wait().await
+        self.submit(Work::Topic { write, principal: Principal::Admin }, None)?.wait().await
     }
 
     /// The tables as this principal may know of them, as they are now.
@@ -350,7 +455,71 @@ impl Engine {
 
     /// Keeps a policy in place of one of its name, or drops one. In force, also for what is open, when this is answered.
     pub async fn write_policy(&self, write: PolicyWrite) -> Result<Answer> {
-        self.submit(Work::Policy(write), None)?.wait().await
+        self.write_policy_by("admin", write).await
+    }
+
+    /// The same, with who did it for the audit log.
+    pub async fn write_policy_by(&self, who: &str, write: PolicyWrite) -> Result<Answer> {
+        self.submit(Work::Policy { write: Box::new(write), who: who.into() }, None)?.wait().await
+    }
+
+    /// Tries a statement as somebody, tells what it would do and which policy says no, and undoes it.
+    ///
+    /// # Errors
+    /// `invalid` for more than one statement; that it is refused is an answer.
+    pub async fn rehearse(&self, rehearsal: Rehearsal) -> Result<Answer> {
+        self.submit(Work::Rehearse(Box::new(rehearsal)), None)?.wait().await
+    }
+
+    /// The statements that callers may run, where they may not run others.
+    pub fn statements(&self) -> Result<Vec<Registered>> {
+        self.readers.inline(|sqlite| statements::list(&sqlite.own))
+    }
+
+    /// The ones that were refused since the start, newest first.
+    pub fn rejected_statements(&self) -> Vec<Rejected> {
+        self.shared.statements.rejected()
+    }
+
+    /// Puts a statement on the list. One that is there already is answered as it is.
+    ///
+    /// # Errors
+    /// `invalid`, in SQLite's words, for what is no statement of a caller's; `too_many` past the limit.
+    pub async fn register_statement(&self, sql: &str, name: Option<String>, who: &str) -> Result<Registered> {
+        if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > statements::NAME_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "A statement's \"name\" has 1 to {} bytes.",
+                statements::NAME_BYTES_MAX
+            )));
+        }
+        let sql = self.readers.inline(|sqlite| statements::check_form(sqlite, sql))?;
+        let new = Registered::new(sql, name);
+        if let Some(known) = self.statements()?.into_iter().find(|known| known.id == new.id) {
+            return Ok(known);
+        }
+        if self.shared.statements.count() >= statements::STATEMENTS_MAX {
+            return Err(Error::too_many(format!(
+                "There are {} statements, all there may be. Remove some.",
+                statements::STATEMENTS_MAX
+            )));
+        }
+        let entry = AuditEntry::new(who, "statement registered", serde_json::json!({ "id": new.id, "name": new.name }));
+        self.change_system_audited(vec![new.insertion()], entry).await?;
+        self.shared.statements.add(sql);
+        Ok(new)
+    }
+
+    /// Takes one from the list.
+    ///
+    /// # Errors
+    /// `not_found` if there is none with this id.
+    pub async fn remove_statement(&self, id: &str, who: &str) -> Result<()> {
+        let missing = || Error::not_found(format!("There is no statement {id}."));
+        let known = self.statements()?.into_iter().find(|known| known.id == id).ok_or_else(missing)?;
+        let entry =
+            AuditEntry::new(who, "statement removed", serde_json::json!({ "id": known.id, "name": known.name }));
+        self.shared.statements.remove(&known.sql);
+        self.change_system_audited(vec![known.removal()], entry).await.map(|_| ())
     }
 
     /// Rows of the engine's own tables, by a statement of this program.
@@ -362,7 +531,22 @@ impl Engine {
     /// Changes the engine's own tables by statements of this program; durable, and of no revision, when it is done. Gives
     /// how many rows the last one changed.
     pub async fn change_system(&self, statements: Vec<SystemStatement>) -> Result<usize> {
-        let answer = self.submit(Work::System(statements), None)?.wait().await?;
+        self.work_system(statements, None).await
+    }
+
+    /// The same, with an entry of the audit log in the same transaction, if the last statement changes something.
+    pub async fn change_system_audited(&self, statements: Vec<SystemStatement>, entry: AuditEntry) -> Result<usize> {
+        self.work_system(statements, Some(entry)).await
+    }
+
+    /// Notes in the audit log what changes nothing else: a sign-in, or that somebody was not let in. Durable when it is
+    /// done.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<()> {
+        self.work_system(Vec::new(), Some(entry)).await.map(|_| ())
+    }
+
+    async fn work_system(&self, statements: Vec<SystemStatement>, audit: Option<AuditEntry>) -> Result<usize> {
+        let answer = self.submit(Work::System { statements, audit }, None)?.wait().await?;
         serde_json::from_slice(&answer.body)
             .map_err(|error| Error::internal("a change answered oddly").caused_by(error))
     }
@@ -398,11 +582,13 @@ impl Engine {
     /// # Errors
     /// `conflict` for an id in use, `too_many` past the limit. Mistakes in the SQL come as an error frame.
     pub fn subscribe(&self, session: &Arc<Session>, id: Option<RequestId>, wanted: Wanted) -> Result<()> {
-        if !matches!(wanted, Wanted::Query { .. }) {
-            admin_alone(&session.principal)?;
+        if matches!(wanted, Wanted::Changes { .. }) && session.principal.caller().is_some() {
+            return Err(Error::forbidden(CHANGES_ARE_CLOSED));
         }
-        if let Wanted::Key { key } = &wanted {
-            keys::check_name(key, &self.shared.limits)?;
+        match &wanted {
+            Wanted::Key { key } => keys::check_name(key, &self.shared.limits)?,
+            Wanted::Query { sql, .. } => self.shared.statements.check(&session.principal, sql)?,
+            Wanted::Changes { .. } => {}
         }
         match (&id, &wanted) {
             (Some(id), _) => session.take_id(id, Holder::Lane)?,
@@ -422,18 +608,29 @@ impl Engine {
         after: Option<Cursor>,
         presence: Option<String>,
     ) -> Result<()> {
-        admin_alone(&session.principal)?;
+        self.shared.topics.check(topic, "")?;
+        let reasons = self.shared.bell.reasons();
+        self.admit(&session.principal, topic, Deed::Listen, "").await?;
+        if let Some(state) = &presence {
+            self.admit(&session.principal, topic, Deed::BePresent, state).await?;
+        }
         let holder = Holder::Topic(topic.into());
         match &id {
             Some(id) => session.take_id(id, holder)?,
             None => session.take_nameless(holder)?,
         }
-        match self.shared.topics.subscribe(topic, session, id.clone(), after, presence) {
+        let subscribed = self.shared.topics.subscribe(topic, session, id.clone(), after, presence);
+        if self.shared.bell.reasons() != reasons {
+            // Between the question and here the answer may have become another.
+            self.shared.bell.ring();
+        }
+        match subscribed {
             Ok(true) => self.catch_up(session, topic, id.as_ref()).await,
             Ok(false) => Ok(()),
             Err(error) => {
-                if let Some(id) = &id {
-                    session.release_id(id);
+                match &id {
+                    Some(id) => session.release_id(id),
+                    None => session.release_nameless(&Holder::Topic(topic.into())),
                 }
                 Err(error)
             }
@@ -501,6 +698,10 @@ impl Engine {
         for lane in std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner)) {
             let _ = lane.join();
         }
+        self.shared.bell.stop();
+        if let Some(warden) = self.warden.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = warden.join();
+        }
         self.readers.close();
         if let Some((queue, thread)) = writer {
             let _ = queue.send(Message::Stop);
@@ -527,12 +728,19 @@ pub const RESTARTING: Ended = Ended::Restarting;
 #[derive(Debug)]
 pub struct Pending {
     answer: oneshot::Receiver<Result<Answer>>,
-    _cancel_if_dropped: CancelOnDrop,
+    noting: Option<Noting>,
+    cancel_if_dropped: CancelOnDrop,
 }
 
 impl Pending {
     pub async fn wait(self) -> Result<Answer> {
-        self.answer.await.unwrap_or_else(|_| Err(closed()))
+        let Self { answer, noting, cancel_if_dropped } = self;
+        let outcome = answer.await.unwrap_or_else(|_| Err(closed()));
+        drop(cancel_if_dropped);
+        if let Some(noting) = noting {
+            noting.done(&outcome);
+        }
+        outcome
     }
 }
 
@@ -567,13 +775,9 @@ fn settle(path: &Path) -> Result<PathBuf> {
     Ok(folder.canonicalize().map_err(cannot)?.join(name))
 }
 
-/// What no policy can open.
-fn admin_alone(principal: &Principal) -> Result<()> {
-    match principal {
-        Principal::Admin => Ok(()),
-        Principal::Caller(_) => Err(Error::forbidden("That is the administrator's alone.")),
-    }
-}
+/// What no policy can open: a change is told whole, old row and new, to whoever hears of it.
+const CHANGES_ARE_CLOSED: &str =
+    "Change streams are the administrator's alone. A live query (\"sql\") tells what is open to you.";
 
 fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {
     if request.statements.len() > limits.statements_max {

@@ -1,5 +1,6 @@
 //! Every bound of the engine, with the behaviour at the bound. Nothing in the engine is unbounded.
 
+use crate::logs::queries::LogFrom;
 use std::time::Duration;
 
 /// A value that a limit can have, as text in settings.
@@ -219,7 +220,19 @@ Limits {
     topic_keep_max: u64 = 100_000,
     /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
     topics_max: usize = 100_000,
+    /// Time that the policies on topics may take to answer one question. Past it: `timeout`; who listens already is ended.
+    topic_check_time_max: Duration = Duration::from_millis(100),
     /// Bytes of one presence state.
     presence_bytes_max: usize = 16 << 10,
+    /// From how long on a request for SQL is put into the query log; `off` is none, 0 all of them.
+    query_log_time_min: LogFrom = LogFrom(None),
+    /// The query log's retention, by number and by age.
+    query_log_rows_max: u64 = 100_000,
+    /// The query log's retention, by number and by age.
+    query_log_age_max: Duration = Duration::from_hours(24 * 7),
+    /// The audit log's retention, by number and by age.
+    audit_rows_max: u64 = 100_000,
+    /// The audit log's retention, by number and by age.
+    audit_age_max: Duration = Duration::from_hours(24 * 365),
 }
 }

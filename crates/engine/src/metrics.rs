@@ -50,4 +50,6 @@ pub struct Metrics {
     pub messages_published: Counter,
     pub messages_delivered: Counter,
     pub sessions_too_slow: Counter,
+    /// Requests that should have been in the query log, and for which there was no place.
+    pub queries_unlogged: Counter,
 }

@@ -4,6 +4,7 @@ use crate::access::Principal;
 use crate::changes::change::Revision;
 use crate::value::Params;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One statement, or several separated by semicolons (whose last result counts), with its parameters.
 #[derive(Clone, Debug)]
@@ -21,6 +22,16 @@ pub enum Format {
     Raw,
 }
 
+/// Who has written the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Whoever asks. Where only registered statements are run, a caller's must be one.
+    #[default]
+    Sent,
+    /// A face, for whoever asks: it is bound by policies alone.
+    Face,
+}
+
 /// A request for SQL to be run, all of it in one transaction.
 #[derive(Clone, Debug)]
 pub struct SqlRequest {
@@ -31,6 +42,9 @@ pub struct SqlRequest {
     pub idempotency: Option<Idempotency>,
     /// Who asks.
     pub principal: Principal,
+    pub origin: Origin,
+    /// Of the administrator's tokens the one that asks, for the logs.
+    pub who: Option<Arc<str>>,
 }
 
 impl SqlRequest {
@@ -43,6 +57,17 @@ impl SqlRequest {
             format: Format::Objects,
             idempotency: None,
             principal: Principal::Admin,
+            origin: Origin::Sent,
+            who: None,
+        }
+    }
+
+    /// For the logs.
+    pub fn who(&self) -> String {
+        match (&self.who, self.principal.caller()) {
+            (Some(who), _) => who.to_string(),
+            (None, Some(caller)) => caller.to_string(),
+            (None, None) => "admin".into(),
         }
     }
 }
@@ -71,6 +96,8 @@ pub struct Answer {
     pub enveloped: Option<Bytes>,
     /// A write's own revision; for a read, one that is surely included.
     pub revision: Revision,
+    /// Of its results, and those it changed.
+    pub rows: u64,
     /// The answer is that of an earlier request with the same idempotency key.
     pub is_repeated: bool,
 }

@@ -1,12 +1,15 @@
 //! What the engine's threads share: the revision everyone may see, the lanes to tell, the topics.
 
 use crate::access::Access;
+use crate::access::statements::Statements;
 use crate::changes::change::{ChangeSet, Revision};
 use crate::keys::Presence;
 use crate::limits::Limits;
 use crate::live::inbox::Inbox;
+use crate::logs::QueryLog;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
+use crate::topics::warden::Bell;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
@@ -16,7 +19,12 @@ pub struct Shared {
     pub history: String,
     pub limits: Arc<Limits>,
     pub topics: Topics,
+    /// Rung when callers may have to stop listening to topics.
+    pub bell: Bell,
     pub metrics: Metrics,
+    pub query_log: QueryLog,
+    /// What callers may run, if not whatever policies open.
+    pub statements: Statements,
     /// The last revision that is durable. Set before anybody is told of it.
     revision: AtomicI64,
     /// The same, for those who wait.
@@ -34,12 +42,15 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(history: String, limits: Arc<Limits>, revision: Revision) -> Arc<Self> {
+    pub fn new(history: String, limits: Arc<Limits>, revision: Revision, statements: Statements) -> Arc<Self> {
         Arc::new(Self {
             history,
             topics: Topics::new(Arc::clone(&limits)),
+            bell: Bell::default(),
             limits,
             metrics: Metrics::default(),
+            query_log: QueryLog::default(),
+            statements,
             revision: AtomicI64::new(revision),
             told: watch::Sender::new(revision),
             keys: AtomicU8::new(Presence::Absent as u8),
@@ -129,5 +140,9 @@ impl Shared {
             lane.push_changes(&sets);
         }
         self.told.send_replace(revision);
+        let reach = &self.access().topics_reach;
+        if sets.iter().any(|set| reach.is_touched_by(set)) {
+            self.bell.ring();
+        }
     }
 }

@@ -7,7 +7,7 @@ use client::{Client, Database};
 use serde_json::json;
 use std::time::Duration;
 use tidebase_engine::keys::KeyWrite;
-use tidebase_engine::{Answer, Code, Idempotency, Limits, Params, Pending, Result, SqlRequest, Wanted};
+use tidebase_engine::{Answer, Code, Idempotency, Limits, Params, Pending, Principal, Result, SqlRequest, Wanted};
 
 /// Keeps the writer busy, so that what is queued behind it forms one group.
 fn hold_up(database: &Database) -> Pending {
@@ -228,20 +228,22 @@ async fn a_key_written_by_sql_has_the_revision_of_that_write() {
         ttl_ms: None,
         if_revision,
     };
-    let first = database.engine.write_key(set("a", "1", Some(0)), None).unwrap().wait().await.unwrap();
+    let first =
+        database.engine.write_key(&Principal::Admin, set("a", "1", Some(0)), None).unwrap().wait().await.unwrap();
     let second = database.sql("update kv set value = '2' where key = 'a'").await.unwrap();
     assert!(second.revision > first.revision);
-    let stale = database.engine.write_key(set("a", "3", Some(first.revision)), None).unwrap().wait().await;
+    let stale =
+        database.engine.write_key(&Principal::Admin, set("a", "3", Some(first.revision)), None).unwrap().wait().await;
     assert_eq!(stale.unwrap_err().code, Code::Conflict);
-    let entry = database.engine.key("a").await.unwrap().unwrap();
+    let entry = database.engine.key(&Principal::Admin, "a").await.unwrap().unwrap();
     assert_eq!((entry.value.as_str(), entry.revision), ("2", Some(second.revision)));
     database.sql("insert or replace into kv (key, value, revision) values ('a', '4', 1)").await.unwrap();
-    let stale = database.engine.write_key(set("a", "5", Some(1)), None).unwrap().wait().await;
+    let stale = database.engine.write_key(&Principal::Admin, set("a", "5", Some(1)), None).unwrap().wait().await;
     assert_eq!(stale.unwrap_err().code, Code::Conflict, "a revision written by hand does not hold");
     let before = database.engine.revision();
     database.outside().execute("update kv set value = '6' where key = 'a'", []).unwrap();
     database.engine.wait_for(before + 1, Duration::from_secs(20)).await.unwrap();
-    let entry = database.engine.key("a").await.unwrap().unwrap();
+    let entry = database.engine.key(&Principal::Admin, "a").await.unwrap().unwrap();
     assert_eq!((entry.value.as_str(), entry.revision), ("6", Some(before + 1)));
 }
 

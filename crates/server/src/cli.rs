@@ -43,7 +43,7 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// What is open to whom: list, add, remove policies.
+    /// What is open to whom: list, add, remove, explain policies.
     Policy {
         #[command(flatten)]
         remote: RemoteArgs,
@@ -179,6 +179,20 @@ pub enum PolicyCommand {
     },
     /// Drop a policy.
     Remove { name: String },
+    /// Try a statement as somebody: what it would do, and which policy says no. Nothing is changed.
+    Explain {
+        /// One statement.
+        sql: String,
+        /// As which role: `client`, `user` or `anonymous`.
+        #[arg(long, default_value = "user")]
+        role: String,
+        /// What `auth.uid()` gives.
+        #[arg(long)]
+        uid: Option<String>,
+        /// What `auth.claim('…')` looks into, a JSON object.
+        #[arg(long, value_name = "JSON")]
+        claims: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,6 +230,9 @@ pub struct ServeArgs {
     /// A proxy stands in front: clients' addresses are the last ones of X-Forwarded-For [env: TIDEBASE_BEHIND_PROXY]
     #[arg(long)]
     pub behind_proxy: bool,
+    /// Which SQL clients may run: `any` that policies open, or only `registered` statements [env: TIDEBASE_STATEMENTS] [default: any]
+    #[arg(long, value_name = "WHICH")]
+    pub statements: Option<String>,
     /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
     #[arg(long, value_name = "DIR")]
     pub public: Option<PathBuf>,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use tidebase_engine::{Error, Limits, Result};
+use tidebase_engine::{Allowed, Error, Limits, Result};
 
 pub const DEFAULT_DB: &str = "./data/tidebase.db";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -90,6 +90,8 @@ pub struct Config {
     pub issuers: Vec<issuers::Wanted>,
     /// Is the last address of `X-Forwarded-For` the client's?
     pub is_behind_proxy: bool,
+    /// Which statements callers may run.
+    pub statements: Allowed,
     pub public: Option<PathBuf>,
     pub cors: String,
     pub log: String,
@@ -110,6 +112,7 @@ struct File {
     anonymous: Option<String>,
     behind_proxy: Option<bool>,
     issuers: Option<Vec<serde_json::Value>>,
+    statements: Option<String>,
     public: Option<PathBuf>,
     cors: Option<String>,
     log: Option<String>,
@@ -182,6 +185,13 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         file.client_token.clone(),
         None,
     );
+    let statements = sources.pick(
+        "statements",
+        args.statements.clone(),
+        &["TIDEBASE_STATEMENTS"],
+        file.statements.clone(),
+        Some("any"),
+    );
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
@@ -230,6 +240,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         anonymous: is_open("anonymous", anonymous.as_deref())?,
         is_behind_proxy: is_true("behind_proxy", behind_proxy.as_deref())?,
         issuers,
+        statements: allowed(&statements.unwrap_or_default())?,
         public,
         cors: cors.unwrap_or_default(),
         log: log.unwrap_or_default(),
@@ -301,6 +312,16 @@ fn read_issuers(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Res
     Ok(issuers)
 }
 
+fn allowed(text: &str) -> Result<Allowed> {
+    match text {
+        "any" => Ok(Allowed::Any),
+        "registered" => Ok(Allowed::Registered),
+        _ => Err(Error::invalid(format!(
+            "--statements {text:?}: it is any (whatever policies open) or registered (only what is on the list)."
+        ))),
+    }
+}
+
 /// Only where the database is: for the commands that need no more.
 pub fn database(flag: Option<&PathBuf>) -> Result<PathBuf> {
     let args = ServeArgs { db: flag.cloned(), ..ServeArgs::default() };
@@ -349,6 +370,7 @@ fn read_limits(args: &ServeArgs, file: &File, sources: &mut Sources<'_>) -> Resu
         if !limits.set(name, &value) && !server.set(name, &value) {
             let wanted = match name {
                 "live_tiers" => "some of routes,trails,parts,edges,tallies, or none",
+                "query_log_time_min" => "a whole number of milliseconds, or off",
                 _ => "a whole number (times in milliseconds)",
             };
             return Err(Error::invalid(format!("The limit {name} is {wanted}, not {value:?}.")));
@@ -436,6 +458,8 @@ mod tests {
                 ServeArgs { live_tiers: Some("roads".into()), ..ServeArgs::default() },
                 "routes,trails,parts,edges,tallies",
             ),
+            (ServeArgs { limits: vec!["query_log_time_min=never".into()], ..ServeArgs::default() }, "or off"),
+            (ServeArgs { statements: Some("some".into()), ..ServeArgs::default() }, "registered"),
             (ServeArgs { public: Some("/no/such/folder".into()), ..ServeArgs::default() }, "/no/such/folder"),
             (ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() }, "/no/such/file.toml"),
         ] {

@@ -81,3 +81,23 @@ async fn a_wrong_token_or_address_is_told_in_plain_words() {
     assert!(bad(&gone, &["user", "list", "--url", &address]).contains("Is the server running"));
     assert!(bad(&gone, &["user", "list", "--url", "http://"]).contains("is no address"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_tried_as_somebody_from_the_command_line() {
+    let server = Home::new().start().await;
+    server.sql("CREATE TABLE note (id INTEGER PRIMARY KEY, owner TEXT)").await;
+    server.sql("INSERT INTO note VALUES (1, 'ada'), (2, 'bob')").await;
+    let own = ["--table", "note", "--action", "all", "--role", "user", "--using", "owner = auth.uid()"];
+    good(&server, &[&["policy", "add", "own notes"][..], &own].concat(), "");
+    let tried = good(&server, &["policy", "explain", "SELECT * FROM note", "--uid", "ada"], "");
+    assert_eq!(tried, "id  owner\n1   ada\nRows: 1; without policies 2.\nAllowed. Nothing was changed.\n");
+    let tried = good(&server, &["policy", "explain", "UPDATE note SET owner = 'bob'", "--uid", "ada"], "");
+    assert!(tried.contains("Rows passed over: 1 that are not seen, 0 that are seen"), "{tried}");
+    assert!(tried.contains("Said no: own notes (update on note).\nThe row: {\"id\":1,\"owner\":\"bob\"}"), "{tried}");
+    let tried = good(&server, &["policy", "explain", "SELECT * FROM note", "--role", "client"], "");
+    assert!(tried.contains("There is no policy for select on note for this role."), "{tried}");
+    let told = good(&server, &["policy", "explain", "DELETE FROM note", "--uid", "bob", "--json"], "");
+    assert!(told.contains("\"deleted\":1") && told.contains("\"allowed\":true"), "{told}");
+    assert!(bad(&server, &["policy", "explain", "SELECT 1", "--claims", "[]"]).contains("JSON object"));
+    assert_eq!(server.sql("SELECT count(*) AS n FROM note").await[0]["n"], 2);
+}

@@ -11,20 +11,26 @@ pub mod admission;
 pub mod asked;
 pub mod asking;
 pub mod functions;
+pub mod messages;
 pub mod passage;
 pub mod policy;
 pub mod principal;
+pub mod reach;
 pub mod sight;
+pub mod statements;
 pub mod translate;
 
 pub use policy::{Action, Policy};
 pub use principal::{Caller, Principal, Role};
 
 use crate::error::Result;
+use crate::keys;
 use crate::sqlite::schema::{Relation, Schema, Table};
 use crate::sqlite::tokens::tokens;
 use asked::Asks;
+use messages::Questions;
 use passage::Tied;
+use reach::Reach;
 use rusqlite::Connection;
 use sight::{Kind, Sight};
 use std::collections::{HashMap, HashSet};
@@ -53,6 +59,11 @@ pub struct Access {
     pub asks: Asks,
     /// By lower-case table, what its foreign keys may touch.
     tied: HashMap<String, Arc<HashMap<String, Tied>>>,
+    /// What is asked about topics.
+    topics: Questions,
+    /// What policies on topics, and those on keys, ask of the rest.
+    pub topics_reach: Reach,
+    pub keys_reach: Reach,
     /// By role.
     translated: Mutex<[Statements; 3]>,
 }
@@ -67,15 +78,19 @@ impl Access {
         let trusted = all.iter().filter(|(_, is_program)| *is_program).map(|(name, _)| name.clone()).collect();
         // Without policies nothing is open, and nobody asks what keys are tied to.
         let tied = if policies.is_empty() { HashMap::new() } else { ties(connection)? };
+        let of_table = |table| policies.iter().filter(move |policy: &&Policy| policy.table.eq_ignore_ascii_case(table));
         Ok(Arc::new(Self {
             epoch: EPOCH.fetch_add(1, Ordering::Relaxed),
-            policies,
-            schema,
             trusted: Arc::new(trusted),
             names: all.into_iter().map(|(name, _)| name).collect(),
             asks: asked_by_schema(connection)?,
             tied,
+            topics: messages::questions(&policies),
+            topics_reach: Reach::of(of_table(messages::TABLE), &schema),
+            keys_reach: Reach::of(of_table(keys::TABLE), &schema),
             translated: Mutex::default(),
+            policies,
+            schema,
         }))
     }
 

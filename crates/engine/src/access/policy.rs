@@ -4,8 +4,10 @@
 //! lets it. Without any the table is closed to everyone but the administrator.
 
 use super::asking::spoken_functions;
+use super::messages;
 use super::principal::Role;
 use crate::error::{Error, Result};
+use crate::logs::AuditEntry;
 use crate::sqlite::Sqlite;
 use crate::sqlite::exclude::quoted;
 use crate::sqlite::gate::{Mode, is_system};
@@ -87,6 +89,11 @@ impl Policy {
     pub fn check_form(&self) -> Result<()> {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || self.name.contains('/') {
             return Err(Error::invalid(format!("A policy's \"name\" has 1 to {NAME_BYTES_MAX} bytes and no slash.")));
+        }
+        if self.name == "explain" {
+            return Err(Error::invalid(
+                "The name \"explain\" is taken: POST /policies/explain tells what policies do.",
+            ));
         }
         let wants_using = !matches!(self.action, Action::Insert);
         if wants_using && self.using.is_none() {
@@ -196,6 +203,15 @@ pub enum PolicyWrite {
     Drop(String),
 }
 
+impl PolicyWrite {
+    pub fn audited(&self, who: &str) -> AuditEntry {
+        match self {
+            Self::Keep(policy) => AuditEntry::new(who, "policy kept", serde_json::json!(policy)),
+            Self::Drop(name) => AuditEntry::new(who, "policy dropped", serde_json::json!({ "name": name })),
+        }
+    }
+}
+
 /// Does it, on the writer's connection. Gives the JSON of the answer.
 ///
 /// # Errors
@@ -226,6 +242,9 @@ pub fn run(sqlite: &mut Sqlite, schema: &Schema, write: &PolicyWrite) -> Result<
 const FICKLE: [&str; 5] = ["random", "randomblob", "changes", "total_changes", "last_insert_rowid"];
 
 fn check_fit(sqlite: &mut Sqlite, schema: &Schema, policy: &Policy) -> Result<()> {
+    if policy.table.eq_ignore_ascii_case(messages::TABLE) {
+        return messages::check_fit(sqlite, policy);
+    }
     let table = match schema.get(&policy.table).filter(|_| !is_system(&policy.table)) {
         Some(Relation::Table(table)) => Some(table),
         Some(Relation::View) if policy.action == Action::Select => None,
@@ -250,15 +269,23 @@ fn check_fit(sqlite: &mut Sqlite, schema: &Schema, policy: &Policy) -> Result<()
     let shown = if of_columns.is_empty() { "1".into() } else { of_columns };
     for (name, expression) in [("using", policy.using_sql()), ("check", policy.check_sql())] {
         let sql = format!("SELECT {shown} FROM main.{} WHERE {expression}", quoted(&policy.table));
-        sqlite.take_reads();
-        let prepared = sqlite.prepare(&sql, Mode::Live);
-        let reads = sqlite.take_reads();
-        prepared.map_err(|error| Error { message: format!("\"{name}\": {}", error.message), ..error })?;
-        if let Some(fickle) = FICKLE.iter().find(|fickle| reads.functions.contains(**fickle)) {
-            return Err(Error::invalid(format!("\"{name}\" asks {fickle}(), which gives another answer each time.")));
-        }
+        check_question(sqlite, name, &sql)?;
     }
     Ok(())
+}
+
+/// Does SQLite understand what a policy asks, and does it answer the same each time? `name` is the expression's.
+pub(super) fn check_question(sqlite: &mut Sqlite, name: &str, sql: &str) -> Result<()> {
+    sqlite.take_reads();
+    let prepared = sqlite.prepare(sql, Mode::Live);
+    let reads = sqlite.take_reads();
+    prepared.map_err(|error| Error { message: format!("\"{name}\": {}", error.message), ..error })?;
+    match FICKLE.iter().find(|fickle| reads.functions.contains(**fickle)) {
+        Some(fickle) => {
+            Err(Error::invalid(format!("\"{name}\" asks {fickle}(), which gives another answer each time.")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// All of a file, by name.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value as Json;
+use std::fmt;
 use std::sync::Arc;
 
 /// Who a request or a socket speaks for.
@@ -61,6 +62,14 @@ pub struct Caller {
     pub uid: Option<String>,
     /// What `auth.claim('a.b')` looks into: an object, or null.
     pub claims: Json,
+}
+
+/// For logs and messages: `client tok_7Hq…`, `user usr_…`, `anonymous`.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.role.name())?;
+        self.uid.iter().try_for_each(|uid| write!(f, " {uid}"))
+    }
 }
 
 impl Caller {

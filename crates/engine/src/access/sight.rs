@@ -20,6 +20,8 @@ pub enum Kind {
     Update,
     /// The keys of rows that are seen and may be deleted.
     Delete,
+    /// The keys of rows that are seen, whatever may be done with them: for a rehearsal.
+    Seen,
 }
 
 /// One such view.
@@ -43,6 +45,7 @@ impl Sight {
             Kind::Wall => "wall",
             Kind::Update => "update",
             Kind::Delete => "delete",
+            Kind::Seen => "seen",
         };
         let mut name = format!("_tide_{kind}_{}", self.role.name());
         name.push('_');
@@ -62,6 +65,7 @@ impl Sight {
         let seen_when = any_of(seen.iter().map(|policy| policy.using_sql()));
         let table = quoted(&self.table);
         let (shown, when) = match self.kind {
+            Kind::Seen => (keys(access, &self.table), seen_when),
             Kind::See | Kind::Wall => (shown(access, &self.table, &seen), seen_when),
             Kind::Update => {
                 let granting = self.policies.iter().filter_map(|&index| access.policies.get(index));

@@ -86,9 +86,44 @@ const AFTER_FROM: [&str; 13] = [
     "set",
 ];
 
+/// What a write is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What policies let be changed.
+    Policies,
+    /// Whatever is seen: for a rehearsal, to tell what policies keep from being changed.
+    Seen,
+}
+
+/// What a statement would do to which table, if it writes.
+pub fn aim(sql: &str) -> Option<(Action, String)> {
+    let text: Vec<Token<'_>> = tokens(sql).collect();
+    let verb = verb(&text)?;
+    let action = match () {
+        () if text[verb].is_any(&["insert", "replace"]) => Action::Insert,
+        () if text[verb].is("update") => Action::Update,
+        () if text[verb].is("delete") => Action::Delete,
+        () => return None,
+    };
+    let mut at = verb + 1;
+    if text.get(at).is_some_and(|token| token.is("or")) {
+        at += 2;
+    }
+    if text.get(at).is_some_and(|token| token.is_any(&["into", "from"])) {
+        at += 1;
+    }
+    text.get(at).filter(|token| is_name(token)).map(|token| (action, named(token)))
+}
+
 /// # Errors
 /// `forbidden` for what is closed to the role, `unsupported` for what callers cannot say.
 pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
+    translate_in(access, role, sql, Scope::Policies)
+}
+
+/// # Errors
+/// As [`translate`].
+pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Result<Translated> {
     let sql = spoken_functions(sql);
     let text: Vec<Token<'_>> = tokens(&sql).collect();
     if text.len() > TOKENS_MAX {
@@ -105,8 +140,17 @@ pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
         )));
     }
     let kind = if functions::may_tell(&text) { Kind::Wall } else { Kind::See };
-    let mut work =
-        Work { access, role, text: &text, kind, parts, edits: Vec::new(), sights: Vec::new(), columns: Vec::new() };
+    let mut work = Work {
+        access,
+        role,
+        scope,
+        text: &text,
+        kind,
+        parts,
+        edits: Vec::new(),
+        sights: Vec::new(),
+        columns: Vec::new(),
+    };
     let (target, judgement) = match () {
         () if text[verb].is("insert") => work.insert(verb)?,
         () if text[verb].is("update") => work.update(verb)?,
@@ -219,6 +263,7 @@ struct Edit {
 struct Work<'a> {
     access: &'a Access,
     role: Role,
+    scope: Scope,
     text: &'a [Token<'a>],
     kind: Kind,
     parts: HashSet<String>,
@@ -481,7 +526,8 @@ impl Work<'_> {
         let at = self.behind(verb, Some("from"))?;
         let table = self.table(at)?;
         let (called, behind) = self.called(at);
-        if self.granting(&table, Action::Delete, Some(&HashSet::new())).is_empty() {
+        let is_granted = !self.granting(&table, Action::Delete, Some(&HashSet::new())).is_empty();
+        if self.scope == Scope::Policies && !is_granted {
             return Err(self.not_granted(&table, Action::Delete));
         }
         let end = find(self.text, behind, &["returning", "order", "limit"]).unwrap_or(self.text.len());
@@ -493,7 +539,10 @@ impl Work<'_> {
 
     fn granted_updates(&self, table: &Table, sets: &HashSet<String>) -> Result<Vec<usize>> {
         let granting = self.granting(table, Action::Update, Some(sets));
-        if granting.is_empty() { Err(self.not_granted(table, Action::Update)) } else { Ok(granting) }
+        if self.scope == Scope::Policies && granting.is_empty() {
+            return Err(self.not_granted(table, Action::Update));
+        }
+        Ok(granting)
     }
 
     /// A table that the role can see may be spoken of.
@@ -549,6 +598,10 @@ impl Work<'_> {
 
     /// Adds the condition on the rows that may be changed to the WHERE between the tokens, or one if there is none.
     fn admit(&mut self, kind: Kind, table: &Table, policies: Vec<usize>, called: &str, start: usize, end: usize) {
+        let (kind, policies) = match self.scope {
+            Scope::Policies => (kind, policies),
+            Scope::Seen => (Kind::Seen, Vec::new()),
+        };
         let sight = Sight { kind, role: self.role, table: table.name.clone(), policies };
         let keys: Vec<String> = sight::key_columns(table).into_iter().map(|key| format!("{called}.{key}")).collect();
         let same = |(number, key): (usize, &String)| format!("_tide_s.{KEY}{number} = {key}");

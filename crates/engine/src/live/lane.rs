@@ -212,7 +212,9 @@ impl Lane {
                 let is_key = matches!(wanted, Wanted::Key { .. });
                 // Without an id only keys can be watched; the engine has seen to that.
                 match (id, wanted) {
-                    (id, Wanted::Key { key }) => socket.keys.push(Watch { id, key, told: None, is_behind: true }),
+                    (id, Wanted::Key { key }) => {
+                        socket.keys.push(Watch { id, key, told: None, told_hash: 0, is_behind: true });
+                    }
                     (Some(id), wanted) => socket.waiting.push((id, wanted)),
                     (None, _) => {}
                 }

@@ -342,6 +342,15 @@ impl Session {
         }
     }
 
+    /// The same for one without an id.
+    pub fn release_nameless(&self, holder: &Holder) {
+        let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = nameless.iter().position(|held| held == holder) {
+            nameless.swap_remove(at);
+            self.shared.metrics.subscriptions.subtract(1);
+        }
+    }
+
     /// Ends everything this client holds. Called once, by the face, when its socket has closed.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);

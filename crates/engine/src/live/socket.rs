@@ -16,6 +16,8 @@ pub struct Watch {
     pub key: String,
     /// The revision last told, and whether there was a value.
     pub told: Option<(Revision, bool)>,
+    /// Of a caller's: a hash of what was last told.
+    pub told_hash: u64,
     /// A change was not told because the socket had no room: the value is read when it has.
     pub is_behind: bool,
 }

@@ -1,19 +1,27 @@
 //! Keys that are watched: every value told in order while the socket has room, the newest when it has again.
+//!
+//! A caller's are read in its name whenever the key, the policies on keys, or what those ask may have changed: it is told
+//! what it sees at the end of each step. A key that it no longer sees is told as one that is gone.
 
 use super::frame;
 use super::lane::Lane;
-use super::session::{RequestId, Session};
+use super::session::{Holder, RequestId, Session};
 use super::socket::Watch;
 use super::step::log_internal;
+use crate::access::{Access, Principal, Role};
 use crate::changes::change::{Change, ChangeSet, Extent, Revision};
 use crate::error::{Error, Result};
+use crate::keys::bound::Bound;
 use crate::keys::{self, Entry, Presence};
 use crate::sqlite::Sqlite;
+use crate::sqlite::gate::Mode;
 use crate::sqlite::schema::Schema;
+use crate::storage::execute::Place;
 use crate::value::Value;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The values a step's change sets gave to keys, in order; none is a key that is gone.
 type Changed = HashMap<String, Vec<(Revision, Option<Vec<u8>>)>>;
@@ -33,10 +41,25 @@ impl Lane {
             }
         }
         let mut refused = Vec::new();
+        let access = self.shared.access();
+        let are_other = all || sets.iter().any(|set| access.keys_reach.is_touched_by(set));
+        let deadline = Instant::now() + self.time_max();
         for number in &self.listening {
             let Some(socket) = self.sockets.get_mut(number) else { continue };
             let has_room = socket.keys.is_empty() || socket.session.has_room();
+            let caller = socket.session.principal.role().map(|role| (role, socket.session.principal.clone()));
             for watch in &mut socket.keys {
+                if let Some((role, principal)) = &caller {
+                    watch.is_behind |= are_other || watch.told.is_none() || changed.contains_key(&watch.key);
+                    if watch.is_behind && (has_room || watch.told.is_none()) && Instant::now() < deadline {
+                        let time = self.limits.live_quick_time_max;
+                        match seen_now(&mut self.sqlite, &access, principal, *role, &watch.key, time) {
+                            Ok(entry) => tell_key_seen(&socket.session, watch, entry.as_ref(), self.at),
+                            Err(error) => refused.push((*number, watch.id.clone(), watch.key.clone(), error)),
+                        }
+                    }
+                    continue;
+                }
                 if all || watch.is_behind || watch.told.is_none() {
                     watch.is_behind = true;
                     if has_room || watch.told.is_none() {
@@ -70,8 +93,9 @@ impl Lane {
         log_internal(error);
         let Some(socket) = self.sockets.get_mut(&session) else { return };
         socket.keys.retain(|watch| watch.id.as_ref() != id || watch.key != key);
-        if let Some(id) = id {
-            socket.session.release_id(id);
+        match id {
+            Some(id) => socket.session.release_id(id),
+            None => socket.session.release_nameless(&Holder::Lane),
         }
         socket.session.push(frame::error(id, error));
     }
@@ -118,6 +142,35 @@ fn key_now(sqlite: &mut Sqlite, schema: &Schema, key: &str, time: Duration) -> R
         Presence::Foreign => Err(keys::foreign()),
         Presence::Ours => sqlite.on_behalf(time, None, |own| keys::get(own, key)),
     }
+}
+
+/// The same as a caller sees it.
+fn seen_now(
+    sqlite: &mut Sqlite,
+    access: &Access,
+    principal: &Principal,
+    role: Role,
+    key: &str,
+    time: Duration,
+) -> Result<Option<Entry>> {
+    sqlite.speaking_for(principal, |sqlite| {
+        sqlite.bounded(time, None, Mode::Caller, |sqlite| Bound { sqlite, access, role, place: Place::Reader }.get(key))
+    })
+}
+
+/// Tells a caller what it sees, unless it was told that last.
+fn tell_key_seen(session: &Session, watch: &mut Watch, entry: Option<&Entry>, at: Revision) {
+    watch.is_behind = false;
+    let mut hasher = DefaultHasher::new();
+    entry.map(|entry| (entry.revision, &entry.value)).hash(&mut hasher);
+    let hash = hasher.finish();
+    if watch.told.is_some() && watch.told_hash == hash {
+        return;
+    }
+    // A key that comes into sight again is told with the revision at which it stands.
+    let revision = entry.and_then(|entry| entry.revision).unwrap_or(at);
+    session.push(frame::key(watch.id.as_ref(), &watch.key, entry.map(|entry| entry.value.as_bytes()), revision));
+    (watch.told, watch.told_hash) = (Some((revision, entry.is_some())), hash);
 }
 
 fn tell_key_now(session: &Session, watch: &mut Watch, entry: Option<&Entry>, at: Revision) {

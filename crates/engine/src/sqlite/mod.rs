@@ -14,7 +14,7 @@ pub mod tokens;
 pub use statement::Statement;
 
 use crate::access::asking::Asking;
-use crate::access::principal::Principal;
+use crate::access::principal::{Caller, Principal};
 use crate::access::sight::Sight;
 use crate::access::{Access, translate::Translated};
 use crate::error::{Code, Error, Result};
@@ -22,7 +22,7 @@ use crate::value::Value;
 use budget::{Budget, Cancel};
 use gate::{Gate, Mode};
 use open::Purpose;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, OptionalExtension as _, ffi};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,6 +144,15 @@ impl Sqlite {
         done
     }
 
+    /// The statements that `work` runs are the administrator's, but `auth_uid()` and its like tell of a caller.
+    pub fn asked_by<T>(&mut self, caller: &Arc<Caller>, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.asking.set(Some(Arc::clone(caller)));
+        let silenced = Silenced { asking: Arc::clone(&self.asking), gate: Arc::clone(&self.gate) };
+        let done = work(self);
+        drop(silenced);
+        done
+    }
+
     /// The next statements are this one of a caller: with the views that it needs, it may touch what its passage says.
     ///
     /// # Errors
@@ -166,6 +175,8 @@ impl Sqlite {
                 if sights.made.contains(sight) {
                     continue;
                 }
+                // A transaction that was lost may have brought one back.
+                own.execute_batch(&format!("DROP VIEW IF EXISTS temp.{}", exclude::quoted(&sight.name())))?;
                 own.execute_batch(&sight.sql(access)).map_err(|error| unfit(sight, error))?;
                 // A view is looked into only when it is asked, and the schema read again only by what is run.
                 let name = exclude::quoted(&sight.name());
@@ -212,6 +223,23 @@ impl Sqlite {
             .own
             .prepare_cached(question)
             .and_then(|mut statement| statement.exists(rusqlite::params_from_iter(values)));
+        self.gate.swap(before);
+        Ok(answer?)
+    }
+
+    /// The row that answers a question of ours.
+    pub fn row<T>(
+        &self,
+        question: &str,
+        values: &[Value],
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let before = self.gate.swap(Mode::Open);
+        let values = values.iter().map(|value| rusqlite::types::ToSqlOutput::Borrowed(value.as_ref()));
+        let answer = self
+            .own
+            .prepare(question)
+            .and_then(|mut statement| statement.query_row(rusqlite::params_from_iter(values), read).optional());
         self.gate.swap(before);
         Ok(answer?)
     }
@@ -340,6 +368,9 @@ impl Drop for Silenced {
 
 /// A policy that cannot be applied opens nothing.
 fn unfit(sight: &Sight, error: rusqlite::Error) -> Error {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
+        return error.into();
+    }
     tracing::warn!(table = %sight.table, role = sight.role.name(), %error, "a policy does not fit its table: it is closed");
     Error::forbidden(format!(
         "The policies of {} cannot be applied, so it is closed; tell the administrator.",

@@ -129,6 +129,15 @@ impl Schema {
         }
     }
 
+    /// Is it the name of a table, or of a column of one?
+    pub fn names(&self, name: &str) -> bool {
+        let has = |relation: &Relation| match relation {
+            Relation::Table(table) => table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)),
+            _ => false,
+        };
+        self.get(name).is_some() || self.relations.values().any(has)
+    }
+
     /// Texts in other encodings are kept, and compared, otherwise.
     pub fn is_utf8(&self) -> bool {
         !self.is_utf16

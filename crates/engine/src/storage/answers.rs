@@ -37,6 +37,7 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
                 body: Bytes::from(body),
                 revision: row.get(1)?,
                 enveloped: None,
+                rows: 0,
                 is_repeated: true,
             }),
         };

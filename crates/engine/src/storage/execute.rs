@@ -5,7 +5,7 @@ use crate::access::asking::spoken_functions;
 use crate::access::translate::Judgement;
 use crate::access::{Access, Principal, Role};
 use crate::changes::capture::Capture;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::limits::Limits;
 use crate::live::explain;
@@ -15,6 +15,8 @@ use crate::sqlite::tokens::{self, Class};
 use crate::sqlite::{Sqlite, Statement, exclude};
 use crate::value::Params;
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::ops::ControlFlow;
 
 /// StarbaseDB's words, which its clients compare.
 pub const EMPTY_SQL: &str = "Invalid or empty \"sql\" field.";
@@ -47,6 +49,8 @@ pub struct Terms<'a> {
     pub place: Place<'a>,
     /// None is the administrator.
     pub rights: Option<Rights<'a>>,
+    /// Counts the rows of results, and those that are changed.
+    pub rows: &'a Cell<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -151,19 +155,7 @@ fn run_single(
     terms: Terms<'_>,
 ) -> Result<Ran> {
     if let Some(rights) = terms.rights {
-        let translated = rights.access.translate(rights.role, sql)?;
-        sqlite.pass(rights.access, &translated)?;
-        return match (terms.place, &translated.judgement) {
-            (Place::Writer(capture), Some(judgement)) => {
-                capture.watch();
-                let done = run_text(sqlite, &translated.sql, params, sink, terms);
-                let watched = capture.take_watched();
-                let done = done?;
-                judge(sqlite, judgement, watched)?;
-                Ok(done)
-            }
-            _ => run_text(sqlite, &translated.sql, params, sink, terms),
-        };
+        return run_bound(sqlite, sql, rights, terms.place, |sqlite, sql| run_text(sqlite, sql, params, sink, terms));
     }
     if let Some(select) = explain::explained(sql) {
         let (rows, values) = explain::as_rows(explain::explain(sqlite, select, terms.limits)?);
@@ -172,29 +164,87 @@ fn run_single(
     run_text(sqlite, sql, params, sink, terms)
 }
 
+/// Runs a caller's statement by the three lines: `work` gets what it was translated to.
+fn run_bound<T>(
+    sqlite: &mut Sqlite,
+    sql: &str,
+    rights: Rights<'_>,
+    place: Place<'_>,
+    work: impl FnOnce(&mut Sqlite, &str) -> Result<T>,
+) -> Result<T> {
+    let translated = rights.access.translate(rights.role, sql)?;
+    sqlite.pass(rights.access, &translated)?;
+    let (Place::Writer(capture), Some(judgement)) = (place, &translated.judgement) else {
+        return work(sqlite, &translated.sql);
+    };
+    capture.watch();
+    let done = work(sqlite, &translated.sql);
+    let watched = capture.take_watched();
+    let done = done?;
+    judge(sqlite, judgement, watched)?;
+    Ok(done)
+}
+
+/// Runs one statement of ours as the caller's, for a face that does not speak SQL: `row` is given each row until it has
+/// enough. Gives how many rows were changed.
+pub fn run_rows(
+    sqlite: &mut Sqlite,
+    sql: &str,
+    params: &Params,
+    rights: Rights<'_>,
+    place: Place<'_>,
+    row: &mut dyn FnMut(&Statement) -> ControlFlow<()>,
+) -> Result<u64> {
+    run_bound(sqlite, sql, rights, place, |sqlite, sql| {
+        let Some(mut statement) = sqlite.prepare(sql, Mode::Caller)? else { return Err(Error::invalid(EMPTY_SQL)) };
+        let ran = statement.bind(params).and_then(|()| {
+            while statement.step()? {
+                if row(&statement).is_break() {
+                    break;
+                }
+            }
+            Ok(if statement.is_readonly() { 0 } else { sqlite.own.changes() })
+        });
+        sqlite.keep(sql, statement);
+        ran
+    })
+}
+
 /// A caller's statement has changed rows: only such as it was admitted to, and only into such as policies let be?
 fn judge(sqlite: &mut Sqlite, judgement: &Judgement, watched: Option<Vec<admission::Touched>>) -> Result<()> {
     let Some(watched) = watched else {
         return Err(Error::too_large("The statement changes more rows than one of yours may."));
     };
+    watched.iter().try_for_each(|touched| judge_one(sqlite, judgement, touched))
+}
+
+/// # Errors
+/// `forbidden` for a row it was not admitted to, or that no policy lets be as it is now.
+pub fn judge_one(sqlite: &Sqlite, judgement: &Judgement, touched: &admission::Touched) -> Result<()> {
     let name = &judgement.table.name;
-    for touched in watched {
-        let (key, condition) = match touched.change {
-            _ if !touched.table.name.eq_ignore_ascii_case(name) => {
-                return Err(Error::forbidden(format!("The statement would change {}, too.", touched.table.name)));
-            }
-            Change::Gone { is_admitted: true } => continue,
-            Change::Made(key) => (key, &judgement.made),
-            Change::Changed { key, is_admitted: true } => (key, &judgement.changed),
-            Change::Gone { .. } | Change::Changed { .. } => {
-                return Err(Error::forbidden(format!(
-                    "The statement would change a row of {name} that is not open to you."
-                )));
-            }
-        };
-        if !sqlite.answers(&judgement.question(condition), &key)? {
-            return Err(Error::forbidden(format!("No policy lets you leave such a row in {name}.")));
+    let (key, condition) = match &touched.change {
+        _ if !touched.table.name.eq_ignore_ascii_case(name) => {
+            return Err(Error::forbidden(format!("The statement would change {}, too.", touched.table.name)));
         }
+        Change::Gone { is_admitted: true } => return Ok(()),
+        Change::Made(key) => (key, &judgement.made),
+        Change::Changed { key, is_admitted: true } => (key, &judgement.changed),
+        Change::Gone { .. } | Change::Changed { .. } => {
+            return Err(Error::forbidden(format!(
+                "The statement would change a row of {name} that is not open to you."
+            )));
+        }
+    };
+    let is_allowed = match sqlite.answers(&judgement.question(condition), key) {
+        // The policy fails on this row: what cannot be judged is not allowed.
+        Err(error) if error.code == Code::Internal => {
+            tracing::warn!(table = %name, %error, "a policy could not judge a row: it is refused");
+            false
+        }
+        answer => answer?,
+    };
+    if !is_allowed {
+        return Err(Error::forbidden(format!("No policy lets you leave such a row in {name}.")));
     }
     Ok(())
 }
@@ -212,19 +262,25 @@ fn run_text(
     let done = if matches!(terms.place, Place::Reader) && !(statement.is_readonly() || statement.is_explain()) {
         Ok(Ran::NeedsWriter)
     } else {
+        let changes_before = sqlite.own.total_changes();
         statement
             .bind(params)
             .and_then(|()| match sink {
                 Some((format, out)) => write_result(sqlite, &mut statement, format, limits, out),
                 None => drain(&mut statement, limits),
             })
-            .map(|()| Ran::Done)
+            .map(|rows| {
+                // With RETURNING they are the same rows.
+                let changed = sqlite.own.total_changes() - changes_before;
+                terms.rows.set(terms.rows.get() + changed.max(rows as u64));
+                Ran::Done
+            })
     };
     sqlite.keep(sql, statement);
     done
 }
 
-fn drain(statement: &mut Statement, limits: &Limits) -> Result<()> {
+fn drain(statement: &mut Statement, limits: &Limits) -> Result<usize> {
     let mut rows = 0;
     while statement.step()? {
         rows += 1;
@@ -232,7 +288,7 @@ fn drain(statement: &mut Statement, limits: &Limits) -> Result<()> {
             return Err(too_many_rows(limits));
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
 fn too_many_rows(limits: &Limits) -> Error {
@@ -245,7 +301,7 @@ fn write_result(
     format: Format,
     limits: &Limits,
     out: &mut Vec<u8>,
-) -> Result<()> {
+) -> Result<usize> {
     let changes_before = sqlite.own.total_changes();
     let mut rows = 0;
     // The first step may compile the statement anew after a schema change, so the columns are asked for after it.
@@ -290,7 +346,7 @@ fn write_result(
         json::write_integer(out, sqlite.own.last_insert_rowid());
         out.extend_from_slice(b"}}");
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// `"name":` for each column, with the comma in front; empty for a column whose name comes again later.

@@ -6,21 +6,26 @@
 
 use super::answers::{self, Kept};
 use super::execute::{self, Place, Rights, Terms};
+use super::rehearse::{self, Rehearsal, Stage};
 use super::work::{Job, Work};
 use super::writer::Writer;
+use crate::access::messages::Deed;
 use crate::changes::capture::Net;
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::keys;
+use crate::logs::{AuditEntry, audit};
 use crate::request::{Answer, Format, Idempotency};
+use crate::sqlite::budget::Cancel;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::schema::Schema;
-use crate::topics::KeptMessage;
+use crate::topics::{KeptMessage, TopicWrite};
 use crate::value::Params;
 use crate::{clock, storage::system};
 use bytes::Bytes;
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub struct Committed {
@@ -54,6 +59,8 @@ pub struct Group<'w> {
     changes_schema: bool,
     sets: Vec<ChangeSet>,
     messages: Vec<KeptMessage>,
+    /// Of the request that is run.
+    rows: u64,
     /// To go back to if nothing is kept.
     before: (Revision, i64, i64),
 }
@@ -61,7 +68,7 @@ pub struct Group<'w> {
 impl<'w> Group<'w> {
     pub fn new(writer: &'w mut Writer, changes_schema: bool) -> Self {
         let before = (writer.revision, writer.schema_epoch, writer.data_version);
-        Self { writer, changes_schema, sets: Vec::new(), messages: Vec::new(), before }
+        Self { writer, changes_schema, sets: Vec::new(), messages: Vec::new(), rows: 0, before }
     }
 
     pub fn attempt(mut self, jobs: &mut [Job]) -> Attempt {
@@ -203,6 +210,10 @@ impl<'w> Group<'w> {
         self.writer.capture.clear();
         self.writer.sqlite.reset_last_insert_rowid();
         let messages = self.messages.len();
+        if let Work::Rehearse(rehearsal) = &job.work {
+            let done = self.rehearse(rehearsal, job.cancel.clone());
+            return self.undo_rehearsal(done);
+        }
         let done = self.run(job).and_then(|body| self.finish(job, body));
         let own = &self.writer.sqlite.own;
         if job.defers_keys
@@ -233,9 +244,31 @@ impl<'w> Group<'w> {
         }
     }
 
+    fn rehearse(&mut self, rehearsal: &Rehearsal, cancel: Cancel) -> Result<Answer> {
+        let Writer { sqlite, limits, capture, access, revision, .. } = &mut *self.writer;
+        let body = rehearse::run(Stage { sqlite, capture, access, limits, cancel }, rehearsal)?;
+        Ok(Answer { body: Bytes::from(body), revision: *revision, enveloped: None, rows: 0, is_repeated: false })
+    }
+
+    /// Whatever came of it, nothing is left of it.
+    fn undo_rehearsal(&mut self, done: Result<Answer>) -> Fate {
+        self.writer.capture.clear();
+        let sqlite = &mut self.writer.sqlite;
+        if sqlite.own.is_autocommit() {
+            let lost = || Error::conflict("The statement ended the whole transaction (ROLLBACK).");
+            return Fate::TransactionLost(done.err().unwrap_or_else(lost));
+        }
+        let undone = sqlite.own.execute_batch("ROLLBACK TO tide_request; RELEASE tide_request");
+        match undone.map_err(Error::from).and_then(|()| sqlite.note_rollback()) {
+            Ok(()) => done.map_or_else(Fate::Refused, Fate::Done),
+            Err(error) => Fate::TransactionLost(error),
+        }
+    }
+
     /// Does the work; gives the JSON of the answer's `result`.
     fn run(&mut self, job: &mut Job) -> Result<Vec<u8>> {
-        let Writer { sqlite, limits, shared, revision, capture, access, schema, .. } = &mut *self.writer;
+        self.rows = 0;
+        let Writer { sqlite, limits, shared, revision, capture, access, schema, time_ms, .. } = &mut *self.writer;
         match &job.work {
             Work::Sql(request) => {
                 if job.asks_changes {
@@ -245,26 +278,47 @@ impl<'w> Group<'w> {
                 let mut out = Vec::with_capacity(128);
                 let time = limits.write_time_max;
                 let rights = Rights::of(&request.principal, access);
-                let terms = Terms { limits, place: Place::Writer(capture), rights };
+                let rows = Cell::new(0);
+                let terms = Terms { limits, place: Place::Writer(capture), rights, rows: &rows };
                 let ran = sqlite.speaking_for(&request.principal, |sqlite| {
                     sqlite.bounded(time, Some(job.cancel.clone()), Mode::Caller, |sqlite| {
                         execute::run(sqlite, request, terms, &mut out)
                     })
                 });
+                self.rows = rows.get();
                 ran.map(|_| out)
             }
-            Work::Key(write) => {
-                let (time, revision) = (limits.write_time_max, *revision + 1);
-                sqlite.on_behalf(time, Some(job.cancel.clone()), |own| keys::run(own, write, limits, revision))
+            Work::Key { write, principal } => {
+                let (time, revision, cancel) = (limits.write_time_max, *revision + 1, Some(job.cancel.clone()));
+                let Some(role) = principal.role() else {
+                    return sqlite.on_behalf(time, cancel, |own| keys::run(own, write, limits, revision));
+                };
+                let place = Place::Writer(capture);
+                sqlite.speaking_for(principal, |sqlite| {
+                    sqlite.bounded(time, cancel, Mode::Caller, |sqlite| {
+                        keys::bound::Bound { sqlite, access, role, place }.write(write, limits, revision)
+                    })
+                })
             }
-            Work::Topic(write) => {
+            Work::Topic { write, principal } => {
+                if let TopicWrite::Publish { topic, data } = write {
+                    access.admit(sqlite, principal, topic, Deed::Publish, data, limits.topic_check_time_max)?;
+                }
                 let (body, message) = crate::topics::run(&sqlite.own, write, limits, &shared.topics)?;
                 self.messages.extend(message);
                 Ok(body)
             }
-            Work::Policy(write) => crate::access::policy::run(sqlite, schema, write),
-            Work::System(statements) => {
+            Work::Rehearse(_) => Err(Error::internal("a rehearsal is not run like a request")),
+            Work::Policy { write, who } => {
+                let body = crate::access::policy::run(sqlite, schema, write)?;
+                audit::write(&sqlite.own, &write.audited(who), *time_ms)?;
+                Ok(body)
+            }
+            Work::System { statements, audit } => {
                 let changed = sqlite.as_system(limits.write_time_max, |own| system::change(own, statements))?;
+                if let Some(entry) = audit.as_ref().filter(|_| changed > 0 || statements.is_empty()) {
+                    audit::write(&sqlite.own, entry, *time_ms)?;
+                }
                 Ok(changed.to_string().into())
             }
         }
@@ -286,14 +340,18 @@ impl<'w> Group<'w> {
             self.writer.revision = revision;
             self.sets.push(ChangeSet { revision, extent });
         }
-        Ok(Answer { body: Bytes::from(body), revision: self.writer.revision, enveloped: None, is_repeated: false })
+        let (revision, rows) = (self.writer.revision, self.rows);
+        Ok(Answer { body: Bytes::from(body), revision, enveloped: None, rows, is_repeated: false })
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        let has_other_policies = matches!(job.work, Work::Policy(_));
+        let has_other_policies = matches!(job.work, Work::Policy { .. });
         if has_other_policies
             || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
         {
+            if let Work::Sql(request) = &job.work {
+                audit::write(&self.writer.sqlite.own, &AuditEntry::of_schema(request), self.writer.time_ms)?;
+            }
             self.stamp_keys(revision)?;
             self.writer.schema_epoch += 1;
             self.writer.capture.clear();
@@ -425,6 +483,7 @@ impl Writer {
             body: Bytes::from_static(body),
             enveloped: None,
             revision: self.revision,
+            rows: 0,
             is_repeated: false,
         })
     }

@@ -6,6 +6,7 @@ pub mod execute;
 mod group;
 pub mod lock;
 pub mod readers;
+pub mod rehearse;
 pub mod system;
 pub mod vouch;
 pub mod work;

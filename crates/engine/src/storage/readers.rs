@@ -18,6 +18,7 @@ use crate::sqlite::budget::{Cancel, CancelOnDrop};
 use crate::sqlite::gate::Mode;
 use crate::sqlite::open::{Purpose, open};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -163,14 +164,14 @@ impl Readers {
                 attempt(sqlite, request, access.as_deref(), &self.limits, time, None, Within::OpenSnapshot)
             }) {
                 Err(error) if error.code == Code::Timeout => self.remember_slow(mark),
-                done => return done.map(|body| read(body, revision)),
+                done => return done.map(|done| read(done, revision)),
             }
         }
         let revision = self.shared.revision();
         let cancel = Cancel::default();
         let _cancel_if_dropped = CancelOnDrop(cancel.clone());
         let (request, limits, access) = (Arc::clone(request), Arc::clone(&self.limits), self.access_for(request));
-        let body = self
+        let done = self
             .elsewhere(move |sqlite| {
                 if cancel.is_cancelled() {
                     return Err(Error::unavailable("The request was cancelled."));
@@ -186,7 +187,7 @@ impl Readers {
                 )
             })
             .await?;
-        Ok(read(body, revision))
+        Ok(read(done, revision))
     }
 
     /// The policies, if any bind who asks.
@@ -238,12 +239,12 @@ fn work(sqlite: &mut Sqlite, tasks: &Mutex<Receiver<Task>>) {
     }
 }
 
-fn read(enveloped: Option<Vec<u8>>, revision: Revision) -> Read {
-    let Some(mut enveloped) = enveloped else { return Read::NeedsWriter };
+fn read(done: Option<(Vec<u8>, u64)>, revision: Revision) -> Read {
+    let Some((mut enveloped, rows)) = done else { return Read::NeedsWriter };
     enveloped.push(b'}');
     let enveloped = Bytes::from(enveloped);
     let body = enveloped.slice(ENVELOPE.len()..enveloped.len() - 1);
-    Read::Done(Answer { body, enveloped: Some(enveloped), revision, is_repeated: false })
+    Read::Done(Answer { body, enveloped: Some(enveloped), revision, rows, is_repeated: false })
 }
 
 /// What the connection has open already.
@@ -253,7 +254,7 @@ enum Within {
     Nothing,
 }
 
-/// `None` if it would write.
+/// The answer and its number of rows; `None` if it would write.
 fn attempt(
     sqlite: &mut Sqlite,
     request: &SqlRequest,
@@ -262,7 +263,8 @@ fn attempt(
     time: Duration,
     cancel: Option<Cancel>,
     within: Within,
-) -> Result<Option<Vec<u8>>> {
+) -> Result<Option<(Vec<u8>, u64)>> {
+    let rows = Cell::new(0);
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(ENVELOPE);
     // A single statement is a snapshot by itself; only a row of them needs a transaction around it.
@@ -275,6 +277,7 @@ fn attempt(
         limits,
         place: Place::Reader,
         rights: access.and_then(|access| Rights::of(&request.principal, access)),
+        rows: &rows,
     };
     let ran = sqlite.speaking_for(&request.principal, |sqlite| {
         sqlite.bounded(time, cancel, Mode::Caller, |sqlite| execute::run(sqlite, request, terms, &mut out))
@@ -283,7 +286,7 @@ fn attempt(
         sqlite.own.prepare_cached("COMMIT")?.execute([])?;
     }
     Ok(match ran? {
-        Ran::Done => Some(out),
+        Ran::Done => Some((out, rows.get())),
         Ran::NeedsWriter => None,
     })
 }

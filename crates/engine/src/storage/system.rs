@@ -13,6 +13,9 @@
 //! | `_tide_credentials` | what proves who somebody is; no SQL that is sent can read it | rarely |
 //! | `_tide_sessions` | a place in which somebody has signed in | with each sign-in and refresh |
 //! | `_tide_signing_keys` | a key with which tokens are signed; no SQL that is sent can read it | rarely |
+//! | `_tide_statements` | a statement that callers may run | rarely |
+//! | `_tide_queries` | a request that took long, if they are logged | now and then, by the writer |
+//! | `_tide_audit` | something that was done to the server, and by whom | with what it tells of |
 //!
 //! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
 
@@ -55,6 +58,13 @@ CREATE INDEX IF NOT EXISTS _tide_sessions_user ON _tide_sessions (user);
 CREATE INDEX IF NOT EXISTS _tide_sessions_end ON _tide_sessions (expires_at);
 CREATE TABLE IF NOT EXISTS _tide_signing_keys (
   id TEXT PRIMARY KEY, private BLOB NOT NULL, made_at INTEGER NOT NULL, retired_at INTEGER);
+CREATE TABLE IF NOT EXISTS _tide_audit (
+  id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _tide_statements (
+  id TEXT PRIMARY KEY, name TEXT, sql TEXT NOT NULL, made_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_queries (
+  id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, sql TEXT NOT NULL, micros INTEGER NOT NULL,
+  rows INTEGER NOT NULL, code TEXT);
 ";
 
 /// Tables that hold secrets: they are shown to nobody.

@@ -1,11 +1,14 @@
 //! What the writer can be asked to do: one closed set, one job per request.
 
+use crate::access::Principal;
 use crate::access::policy::PolicyWrite;
 use crate::error::Result;
 use crate::keys::KeyWrite;
+use crate::logs::AuditEntry;
 use crate::request::{Answer, Idempotency, SqlRequest};
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::tokens::{self, Class};
+use crate::storage::rehearse::Rehearsal;
 use crate::storage::system::SystemStatement;
 use crate::topics::TopicWrite;
 use tokio::sync::oneshot;
@@ -13,11 +16,26 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub enum Work {
     Sql(SqlRequest),
-    Key(KeyWrite),
-    Topic(TopicWrite),
-    Policy(PolicyWrite),
-    /// Statements of ours on the tables of the catalogue, all in one transaction.
-    System(Vec<SystemStatement>),
+    Key {
+        write: KeyWrite,
+        principal: Principal,
+    },
+    Topic {
+        write: TopicWrite,
+        principal: Principal,
+    },
+    Policy {
+        write: Box<PolicyWrite>,
+        /// For the audit log.
+        who: String,
+    },
+    /// Tried, and undone.
+    Rehearse(Box<Rehearsal>),
+    /// Statements of ours on the tables of the catalogue, all in one transaction, with what is to be noted of them.
+    System {
+        statements: Vec<SystemStatement>,
+        audit: Option<AuditEntry>,
+    },
 }
 
 /// How a job shares the group commit with others.
@@ -82,8 +100,9 @@ impl Work {
     fn company(&self) -> Company {
         let request = match self {
             Self::Sql(request) => request,
-            Self::Policy(_) => return Company::OwnGroup,
-            Self::Key(_) | Self::Topic(_) | Self::System(_) => return Company::Any,
+            // Each makes views that no other should meet.
+            Self::Policy { .. } | Self::Rehearse(_) => return Company::OwnGroup,
+            Self::Key { .. } | Self::Topic { .. } | Self::System { .. } => return Company::Any,
         };
         let mut company = Company::Any;
         for statement in &request.statements {

@@ -9,7 +9,8 @@ use super::group::MOVED;
 use super::group::{Attempt, Group};
 use super::vouch;
 use super::work::{Company, Job, Work};
-use crate::access::Access;
+use crate::access::policy::PolicyWrite;
+use crate::access::{Access, Principal, Role};
 use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
@@ -18,7 +19,7 @@ use crate::limits::Limits;
 use crate::shared::Shared;
 use crate::sqlite::Sqlite;
 use crate::sqlite::schema::Schema;
-use crate::{clock, keys};
+use crate::{clock, keys, logs};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -137,25 +138,45 @@ impl Writer {
             }
             match first.company {
                 Company::NoTransaction => self.serve_alone(first),
-                Company::OwnGroup => self.commit(vec![first], true),
+                Company::OwnGroup => {
+                    if self.needs_keys_table(&first)
+                        && let Err(error) = self.make_keys_table()
+                    {
+                        let _ = first.reply.send(Err(error));
+                        continue;
+                    }
+                    self.commit(vec![first], true);
+                }
                 Company::Any => {
-                    if matches!(first.work, Work::Key(_))
-                        && !keys::is_ready(&self.schema)
+                    if self.needs_keys_table(&first)
                         && let Err(error) = self.make_keys_table()
                     {
                         let _ = first.reply.send(Err(error));
                         continue;
                     }
                     let mut group = vec![first];
-                    while jobs.front().is_some_and(|next| {
-                        next.company == Company::Any
-                            && (!matches!(next.work, Work::Key(_)) || keys::is_ready(&self.schema))
-                    }) {
+                    while jobs.front().is_some_and(|next| next.company == Company::Any && !self.needs_keys_table(next))
+                    {
                         group.extend(jobs.pop_front());
                     }
                     self.commit(group, false);
                 }
             }
+        }
+    }
+
+    /// A key of the administrator's, or a policy on keys, when there are none yet. A caller does not make the table.
+    fn needs_keys_table(&self, job: &Job) -> bool {
+        match &job.work {
+            Work::Key { principal, .. } => principal.caller().is_none() && !keys::is_ready(&self.schema),
+            Work::Policy { write, .. } => match &**write {
+                PolicyWrite::Keep(policy) => {
+                    policy.table.eq_ignore_ascii_case(keys::TABLE)
+                        && keys::presence(&self.schema) == keys::Presence::Absent
+                }
+                PolicyWrite::Drop(_) => false,
+            },
+            _ => false,
         }
     }
 
@@ -210,15 +231,26 @@ impl Writer {
     /// wrong with a statement is told when it is run.
     fn prepare_passages(&mut self, jobs: &[Job]) {
         for job in jobs {
-            let Work::Sql(request) = &job.work else { continue };
-            let Some(caller) = request.principal.caller() else { continue };
-            for statement in &request.statements {
-                for part in execute::split(&statement.sql).unwrap_or_default() {
-                    let translated = self.access.translate(caller.role, part);
-                    let _ = translated.and_then(|translated| self.sqlite.pass(&self.access, &translated));
+            match &job.work {
+                Work::Sql(request) => {
+                    let Some(role) = request.principal.role() else { continue };
+                    let texts = request.statements.iter().map(|statement| statement.sql.as_str());
+                    for part in texts.flat_map(|sql| execute::split(sql).unwrap_or_default()) {
+                        self.prepare_passage(role, part);
+                    }
                 }
+                Work::Key { principal, .. } => {
+                    let Some(role) = principal.role().filter(|_| keys::is_ready(&self.schema)) else { continue };
+                    keys::bound::STATEMENTS.iter().for_each(|sql| self.prepare_passage(role, sql));
+                }
+                _ => {}
             }
         }
+    }
+
+    fn prepare_passage(&mut self, role: Role, sql: &str) {
+        let translated = self.access.translate(role, sql);
+        let _ = translated.and_then(|translated| self.sqlite.pass(&self.access, &translated));
     }
 
     /// Answers a request that took its transaction with it, so that its refusal is kept in one of its own.
@@ -304,7 +336,7 @@ impl Writer {
 
     fn expire(&mut self) -> Result<()> {
         if keys::is_ready(&self.schema) && keys::has_expired(&self.sqlite.own, clock::now_ms())? {
-            let (job, _answer) = Job::own(Work::Key(keys::KeyWrite::Expire));
+            let (job, _answer) = Job::own(Work::Key { write: keys::KeyWrite::Expire, principal: Principal::Admin });
             self.commit(vec![job], false);
         }
         Ok(())
@@ -312,7 +344,7 @@ impl Writer {
 
     fn make_keys_table(&mut self) -> Result<()> {
         keys::refuse_foreign(&self.schema)?;
-        let (job, mut answer) = Job::own(Work::Key(keys::KeyWrite::MakeTable));
+        let (job, mut answer) = Job::own(Work::Key { write: keys::KeyWrite::MakeTable, principal: Principal::Admin });
         self.commit(vec![job], true);
         answer.try_recv().unwrap_or_else(|_| Err(Error::internal("the keys table was not made"))).map(|_| ())
     }
@@ -327,6 +359,11 @@ impl Writer {
                 "DELETE FROM _tide_answers WHERE key IN (SELECT key FROM _tide_answers WHERE time < ?1 LIMIT 256)",
             )?
             .execute([kept_since])?;
+        let logged = logs::queries::flush(&self.sqlite.own, &self.shared.query_log, &self.schema)?;
+        if logs::prune(&self.sqlite.own, &self.limits, self.time_ms)? || logged {
+            // Nobody is told of it, but whoever reads from now on sees it.
+            self.shared.note_commit();
+        }
         Ok(())
     }
 

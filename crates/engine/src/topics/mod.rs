@@ -3,16 +3,18 @@
 //! A message has a cursor, ever growing within its topic: a listener who comes back says the last one it saw and gets
 //! what the topic has kept since, or is told that something is gone. Listeners who say who they are see each other.
 //! A listener that does not read loses messages, never others their speed: it is marked and caught up when it has read.
+//! Who may listen and publish, policies say: [`crate::access::messages`]; that they go on saying so, [`warden`] sees to.
 
 mod kept;
+pub mod warden;
 
 pub use kept::{Kept, KeptMessage, TopicWrite, read_after, read_settings, run};
 
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits::Limits;
-use crate::live::frame::{Frame, Kind};
-use crate::live::session::{RequestId, Session};
+use crate::live::frame::{self, Frame, Kind};
+use crate::live::session::{Holder, RequestId, Session};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -31,6 +33,14 @@ struct Listener {
     is_behind: bool,
     /// JSON of its presence state, if it shows itself.
     presence: Option<Box<str>>,
+}
+
+/// A caller whom policies bind, listening.
+pub struct Bound {
+    pub topic: Box<str>,
+    pub session: Arc<Session>,
+    pub id: Option<RequestId>,
+    pub presence: Option<Box<str>>,
 }
 
 #[derive(Default)]
@@ -219,6 +229,32 @@ impl Topics {
             topics.remove(topic);
         }
         true
+    }
+
+    /// All callers that listen.
+    pub fn bound(&self) -> Vec<Bound> {
+        let topics = self.lock();
+        let all = topics.iter().flat_map(|(name, topic)| topic.listeners.iter().map(move |listener| (name, listener)));
+        all.filter(|(_, listener)| listener.session.principal.caller().is_some())
+            .map(|(name, listener)| Bound {
+                topic: name.clone(),
+                session: Arc::clone(&listener.session),
+                id: listener.id.clone(),
+                presence: listener.presence.clone(),
+            })
+            .collect()
+    }
+
+    /// Ends somebody's listening, and tells why.
+    pub fn end(&self, bound: &Bound, why: &Error) {
+        if !self.unsubscribe(&bound.topic, bound.session.number, bound.id.as_ref()) {
+            return;
+        }
+        match &bound.id {
+            Some(id) => bound.session.release_id(id),
+            None => bound.session.release_nameless(&Holder::Topic(bound.topic.clone())),
+        }
+        bound.session.push(frame::error(bound.id.as_ref(), why));
     }
 
     pub fn listener_count(&self) -> usize {

@@ -284,6 +284,7 @@ impl Issuer {
             expires_at: Some((expires_at as i64).saturating_add(SKEW_SECONDS as i64)),
             standing: Some(Arc::clone(&key.standing)),
             session: None,
+            named: None,
         })
     }
 

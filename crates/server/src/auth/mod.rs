@@ -47,12 +47,28 @@ pub struct Grant {
     standing: Option<Arc<Standing>>,
     /// The session, of people who have signed in here.
     pub session: Option<Arc<str>>,
+    /// For the logs, of a token with a name: its role and its id.
+    named: Option<Arc<str>>,
 }
 
 impl Grant {
+    /// For the logs: which token, if it has a name, or else the role and what `auth.uid()` gives.
+    pub fn who(&self) -> String {
+        match (&self.named, &self.principal) {
+            (Some(named), _) => named.to_string(),
+            (None, Principal::Admin) => "admin".into(),
+            (None, Principal::Caller(caller)) => caller.to_string(),
+        }
+    }
+
+    /// Which of the administrator's tokens it is, if that has a name.
+    pub fn admin_token(&self) -> Option<Arc<str>> {
+        self.named.clone().filter(|_| matches!(self.principal, Principal::Admin))
+    }
+
     /// For ever.
     fn of(principal: Principal) -> Self {
-        Self { principal, expires_at: None, standing: None, session: None }
+        Self { principal, expires_at: None, standing: None, session: None, named: None }
     }
 
     /// Is what it came from still good?
@@ -193,13 +209,13 @@ impl Auth {
     }
 
     /// A new token with what is known of it; the token itself is told this once.
-    pub async fn make_token(&self, wanted: Wanted) -> Result<(String, Arc<Token>)> {
-        self.tokens.make(&self.engine, wanted).await
+    pub async fn make_token(&self, wanted: Wanted, who: &str) -> Result<(String, Arc<Token>)> {
+        self.tokens.make(&self.engine, wanted, who).await
     }
 
     /// From its answer on the token is worth nothing, and its sockets are closed.
-    pub async fn revoke_token(&self, id: &str) -> Result<()> {
-        self.tokens.revoke(&self.engine, id).await
+    pub async fn revoke_token(&self, id: &str, who: &str) -> Result<()> {
+        self.tokens.revoke(&self.engine, id, who).await
     }
 }
 

@@ -5,12 +5,12 @@ use super::row::{blob, number, text};
 use super::secret::{self, Hash};
 use super::standing::Standing;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidebase_engine::storage::system::SystemStatement;
-use tidebase_engine::{Caller, Engine, Error, Principal, Result, Role, Value};
+use tidebase_engine::{AuditEntry, Caller, Engine, Error, Principal, Result, Role, Value};
 
 const TOKENS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 200;
@@ -82,6 +82,7 @@ impl Known {
             expires_at: token.expires_at,
             standing: Some(Standing::new()),
             session: None,
+            named: Some(format!("{} {}", token.role, token.id).into()),
         };
         Self { token, grant }
     }
@@ -131,7 +132,7 @@ impl Tokens {
     ///
     /// # Errors
     /// `invalid` for an odd wish, `too_many` past the limit.
-    pub async fn make(&self, engine: &Engine, wanted: Wanted) -> Result<(String, Arc<Token>)> {
+    pub async fn make(&self, engine: &Engine, wanted: Wanted, who: &str) -> Result<(String, Arc<Token>)> {
         let Wanted { name, role, claims, expires_in } = wanted;
         if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(Error::invalid(format!("A token's \"name\" has 1 to {NAME_BYTES_MAX} bytes.")));
@@ -176,7 +177,8 @@ impl Tokens {
         ];
         let sql = "INSERT INTO _tide_tokens (id, name, role, hash, hint, claims, made_at, expires_at)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        engine.change_system(vec![SystemStatement { sql, values }]).await?;
+        let made = AuditEntry::new(who, "token made", json!(token));
+        engine.change_system_audited(vec![SystemStatement { sql, values }], made).await?;
         let token = Arc::new(token);
         let mut registry = self.0.write().unwrap_or_else(PoisonError::into_inner);
         registry.by_hash.insert(hash, Known::new(Arc::clone(&token)));
@@ -186,9 +188,11 @@ impl Tokens {
 
     /// # Errors
     /// `not_found` if there is none with this id.
-    pub async fn revoke(&self, engine: &Engine, id: &str) -> Result<()> {
+    pub async fn revoke(&self, engine: &Engine, id: &str, who: &str) -> Result<()> {
         let sql = "DELETE FROM _tide_tokens WHERE id = ?1";
-        let gone = engine.change_system(vec![SystemStatement { sql, values: vec![Value::text(id)] }]).await?;
+        let revoked = AuditEntry::new(who, "token revoked", json!({ "id": id }));
+        let statement = SystemStatement { sql, values: vec![Value::text(id)] };
+        let gone = engine.change_system_audited(vec![statement], revoked).await?;
         let mut registry = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for (_, revoked) in registry.by_hash.extract_if(|_, known| known.token.id == id) {
             revoked.grant.end();

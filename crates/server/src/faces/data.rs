@@ -2,7 +2,7 @@
 
 use super::body::{idempotency, named, whole};
 use super::requests::{parse, present};
-use super::{Admin, Shared, query_string};
+use super::{Asker, Shared, query_string};
 use crate::answer::{self, REVISION, Reply};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidebase_engine::keys::{Entry, KeyWrite, missing};
-use tidebase_engine::{Error, Principal, Result};
+use tidebase_engine::{Error, Result};
 
 const LIST_DEFAULT: usize = 100;
 const LIST_MAX: usize = 1000;
@@ -36,10 +36,10 @@ struct Increment {
     by: Option<serde_json::Number>,
 }
 
-pub async fn read(State(app): State<Shared>, _: Admin, path: Result<Path<String>, PathRejection>) -> Reply {
+pub async fn read(State(app): State<Shared>, Asker(grant): Asker, path: Result<Path<String>, PathRejection>) -> Reply {
     let key = named(path)?;
     let revision = app.engine.revision();
-    let entry = app.engine.key(&key).await?.ok_or_else(|| missing(&key))?;
+    let entry = app.engine.key(&grant.principal, &key).await?.ok_or_else(|| missing(&key))?;
     let mut body = Vec::with_capacity(entry.value.len() + 64);
     entry.write(&mut body);
     let mut response = answer::json(StatusCode::OK, Bytes::from(body));
@@ -50,7 +50,7 @@ pub async fn read(State(app): State<Shared>, _: Admin, path: Result<Path<String>
 /// POST or PUT sets; `POST /data/{key}/increment` adds.
 pub async fn write(
     State(app): State<Shared>,
-    _: Admin,
+    Asker(grant): Asker,
     method: Method,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
@@ -58,12 +58,12 @@ pub async fn write(
 ) -> Reply {
     let path = named(path)?;
     let body = whole(&app, body)?;
-    let idempotency = idempotency(&Principal::Admin, &headers, &format!("data/{path}"), &body)?;
+    let idempotency = idempotency(&grant.principal, &headers, &format!("data/{path}"), &body)?;
     let write = match path.strip_suffix("/increment") {
         Some(key) if method == Method::POST => increment(key, &body)?,
         _ => set(path, &body)?,
     };
-    Ok(answer::bare(&app.engine.write_key(write, idempotency)?.wait().await?))
+    Ok(answer::bare(&app.engine.write_key(&grant.principal, write, idempotency)?.wait().await?))
 }
 
 fn increment(key: &str, body: &[u8]) -> Result<KeyWrite> {
@@ -84,7 +84,7 @@ fn set(key: String, body: &[u8]) -> Result<KeyWrite> {
 
 pub async fn remove(
     State(app): State<Shared>,
-    _: Admin,
+    Asker(grant): Asker,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
@@ -98,12 +98,13 @@ pub async fn remove(
         if_revision = Some(value.parse().map_err(|_| Error::invalid("if_revision is a revision number."))?);
     }
     let condition = if_revision.map(|revision: i64| revision.to_string()).unwrap_or_default();
-    let idempotency = idempotency(&Principal::Admin, &headers, &format!("delete data/{key}"), condition.as_bytes())?;
-    Ok(answer::bare(&app.engine.write_key(KeyWrite::Delete { key, if_revision }, idempotency)?.wait().await?))
+    let idempotency = idempotency(&grant.principal, &headers, &format!("delete data/{key}"), condition.as_bytes())?;
+    let delete = KeyWrite::Delete { key, if_revision };
+    Ok(answer::bare(&app.engine.write_key(&grant.principal, delete, idempotency)?.wait().await?))
 }
 
 /// `{"keys": [entry, …], "after": <the last key, if there may be more>}`
-pub async fn list(State(app): State<Shared>, _: Admin, uri: Uri) -> Reply {
+pub async fn list(State(app): State<Shared>, Asker(grant): Asker, uri: Uri) -> Reply {
     let (mut prefix, mut after, mut limit) = (String::new(), None, LIST_DEFAULT);
     for (name, value) in query_string::parse(uri.query())? {
         match name.as_str() {
@@ -120,7 +121,7 @@ pub async fn list(State(app): State<Shared>, _: Admin, uri: Uri) -> Reply {
         }
     }
     let revision = app.engine.revision();
-    let page = app.engine.keys(prefix, after, limit).await?;
+    let page = app.engine.keys(&grant.principal, prefix, after, limit).await?;
     let mut body = b"{\"keys\":[".to_vec();
     for (index, entry) in page.entries.iter().enumerate() {
         if index > 0 {

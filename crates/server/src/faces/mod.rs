@@ -15,7 +15,8 @@
 //! | `/auth/signup`, `/auth/login`, `/auth/anonymous`, `/auth/refresh`, `/auth/logout`, `/auth/me`, … | [`people`]: who signs in |
 //! | `/.well-known/jwks.json` | [`people`]: the keys that tokens are signed with |
 //! | `/auth/users`, `/auth/users/{id}`, `/auth/keys` | [`users`]: users and keys, for the administrator |
-//! | `/policies`, `/policies/{name}` | [`policies`]: what is open to whom |
+//! | `/statements`, `/statements/{id}`, `/statements/rejected` | [`statements`]: what clients may run, where they may run nothing else |
+//! | `/policies`, `/policies/{name}`, `/policies/explain` | [`policies`]: what is open to whom |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
@@ -34,6 +35,7 @@ mod rest;
 mod socket;
 mod sql;
 mod sse;
+mod statements;
 mod status;
 mod tickets;
 mod tokens;
@@ -145,7 +147,11 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/auth/users/{id}/reset", post(users::reset))
         .route("/auth/keys", get(users::keys).post(users::rotate_keys))
         .route("/policies", get(policies::list).post(policies::keep))
+        .route("/policies/explain", post(policies::explain))
         .route("/policies/{name}", get(policies::read).delete(policies::remove))
+        .route("/statements", get(statements::list).post(statements::register))
+        .route("/statements/rejected", get(statements::rejected))
+        .route("/statements/{id}", axum::routing::delete(statements::remove))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
@@ -187,14 +193,18 @@ impl FromRequestParts<Shared> for Asker {
 }
 
 /// The same, and it is the administrator: for what no policy can open.
-pub struct Admin;
+pub struct Admin {
+    /// Which of its tokens, for the audit log.
+    pub who: String,
+}
 
 impl FromRequestParts<Shared> for Admin {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
-        match Asker::from_request_parts(parts, app).await?.0.principal {
-            Principal::Admin => Ok(Self),
+        let grant = Asker::from_request_parts(parts, app).await?.0;
+        match grant.principal {
+            Principal::Admin => Ok(Self { who: grant.who() }),
             Principal::Caller(_) => Err(Error::forbidden("This takes an admin token.").into()),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Format, Params, Principal, Result, Sql, SqlRequest};
+use tidebase_engine::{Error, Format, Origin, Params, Principal, Result, Sql, SqlRequest};
 
 pub const EMPTY_SQL: &str = "Invalid or empty \"sql\" field.";
 pub const INVALID_PARAMS: &str = "Invalid \"params\" field. Must be an array or object.";
@@ -24,7 +24,15 @@ impl SqlBody<'_> {
     /// # Errors
     /// `invalid`, naming the statement of a transaction.
     pub fn into_request(self, format: Format, principal: &Principal) -> Result<SqlRequest> {
-        let principal = principal.clone();
+        let request = |statements, is_transaction| SqlRequest {
+            statements,
+            is_transaction,
+            format,
+            idempotency: None,
+            principal: principal.clone(),
+            origin: Origin::Sent,
+            who: None,
+        };
         if let Some(transaction) = self.transaction
             && let Ok(bodies) = serde_json::from_str::<Vec<SqlBody<'_>>>(transaction.get())
             && !bodies.is_empty()
@@ -33,10 +41,9 @@ impl SqlBody<'_> {
             let statement =
                 |(index, body): (usize, &SqlBody<'_>)| body.statement(words).map_err(|error| error.at_statement(index));
             let statements = bodies.iter().enumerate().map(statement).collect::<Result<_>>()?;
-            return Ok(SqlRequest { statements, is_transaction: true, format, idempotency: None, principal });
+            return Ok(request(statements, true));
         }
-        let statements = vec![self.statement((EMPTY_SQL, INVALID_PARAMS))?];
-        Ok(SqlRequest { statements, is_transaction: false, format, idempotency: None, principal })
+        Ok(request(vec![self.statement((EMPTY_SQL, INVALID_PARAMS))?], false))
     }
 
     fn statement(&self, (empty_sql, invalid_params): (&str, &str)) -> Result<Sql> {

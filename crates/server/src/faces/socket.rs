@@ -15,7 +15,7 @@ use axum::response::Response;
 use futures_util::SinkExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Format, Principal, RequestId, Result};
+use tidebase_engine::{Error, Format, RequestId, Result};
 
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -72,7 +72,7 @@ async fn serve(app: &Shared, grant: &Grant, who: &Who, mut socket: WebSocket) {
             Some(Ok(Message::Text(text))) => {
                 let replied = async {
                     match app.allowance.caller(who) {
-                        Ok(()) => reply(app, &grant.principal, &text).await,
+                        Ok(()) => reply(app, grant, &text).await,
                         Err(error) => failure(None, &error),
                     }
                 };
@@ -108,7 +108,7 @@ async fn sign_in_again(socket: &mut WebSocket) {
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
-async fn reply(app: &Shared, principal: &Principal, text: &str) -> Utf8Bytes {
+async fn reply(app: &Shared, grant: &Grant, text: &str) -> Utf8Bytes {
     let request: Request<'_> = match serde_json::from_str(text) {
         Ok(request) => request,
         Err(error) => {
@@ -119,7 +119,7 @@ async fn reply(app: &Shared, principal: &Principal, text: &str) -> Utf8Bytes {
         Ok(id) => id,
         Err(error) => return failure(None, &error),
     };
-    match run(app, principal, request).await {
+    match run(app, grant, request).await {
         Ok(rows) => match id {
             None => rows.into(),
             Some(id) => format!("{{\"id\":{id},\"result\":{rows}}}").into(),
@@ -128,7 +128,7 @@ async fn reply(app: &Shared, principal: &Principal, text: &str) -> Utf8Bytes {
     }
 }
 
-async fn run(app: &Shared, principal: &Principal, request: Request<'_>) -> Result<String> {
+async fn run(app: &Shared, grant: &Grant, request: Request<'_>) -> Result<String> {
     let Request { sql, params, transaction, .. } = request;
     let body = match request.action.as_deref() {
         Some("query") => SqlBody { sql, params, transaction: None },
@@ -140,7 +140,9 @@ async fn run(app: &Shared, principal: &Principal, request: Request<'_>) -> Resul
         }
         None => return Err(Error::invalid("The frame needs an \"action\": \"query\" or \"transaction\".")),
     };
-    let answer = app.engine.query(body.into_request(Format::Objects, principal)?).await?;
+    let mut request = body.into_request(Format::Objects, &grant.principal)?;
+    request.who = grant.admin_token();
+    let answer = app.engine.query(request).await?;
     String::from_utf8(answer.body.into()).map_err(|_| Error::internal("an answer is not UTF-8"))
 }
 

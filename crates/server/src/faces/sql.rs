@@ -4,11 +4,12 @@ use super::body::{idempotency, whole};
 use super::requests::{SqlBody, parse};
 use super::{Asker, Shared};
 use crate::answer::{self, Reply};
+use crate::auth::Grant;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, header};
-use tidebase_engine::{Error, Format, Principal, Result};
+use tidebase_engine::{Error, Format, Result};
 
 pub async fn query(
     State(app): State<Shared>,
@@ -16,7 +17,7 @@ pub async fn query(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
-    run(&app, grant.principal, &headers, body, Format::Objects).await
+    run(&app, &grant, &headers, body, Format::Objects).await
 }
 
 pub async fn query_raw(
@@ -25,7 +26,7 @@ pub async fn query_raw(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
-    run(&app, grant.principal, &headers, body, Format::Raw).await
+    run(&app, &grant, &headers, body, Format::Raw).await
 }
 
 /// With parameters perhaps, such as a charset.
@@ -35,7 +36,7 @@ fn is_json(content_type: &str) -> bool {
 
 async fn run(
     app: &Shared,
-    principal: Principal,
+    grant: &Grant,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
     format: Format,
@@ -44,9 +45,10 @@ async fn run(
     if !headers.get(header::CONTENT_TYPE).is_some_and(|value| value.to_str().is_ok_and(is_json)) {
         return Err(Error::invalid("Content-Type must be application/json.").into());
     }
-    let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format, &principal)?;
+    let mut request = parse::<SqlBody<'_>>(&body)?.into_request(format, &grant.principal)?;
+    request.who = grant.admin_token();
     request.idempotency = idempotency(
-        &principal,
+        &grant.principal,
         headers,
         match format {
             Format::Objects => "query",

@@ -130,6 +130,7 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ("live_moved_to_slow_lane_total", "sockets moved to a slow lane", engine.live_moved_to_slow_lane.get()),
         ("messages_published_total", "messages published to topics", engine.messages_published.get()),
         ("messages_delivered_total", "messages queued for listeners", engine.messages_delivered.get()),
+        ("queries_unlogged_total", "requests that the query log had no place for", engine.queries_unlogged.get()),
         ("sessions_too_slow_total", "sessions ended because they did not read", engine.sessions_too_slow.get()),
     ];
     let gauges = [

@@ -24,10 +24,10 @@ struct Body {
     expires_in: Option<u32>,
 }
 
-pub async fn make(State(app): State<Shared>, _: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
+pub async fn make(State(app): State<Shared>, admin: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
     let body = whole(&app, body)?;
     let Body { name, role, claims, expires_in } = parse(&body)?;
-    let (secret, token) = app.auth.make_token(Wanted { name, role, claims, expires_in }).await?;
+    let (secret, token) = app.auth.make_token(Wanted { name, role, claims, expires_in }, &admin.who).await?;
     let mut told = json!(*token);
     told["token"] = secret.into();
     Ok(answer::own(StatusCode::CREATED, told))
@@ -38,7 +38,7 @@ pub async fn list(State(app): State<Shared>, _: Admin) -> Reply {
     Ok(answer::own(StatusCode::OK, json!(tokens)))
 }
 
-pub async fn revoke(State(app): State<Shared>, _: Admin, path: Result<Path<String>, PathRejection>) -> Reply {
-    app.auth.revoke_token(&named(path)?).await?;
+pub async fn revoke(State(app): State<Shared>, admin: Admin, path: Result<Path<String>, PathRejection>) -> Reply {
+    app.auth.revoke_token(&named(path)?, &admin.who).await?;
     Ok(answer::own(StatusCode::OK, json!(true)))
 }

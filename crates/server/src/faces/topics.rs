@@ -2,7 +2,7 @@
 
 use super::body::{idempotency, named, whole};
 use super::requests::{parse, present};
-use super::{Admin, Shared};
+use super::{Admin, Asker, Shared};
 use crate::answer::{self, Reply};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidebase_engine::{Error, Principal, Result};
+use tidebase_engine::{Error, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,17 +27,17 @@ struct Keep {
 
 pub async fn publish(
     State(app): State<Shared>,
-    _: Admin,
+    Asker(grant): Asker,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
     let topic = named(path)?;
     let body = whole(&app, body)?;
-    let idempotency = idempotency(&Principal::Admin, &headers, &format!("topics/{topic}"), &body)?;
+    let idempotency = idempotency(&grant.principal, &headers, &format!("topics/{topic}"), &body)?;
     let asked: Publish<'_> = parse(&body)?;
     let data = asked.data.ok_or_else(|| Error::invalid("The body needs \"data\": any JSON."))?;
-    let cursor = app.engine.publish(&Principal::Admin, &topic, data.get(), idempotency).await?;
+    let cursor = app.engine.publish(&grant.principal, &topic, data.get(), idempotency).await?;
     Ok(answer::own(StatusCode::OK, serde_json::json!({ "cursor": cursor })))
 }
 

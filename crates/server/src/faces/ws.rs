@@ -60,12 +60,13 @@ pub async fn open(
 }
 
 async fn serve(app: &Shared, grant: Grant, who: Who, session: &Arc<Session>, outgoing: &Outgoing, socket: WebSocket) {
+    let admin_token = grant.admin_token();
     let (renewals, grants) = watch::channel(grant);
     let ended = ended(grants);
     tokio::pin!(ended);
     let (mut sink, mut incoming) = socket.split();
     let mut stopping = app.stopping.clone();
-    let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session), who, renewals);
+    let mut worker = worker::Worker::new(Arc::clone(app), Arc::clone(session), who, admin_token, renewals);
     let mut pulse = Pulse::new();
     let mut stopped = std::pin::pin!(stopped(&mut stopping));
     let farewell = loop {

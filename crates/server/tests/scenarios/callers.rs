@@ -7,22 +7,22 @@ use crate::server::{Home, Server, TOKEN};
 use serde_json::{Value as Json, json};
 
 /// A client's token, with these claims.
-async fn token(server: &Server, claims: Json) -> Json {
+pub async fn token(server: &Server, claims: Json) -> Json {
     let made =
         server.send(Request::post("/auth/tokens", json!({"name": "till", "role": "client", "claims": claims}))).await;
     assert_eq!(made.status, 201, "{}", made.text());
     made.result()
 }
 
-fn bearer(request: Request, token: &Json) -> Request {
+pub fn bearer(request: Request, token: &Json) -> Request {
     request.header("Authorization", format!("Bearer {}", token["token"].as_str().unwrap()))
 }
 
-async fn sql(server: &Server, token: &Json, sql: &str) -> Answer {
+pub async fn sql(server: &Server, token: &Json, sql: &str) -> Answer {
     server.send(bearer(Request::post("/query", json!({ "sql": sql })), token)).await
 }
 
-async fn allow(server: &Server, policy: Json) {
+pub async fn allow(server: &Server, policy: Json) {
     let kept = server.send(Request::post("/policies", policy)).await;
     assert_eq!(kept.status, 201, "{}", kept.text());
 }

@@ -37,13 +37,17 @@ pub async fn queue(engine: &Engine, planned: &Planned) -> Result<Queued> {
                 is_transaction,
                 format: Format::Objects,
                 idempotency,
-                principal: Principal::Admin,
+                ..SqlRequest::query(String::new(), Params::None)
             })
         }
-        Request::SetKey { name, value } => {
-            engine.write_key(KeyWrite::Set { key: name, value, ttl_ms: None, if_revision: None }, idempotency)
+        Request::SetKey { name, value } => engine.write_key(
+            &Principal::Admin,
+            KeyWrite::Set { key: name, value, ttl_ms: None, if_revision: None },
+            idempotency,
+        ),
+        Request::RemoveKey { name } => {
+            engine.write_key(&Principal::Admin, KeyWrite::Delete { key: name, if_revision: None }, idempotency)
         }
-        Request::RemoveKey { name } => engine.write_key(KeyWrite::Delete { key: name, if_revision: None }, idempotency),
     };
     Ok(Queued::Pending(pending))
 }

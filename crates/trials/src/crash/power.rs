@@ -94,7 +94,7 @@ fn lives(stage: &Arc<Stage>, images: Images, random: &mut Random, tally: &mut Ta
             ..Limits::default()
         };
         let vfs = power_loss::NAME.to_str()?.to_owned();
-        let engine = Engine::open(Options { path: stage.live.join(DATABASE), vfs: Some(vfs), limits })?;
+        let engine = Engine::open(Options { vfs: Some(vfs), limits, ..Options::new(stage.live.join(DATABASE)) })?;
         let share = (stage.plan.cuts * life / LIVES).saturating_sub(CUTS_AT_CLOSE);
         told = runtime.block_on(live(stage, &engine, &images, random, share, told, tally))?;
         engine.close();
@@ -162,7 +162,7 @@ async fn prepare(engine: &Engine, stage: &Stage) -> Result<i64> {
     sql(&first_rows()).await?;
     let (key, value) = FIRST_KEY;
     let set = KeyWrite::Set { key: key.into(), value: value.into(), ttl_ms: None, if_revision: None };
-    engine.write_key(set, None)?.wait().await?;
+    engine.write_key(&Principal::Admin, set, None)?.wait().await?;
     for trigger in KEY_TRIGGERS {
         sql(trigger).await?;
     }

@@ -94,7 +94,7 @@ pub fn run(world: &World, under: Option<&Path>, patience: Duration, stats: &mut 
 }
 
 fn open_engine(path: &Path, world: &World) -> Result<Arc<Engine>, Failure> {
-    Engine::open(Options { path: path.into(), vfs: None, limits: world.limits.clone() }).map_err(broken)
+    Engine::open(Options { limits: world.limits.clone(), ..Options::new(path) }).map_err(broken)
 }
 
 fn open_outside(path: &Path) -> Result<Connection, Failure> {

@@ -1,7 +1,7 @@
 //! A random request to the writer, in parts that can be left out one by one when a failure is made smaller.
 
 use crate::traps::Traps;
-use tidebase_engine::{Format, Params, Principal, Sql, SqlRequest, Value};
+use tidebase_engine::{Format, Params, Sql, SqlRequest, Value};
 
 #[derive(Clone, Debug, Default)]
 pub struct Statement {
@@ -101,8 +101,7 @@ impl Request {
             statements,
             is_transaction,
             format: Format::Objects,
-            idempotency: None,
-            principal: Principal::Admin,
+            ..SqlRequest::query(String::new(), Params::None)
         }
     }
 }

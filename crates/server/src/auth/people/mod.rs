@@ -309,6 +309,7 @@ impl People {
             expires_at: Some(payload.exp),
             standing: Some(standing),
             session: Some(payload.sid.into()),
+            named: None,
         })
     }
 

@@ -110,7 +110,8 @@ fn entry() -> Json {
     bare(object(&[
         ("key", string()),
         ("value?", json!({})),
-        ("revision", integer()),
+        // Not every caller may see it.
+        ("revision", json!({ "type": ["integer", "null"] })),
         ("deleted?", json!({ "const": true })),
     ]))
 }
@@ -143,6 +144,16 @@ fn policy() -> Json {
         ("check?", string()),
         ("columns?", array(string())),
     ])
+}
+
+fn statement() -> Json {
+    object(&[("id", string()), ("name?", string()), ("sql", string()), ("made_at", integer())])
+}
+
+/// As whom a statement is tried.
+fn asker() -> Json {
+    let role = json!({ "enum": ["client", "user", "anonymous"] });
+    object(&[("role", role), ("uid?", string()), ("claims?", json!({ "type": "object" }))])
 }
 
 pub fn routes() -> Vec<Route> {
@@ -181,15 +192,13 @@ pub fn routes() -> Vec<Route> {
         )
         .query("prefix", string())
         .query("after", string())
-        .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))
-        .admins(),
-        route("get", "/data/{key}", "one key", entry()).admins(),
-        route("put", "/data/{key}", "set a key", entry()).body(set()).admins(),
-        route("post", "/data/{key}", "set a key, or with /increment behind it add to it", entry()).body(set()).admins(),
-        route("delete", "/data/{key}", "delete a key", entry()).query("if_revision", integer()).admins(),
+        .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),
+        route("get", "/data/{key}", "one key", entry()),
+        route("put", "/data/{key}", "set a key", entry()).body(set()),
+        route("post", "/data/{key}", "set a key, or with /increment behind it add to it", entry()).body(set()),
+        route("delete", "/data/{key}", "delete a key", entry()).query("if_revision", integer()),
         route("post", "/topics/{topic}", "publish", result(object(&[("cursor", integer())])))
-            .body(object(&[("data", anything())]))
-            .admins(),
+            .body(object(&[("data", anything())])),
         route(
             "put",
             "/topics/{topic}",
@@ -217,6 +226,33 @@ pub fn routes() -> Vec<Route> {
         route("delete", "/auth/tokens/{id}", "revoke a token", result(done())).admins(),
         route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
         route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
+        route(
+            "post",
+            "/policies/explain",
+            "what a statement would do if somebody ran it",
+            result(json!({ "type": "object" })),
+        )
+        .body(object(&[("as", asker()), ("sql", string()), ("params?", params())]))
+        .admins(),
+        route("get", "/statements", "what clients may run", result(array(statement()))).admins(),
+        route("post", "/statements", "put a statement on the list", result(statement()))
+            .status("201")
+            .body(object(&[("sql", string()), ("name?", string())]))
+            .admins(),
+        route("delete", "/statements/{id}", "take a statement from the list", result(done())).admins(),
+        route(
+            "get",
+            "/statements/rejected",
+            "what clients were refused",
+            result(array(object(&[
+                ("sql", string()),
+                ("count", integer()),
+                ("first_at", integer()),
+                ("last_at", integer()),
+                ("who", string()),
+            ]))),
+        )
+        .admins(),
         route("get", "/policies/{name}", "one policy", result(policy())).admins(),
         route("delete", "/policies/{name}", "drop a policy", result(done())).admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),

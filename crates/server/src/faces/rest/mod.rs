@@ -36,7 +36,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, Method, Uri};
 use std::sync::Arc;
-use tidebase_engine::{Answer, Error, Format, Principal, Result, Sql, SqlRequest};
+use tidebase_engine::{Answer, Error, Format, Origin, Principal, Result, Sql, SqlRequest};
 
 /// `/rest` alone, in StarbaseDB's words.
 pub async fn nameless() -> Failure {
@@ -92,5 +92,13 @@ pub async fn write(
 
 fn request(principal: &Principal, statements: Vec<Sql>, format: Format) -> SqlRequest {
     let is_transaction = statements.len() > 1;
-    SqlRequest { statements, is_transaction, format, idempotency: None, principal: principal.clone() }
+    SqlRequest {
+        statements,
+        is_transaction,
+        format,
+        idempotency: None,
+        principal: principal.clone(),
+        origin: Origin::Face,
+        who: None,
+    }
 }

@@ -45,6 +45,8 @@ pub struct Worker {
     who: Who,
     /// Where a new token for the socket goes.
     renewals: Arc<watch::Sender<Grant>>,
+    /// Which of the administrator's tokens, for the logs.
+    admin_token: Option<Arc<str>>,
     running: Running,
     /// Requests handed to the task and not yet finished.
     waiting: Arc<AtomicUsize>,
@@ -63,12 +65,19 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    pub fn new(app: Shared, session: Arc<Session>, who: Who, renewals: watch::Sender<Grant>) -> Self {
+    pub fn new(
+        app: Shared,
+        session: Arc<Session>,
+        who: Who,
+        admin_token: Option<Arc<str>>,
+        renewals: watch::Sender<Grant>,
+    ) -> Self {
         let renewals = Arc::new(renewals);
         Self {
             app,
             session,
             who,
+            admin_token,
             renewals,
             running: Running::default(),
             waiting: Arc::default(),
@@ -79,7 +88,7 @@ impl Worker {
 
     /// Acts on a frame, or hands it to the task if it must wait for something.
     pub fn act(&mut self, text: Utf8Bytes) {
-        let request = match read(&text, &self.session.principal) {
+        let mut request = match read(&text, &self.session.principal) {
             Ok(request) => request,
             Err((id, error)) => return self.session.push(frame::error(id.as_ref(), &error)),
         };
@@ -95,6 +104,9 @@ impl Worker {
         }
         if let Err(error) = self.app.allowance.caller(&self.who) {
             return self.session.push(frame::error(request.id.as_ref(), &error));
+        }
+        if let Ask::Query(sql) = &mut request.ask {
+            sql.who.clone_from(&self.admin_token);
         }
         let is_idle = self.waiting.load(Ordering::Acquire) == 0;
         match (&request.id, &request.ask) {

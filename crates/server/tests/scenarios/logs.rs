@@ -1,0 +1,130 @@
+//! What the administrator can read afterwards, and what must not stand there.
+
+use crate::server::http::Request;
+use crate::server::{Server, TOKEN, within};
+use serde_json::{Value as Json, json};
+
+/// Who did what, oldest first.
+async fn audited(server: &Server) -> Vec<(String, String, Json)> {
+    let rows = server.sql("SELECT who, what, detail FROM _tide_audit ORDER BY id").await;
+    let text = |row: &Json, name: &str| row[name].as_str().unwrap().to_owned();
+    let entry = |row: &Json| {
+        (text(row, "who"), text(row, "what"), serde_json::from_str(row["detail"].as_str().unwrap()).unwrap())
+    };
+    rows.as_array().unwrap().iter().map(entry).collect()
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_changed_tokens_policies_and_the_schema() {
+    let server = Server::start().await;
+    server
+        .sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT 'hunter2' CHECK (length(a) < 20)) -- s3cret")
+        .await;
+    server.sql("INSERT INTO t VALUES (1, 'hunter2')").await;
+    let made = server.send(Request::post("/auth/tokens", json!({"name": "ops", "role": "admin"}))).await.result();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let policy = json!({"name": "open", "table": "t", "action": "select", "using": "true"});
+    let kept = Request::post("/policies", policy.clone()).header("Authorization", format!("Bearer {secret}"));
+    assert_eq!(server.send(kept).await.status, 201);
+    server.send(Request::new("DELETE", "/policies/open")).await.result();
+    server.send(Request::new("DELETE", "/policies/open")).await.is_refused(404, "not_found", "");
+    server.send(Request::new("DELETE", format!("/auth/tokens/{id}"))).await.result();
+    server.send(Request::new("DELETE", format!("/auth/tokens/{id}"))).await.is_refused(404, "not_found", "");
+    server
+        .query(json!({"transaction": [{"sql": "DROP TABLE t"}, {"sql": "nonsense"}]}))
+        .await
+        .is_refused(400, "invalid", "");
+    let told = audited(&server).await;
+    let expected = [
+        ("admin", "schema changed"),
+        ("admin", "token made"),
+        (&format!("admin {id}"), "policy kept"),
+        ("admin", "policy dropped"),
+        ("admin", "token revoked"),
+    ];
+    assert!(told.iter().map(|(who, what, _)| (who.as_str(), what.as_str())).eq(expected), "{told:?}");
+    assert_eq!(
+        told[0].2["sql"],
+        json!(["CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT '…' CHECK (length(a) < 20))"])
+    );
+    assert_eq!(told[2].2, policy);
+    let all = format!("{told:?}");
+    for hidden in [secret, TOKEN, "hunter2", "s3cret"] {
+        assert!(!all.contains(hidden), "{hidden}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_keeps_the_newest_and_nobody_else_reads_it() {
+    let server = Server::start_with(&["audit_rows_max=3"]).await;
+    for number in 0..6 {
+        server.sql(&format!("CREATE TABLE t{number} (a)")).await;
+    }
+    let few = async {
+        loop {
+            let left = audited(&server).await;
+            if left.len() <= 3 {
+                return left;
+            }
+        }
+    };
+    let left = within("old entries to go", few).await;
+    assert_eq!(left[2].2["sql"], json!(["CREATE TABLE t5 (a)"]));
+    server.query(json!({"sql": "DELETE FROM _tide_audit"})).await.is_refused(403, "forbidden", "kept by Tidebase");
+    let client = server.send(Request::post("/auth/tokens", json!({"name": "c", "role": "client"}))).await.result();
+    let asked = Request::post("/query", json!({"sql": "SELECT * FROM _tide_audit"}))
+        .header("Authorization", format!("Bearer {}", client["token"].as_str().unwrap()));
+    server.send(asked).await.is_refused(403, "forbidden", "Tidebase's own");
+}
+
+/// The query log, once it has so many entries.
+async fn logged(server: &Server, count: usize) -> Vec<Json> {
+    loop {
+        let asked =
+            Request::post("/query/raw", json!({"sql": "SELECT sql, who, rows, code FROM _tide_queries ORDER BY id"}));
+        let rows = server.send(asked).await.result()["rows"].clone();
+        let rows: Vec<Json> =
+            rows.as_array().unwrap().iter().filter(|row| !row.to_string().contains("_tide_queries")).cloned().collect();
+        if rows.len() >= count {
+            return rows;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_query_log_tells_what_was_asked_by_whom_and_no_value() {
+    let server = Server::start_with(&["query_log_time_min=0"]).await;
+    server.sql("CREATE TABLE person (id INTEGER PRIMARY KEY, pin)").await;
+    let secrets = json!({"sql": "INSERT INTO person (pin) VALUES ('s3cret'), (99887766), (?1) -- hunter2", "params": ["hunter2"]});
+    server.query(secrets).await.result();
+    server.query(json!({"sql": "SELECT \"pin\" FROM person WHERE pin <> \"hunter2\""})).await.result();
+    server.query(json!({"sql": "SELECT nope"})).await.is_refused(400, "invalid", "");
+    let made = server.send(Request::post("/auth/tokens", json!({"name": "c", "role": "client"}))).await.result();
+    let asked = json!({"transaction": [{"sql": "SELECT 1"}, {"sql": "SELECT * FROM person"}]});
+    let asked =
+        Request::post("/query", asked).header("Authorization", format!("Bearer {}", made["token"].as_str().unwrap()));
+    server.send(asked).await.is_refused(403, "forbidden", "");
+    let mut socket = server.live().await;
+    socket.ask(json!({"id": 1, "action": "query", "sql": "SELECT 2"})).await;
+    let who = format!("client {}", made["id"].as_str().unwrap());
+    let expected = [
+        json!(["CREATE TABLE person (id INTEGER PRIMARY KEY, pin)", "admin", 0, null]),
+        json!(["INSERT INTO person (pin) VALUES ('…'), (?), (?1)", "admin", 3, null]),
+        json!(["SELECT \"pin\" FROM person WHERE pin <> \"…\"", "admin", 2, null]),
+        json!(["SELECT nope", "admin", 0, "invalid"]),
+        json!(["SELECT ?; SELECT * FROM person", who, 0, "forbidden"]),
+        json!(["SELECT ?", "admin", 1, null]),
+    ];
+    assert_eq!(within("entries", logged(&server, 6)).await, expected);
+    let all = server.sql("SELECT * FROM _tide_queries").await.to_string();
+    for hidden in ["s3cret", "hunter2", "99887766", TOKEN] {
+        assert!(!all.contains(hidden), "{hidden}: {all}");
+    }
+    let bounded = Server::start_with(&["query_log_time_min=0", "query_log_rows_max=2"]).await;
+    let count = async || bounded.sql("SELECT count(*) AS n, max(id) > 5 AS many FROM _tide_queries").await;
+    let bound = async { while count().await != json!([{"n": 2, "many": 1}]) {} };
+    within("old entries to go", bound).await;
+    let off = Server::start().await;
+    off.sql("SELECT 1").await;
+    assert_eq!(off.sql("SELECT count(*) AS n FROM _tide_queries").await, json!([{"n": 0}]));
+}
