@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const TIDEBASE: &str = "target/debug/tidebase";
+/// It tries many wrong tokens, and wants each to be refused as such.
+const PATIENCE: &str = "stranger_requests_per_minute_max=1000000";
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// Of whatever kind: keys of several columns, odd names, all types, views, full text.
 const SCHEMA: &str = include_str!("api.sql");
@@ -115,7 +117,7 @@ impl Drop for Server {
 impl Server {
     fn start(folder: &Path) -> Result<Self> {
         let mut child = Command::new(TIDEBASE)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--db"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--limit", PATIENCE, "--db"])
             .arg(folder.join("test.db"))
             .env("TIDEBASE_ADMIN_TOKEN", TOKEN)
             .env("TIDEBASE_CLIENT_TOKEN", CLIENT_TOKEN)

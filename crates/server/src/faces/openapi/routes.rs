@@ -102,6 +102,24 @@ fn sql() -> Json {
     json!({ "anyOf": [one, object(&[("transaction", array(one.clone()))])] })
 }
 
+/// 204.
+fn nothing() -> Json {
+    json!({ "description": "done" })
+}
+
+fn credentials() -> Json {
+    object(&[("email", string()), ("password", string())])
+}
+
+fn signed_in() -> Json {
+    object(&[
+        ("user", json!({ "type": "object" })),
+        ("access_token", string()),
+        ("refresh_token", string()),
+        ("expires_in", integer()),
+    ])
+}
+
 fn upgrade() -> Json {
     json!({ "description": "what is no WebSocket is refused" })
 }
@@ -224,6 +242,69 @@ pub fn routes() -> Vec<Route> {
             ]))
             .admins(),
         route("delete", "/auth/tokens/{id}", "revoke a token", result(done())).admins(),
+        route("post", "/auth/signup", "make an account", result(signed_in()))
+            .status("201")
+            .body(credentials())
+            .public(),
+        route("post", "/auth/login", "sign in", result(signed_in())).body(credentials()).public(),
+        route("post", "/auth/anonymous", "come in without an account", result(signed_in())).status("201").public(),
+        route("post", "/auth/refresh", "a new pair of tokens for a refresh token", result(signed_in()))
+            .body(object(&[("refresh_token", string())]))
+            .public(),
+        route("post", "/auth/reset", "choose a new password with a token for that", nothing())
+            .status("204")
+            .body(object(&[("token", string()), ("password", string())]))
+            .public(),
+        route("post", "/auth/upgrade", "give somebody without an account one", result(json!({ "type": "object" })))
+            .body(credentials()),
+        route("post", "/auth/logout", "sign out", nothing()).status("204"),
+        route("get", "/auth/me", "who the token stands for", result(object(&[("role", string())]))),
+        route("get", "/auth/sessions", "where one is signed in", result(array(json!({ "type": "object" })))),
+        route("delete", "/auth/sessions", "sign out everywhere else", nothing()).status("204"),
+        route("delete", "/auth/sessions/{id}", "sign out there", nothing()).status("204"),
+        route("post", "/auth/password", "change one's password", nothing())
+            .status("204")
+            .body(object(&[("old_password", string()), ("password", string())])),
+        route(
+            "get",
+            "/.well-known/jwks.json",
+            "the keys that tokens are signed with",
+            bare(object(&[("keys", array(json!({ "type": "object" })))])),
+        )
+        .public(),
+        route("get", "/auth/users", "people with an account", result(array(json!({ "type": "object" }))))
+            .query("after", string())
+            .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))
+            .admins(),
+        route("post", "/auth/users", "make an account for somebody", result(json!({ "type": "object" })))
+            .status("201")
+            .body(object(&[
+                ("email", string()),
+                ("password?", string()),
+                ("claims?", json!({ "type": ["object", "null"] })),
+            ]))
+            .admins(),
+        route("get", "/auth/users/{id}", "one of them, with sessions", result(json!({ "type": "object" }))).admins(),
+        route("patch", "/auth/users/{id}", "change one of them", result(json!({ "type": "object" })))
+            .body(json!({ "type": "object" }))
+            .admins(),
+        route("delete", "/auth/users/{id}", "remove one of them", nothing()).status("204").admins(),
+        route("delete", "/auth/users/{id}/sessions", "sign one of them out everywhere", nothing())
+            .status("204")
+            .admins(),
+        route(
+            "post",
+            "/auth/users/{id}/reset",
+            "a token to choose a new password with",
+            result(object(&[("token", string()), ("expires_in", integer())])),
+        )
+        .status("201")
+        .admins(),
+        route("get", "/auth/keys", "keys that tokens are signed with", result(array(json!({ "type": "object" }))))
+            .admins(),
+        route("post", "/auth/keys", "begin a new one", result(array(json!({ "type": "object" }))))
+            .status("201")
+            .admins(),
         route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
         route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
         route(
