@@ -18,6 +18,15 @@ CREATE TABLE member (room INTEGER, user TEXT, PRIMARY KEY (room, user)) WITHOUT 
 CREATE INDEX member_user ON member (user);
 ";
 
+/// Columns of which not all compare alike.
+const ODD_ROOMS: [&str; 5] = [
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, room, owner TEXT COLLATE NOCASE, n INTEGER)",
+    "CREATE TABLE m (room, user TEXT, level INTEGER)",
+    "CREATE INDEX m_user ON m (user)",
+    "CREATE TABLE keyed (k TEXT PRIMARY KEY, room INTEGER, n)",
+    "CREATE TABLE m2 (room INTEGER, user INTEGER)",
+];
+
 const MEMBERS: &str = "EXISTS (SELECT 1 FROM member WHERE member.room = message.room AND member.user = auth.uid())";
 
 async fn keep(database: &Database, policy: Json) -> i64 {
@@ -53,6 +62,17 @@ fn since(after: Runs, before: Runs) -> [u64; 2] {
 
 fn caller(role: Role, uid: Option<&str>, claims: Json) -> Principal {
     Principal::Caller(Arc::new(Caller { claims, ..Caller::new(role, uid.map(Into::into)) }))
+}
+
+fn odd_readers() -> [Principal; 6] {
+    [
+        caller(Role::User, Some("a"), json!({"level": 1})),
+        caller(Role::User, Some("A"), json!({"level": "2"})),
+        caller(Role::User, Some("1"), json!({"level": 2.0})),
+        caller(Role::Client, Some("a"), json!({"level": null})),
+        caller(Role::Anonymous, None, json!({"level": 2})),
+        caller(Role::User, Some("a"), json!({"level": 2})),
+    ]
 }
 
 #[tokio::test]
@@ -206,13 +226,7 @@ async fn whatever_members_and_policies_become_each_reader_sees_what_is_theirs() 
     for part_micros in [5, 0] {
         let limits = Limits { live_part_micros: part_micros, ..Limits::default() };
         let database = Database::with_limits(limits);
-        for sql in [
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, room, owner TEXT COLLATE NOCASE, n INTEGER)",
-            "CREATE TABLE m (room, user TEXT, level INTEGER)",
-            "CREATE INDEX m_user ON m (user)",
-            "CREATE TABLE keyed (k TEXT PRIMARY KEY, room INTEGER, n)",
-            "CREATE TABLE m2 (room INTEGER, user INTEGER)",
-        ] {
+        for sql in ODD_ROOMS {
             database.sql(sql).await.unwrap();
         }
         let of_t = [
@@ -228,14 +242,7 @@ async fn whatever_members_and_policies_become_each_reader_sees_what_is_theirs() 
         let of_keyed = "EXISTS (SELECT 1 FROM m2 WHERE m2.room = keyed.room AND m2.user = auth.uid())";
         keep(&database, json!({"name": "t", "table": "t", "action": "select", "using": of_t[0]})).await;
         keep(&database, json!({"name": "k", "table": "keyed", "action": "select", "using": of_keyed})).await;
-        let readers = [
-            caller(Role::User, Some("a"), json!({"level": 1})),
-            caller(Role::User, Some("A"), json!({"level": "2"})),
-            caller(Role::User, Some("1"), json!({"level": 2.0})),
-            caller(Role::Client, Some("a"), json!({"level": null})),
-            caller(Role::Anonymous, None, json!({"level": 2})),
-            caller(Role::User, Some("a"), json!({"level": 2})),
-        ];
+        let readers = odd_readers();
         let queries = [
             "SELECT * FROM t",
             "SELECT id, n FROM t WHERE n > 1",

@@ -303,14 +303,14 @@ impl Run<'_> {
             stats.ended += ended.len() as u64;
             for ended in ended {
                 let query = &self.world.queries[ended.held.query];
-                if run_plain(&self.plain, &self.world.as_seen_by(query, caller.role), &query.params).is_ok() {
+                if run_plain(&self.plain, self.world.as_seen_by(query, caller.role).as_deref(), &query.params).is_ok() {
                     bail!("{} of {caller:?} was ended: {}", query.sql, ended.error);
                 }
             }
             for live in self.clients[session].1.lives() {
                 let query = &self.world.queries[live.held.query];
                 let Ok(mut expected) =
-                    run_plain(&self.plain, &self.world.as_seen_by(query, caller.role), &query.params)
+                    run_plain(&self.plain, self.world.as_seen_by(query, caller.role).as_deref(), &query.params)
                 else {
                     bail!("{} of {caller:?} goes on and cannot be run", query.sql);
                 };
@@ -336,7 +336,7 @@ impl Run<'_> {
     }
 }
 
-fn run_plain(plain: &Connection, sql: &Option<String>, params: &Params) -> Result<Vec<String>> {
+fn run_plain(plain: &Connection, sql: Option<&str>, params: &Params) -> Result<Vec<String>> {
     let Some(sql) = sql else { bail!("it is closed") };
     let mut statement = plain.prepare_cached(sql)?;
     crate::live::oracle::bind(&mut statement, params)?;
