@@ -1,7 +1,7 @@
 //! What the administrator can read afterwards, and what must not stand there.
 
 use crate::server::http::Request;
-use crate::server::{Server, TOKEN, within};
+use crate::server::{Home, Server, TOKEN, within};
 use serde_json::{Value as Json, json};
 
 /// Who did what, oldest first.
@@ -127,4 +127,28 @@ async fn the_query_log_tells_what_was_asked_by_whom_and_no_value() {
     let off = Server::start().await;
     off.sql("SELECT 1").await;
     assert_eq!(off.sql("SELECT count(*) AS n FROM _tide_queries").await, json!([{"n": 0}]));
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_signed_in_and_no_password() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--signup", "open", "--anonymous", "open"]);
+    let server = Server::run(&home, command).await;
+    let password = "correct horse battery";
+    let account = json!({"email": "ada@example.org", "password": password});
+    let person = server.send(Request::post("/auth/signup", account.clone()).without_token()).await.result();
+    server.send(Request::post("/auth/login", account).without_token()).await.result();
+    server.send(Request::post("/auth/anonymous", json!({})).without_token()).await;
+    let wrong = json!({"email": "ada@example.org", "password": "wrong"});
+    assert_eq!(server.send(Request::post("/auth/login", wrong).without_token()).await.status, 401);
+    let told = audited(&server).await;
+    let who = format!("user {}", person["user"]["id"].as_str().unwrap());
+    let expected = ["account made", "signed in", "signed in"].map(|what| (who.as_str(), what));
+    assert!(told.iter().map(|(who, what, _)| (who.as_str(), what.as_str())).eq(expected), "{told:?}");
+    assert!(told[1].2["session"].as_str().unwrap().starts_with("ses_"), "{told:?}");
+    let all = format!("{told:?}");
+    for hidden in [password, person["access_token"].as_str().unwrap(), person["refresh_token"].as_str().unwrap()] {
+        assert!(!all.contains(hidden), "{all}");
+    }
 }

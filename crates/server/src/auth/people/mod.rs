@@ -22,14 +22,14 @@ use super::tokens::{CLAIMS_BYTES_MAX, now};
 use password::Passwords;
 use patience::Patience;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use session::{Kept, Refresh, Secrets, Verdict};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tidebase_engine::storage::system::SystemStatement;
-use tidebase_engine::{Caller, Engine, Error, Principal, Result, Value};
+use tidebase_engine::{AuditEntry, Caller, Engine, Error, Principal, Result, Value};
 
 /// A token that the administrator hands over so that somebody can choose a new password.
 const RESET_LIFE: Duration = Duration::from_hours(1);
@@ -91,6 +91,11 @@ pub struct People {
     patience: Patience,
     /// By session; with the user.
     standings: Mutex<HashMap<String, (String, Weak<Standing>)>>,
+}
+
+/// Of what concerns one person, for the audit log.
+fn noted(user: &str, what: &'static str, detail: Json) -> AuditEntry {
+    AuditEntry::new(format!("user {user}"), what, detail)
 }
 
 impl People {
@@ -158,7 +163,8 @@ impl People {
             SystemStatement { sql: user::NAME, values: name },
             SystemStatement { sql: user::PASSWORD_OF_NAMED, values: password },
         ];
-        if self.engine.change_system(statements).await? == 0 {
+        let named = noted(id, "account made", json!({}));
+        if self.engine.change_system_audited(statements, named).await? == 0 {
             return Err(taken());
         }
         // Its tokens still say that it is anonymous.
@@ -191,7 +197,12 @@ impl People {
             let values = vec![Value::text(&id), Value::text(kept), Value::Integer(made_at)];
             statements.push(SystemStatement { sql: user::INSERT_PASSWORD, values });
         }
-        if self.engine.change_system(statements).await? == 0 {
+        // Of people without an account there may be any number.
+        let done = match email {
+            Some(_) => self.engine.change_system_audited(statements, noted(&id, "account made", json!({}))).await?,
+            None => self.engine.change_system(statements).await?,
+        };
+        if done == 0 {
             return Err(taken());
         }
         Ok(User { id, is_anonymous: email.is_none(), email, claims, is_disabled: false, made_at })
@@ -225,6 +236,11 @@ impl People {
             before.iter().filter(|id| !left.contains(id)).for_each(|id| self.end_standing(id));
         }
         let Some(kept) = Kept::read(&self.engine, &id)? else { return Err(wrong_password()) };
+        // Of people without an account there may be any number, and the log has a bound.
+        if !user.is_anonymous {
+            let detail = json!({ "session": id, "address": place.address.to_string() });
+            self.engine.audit(noted(&user.id, "signed in", detail)).await?;
+        }
         self.signed_in(user, &id, secrets.told, kept.expires_at)
     }
 
@@ -343,7 +359,9 @@ impl People {
     /// From its answer on the session's tokens are worth nothing, and its sockets are closed.
     pub async fn end_session(&self, user: &str, session: &str) -> Result<()> {
         let values = vec![Value::text(session), Value::text(user)];
-        let gone = self.engine.change_system(vec![SystemStatement { sql: session::DELETE, values }]).await?;
+        let statement = SystemStatement { sql: session::DELETE, values };
+        let ended = noted(user, "signed out", json!({ "session": session }));
+        let gone = self.engine.change_system_audited(vec![statement], ended).await?;
         if gone == 0 {
             return Err(Error::not_found(format!("There is no session {session}.")));
         }
@@ -404,7 +422,8 @@ impl People {
             SystemStatement { sql: user::DELETE_RESET_WITH_PASSWORD, values: vec![id_value.clone(), kept.clone()] },
             SystemStatement { sql: user::HAS_PASSWORD, values: vec![id_value, kept] },
         ];
-        let is_put = self.engine.change_system(statements).await? > 0;
+        let set = noted(id, "password set", json!({}));
+        let is_put = self.engine.change_system_audited(statements, set).await? > 0;
         if is_put {
             self.end_standings(id, keeps);
         }
@@ -500,7 +519,9 @@ impl People {
             statements.push(SystemStatement { sql: user::DELETE_RESET, values: vec![Value::text(id)] });
         }
         statements.push(SystemStatement { sql: user::CHANGE, values });
-        if self.engine.change_system(statements).await? == 0 {
+        let detail = json!({ "user": id, "is_disabled": change.is_disabled, "claims": change.claims });
+        let changed = AuditEntry::new("admin", "user changed", detail);
+        if self.engine.change_system_audited(statements, changed).await? == 0 {
             return Err(no_user(id));
         }
         self.end_standings(id, None);
@@ -514,7 +535,8 @@ impl People {
             SystemStatement { sql: user::DELETE_CREDENTIALS, values: vec![Value::text(id)] },
             SystemStatement { sql: user::DELETE, values: vec![Value::text(id)] },
         ];
-        let gone = self.engine.change_system(statements).await?;
+        let removed = AuditEntry::new("admin", "user removed", json!({ "user": id }));
+        let gone = self.engine.change_system_audited(statements, removed).await?;
         self.end_standings(id, None);
         if gone == 0 { Err(no_user(id)) } else { Ok(()) }
     }
