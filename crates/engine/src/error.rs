@@ -67,6 +67,8 @@ pub struct Error {
     pub retry_after_seconds: Option<u64>,
     /// The column, or columns with commas between them, whose value was refused; where it can be told.
     pub column: Option<String>,
+    /// Where in the document that was written to the column, as a JSON pointer.
+    pub pointer: Option<String>,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -74,7 +76,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), statement: None, retry_after_seconds: None, column: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            statement: None,
+            retry_after_seconds: None,
+            column: None,
+            pointer: None,
+            source: None,
+        }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
@@ -119,6 +129,12 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn at_pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
         self
     }
 

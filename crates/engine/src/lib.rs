@@ -14,6 +14,7 @@ pub mod live;
 pub mod logs;
 pub mod metrics;
 pub mod request;
+pub mod schemas;
 mod shared;
 pub mod sqlite;
 pub mod storage;
@@ -520,6 +521,16 @@ impl Engine {
             AuditEntry::new(who, "statement removed", serde_json::json!({ "id": known.id, "name": known.name }));
         self.shared.statements.remove(&known.sql);
         self.change_system_audited(vec![known.removal()], entry).await.map(|_| ())
+    }
+
+    /// The JSON Schemas of columns: table, column and schema, by name.
+    pub fn schemas(&self) -> Result<Vec<(String, String, String)>> {
+        Ok(schemas::list(self.ask_system(schemas::LIST, Vec::new())?))
+    }
+
+    /// Keeps the JSON Schema of a column, or drops it. What is stored already must fit.
+    pub async fn write_schema(&self, write: schemas::SchemaWrite) -> Result<Answer> {
+        self.submit(Work::Schema(write), None)?.wait().await
     }
 
     /// Rows of the engine's own tables, by a statement of this program.

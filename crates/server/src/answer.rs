@@ -74,7 +74,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// `{"error", "code", "statement"?, "column"?}`
+/// `{"error", "code", "statement"?, "column"?, "pointer"?}`
 pub fn body(error: &Error) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -84,9 +84,11 @@ pub fn body(error: &Error) -> String {
         statement: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         column: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pointer: Option<&'a str>,
     }
-    let column = error.column.as_deref();
-    let body = Body { error: &error.message, code: error.code.name(), statement: error.statement, column };
+    let (column, pointer) = (error.column.as_deref(), error.pointer.as_deref());
+    let body = Body { error: &error.message, code: error.code.name(), statement: error.statement, column, pointer };
     serde_json::to_string(&body).expect("strings and numbers are always JSON")
 }
 

@@ -159,6 +159,21 @@ impl Capture {
         collected.rows.iter().filter_map(rowid).collect()
     }
 
+    /// The tables whose rows were touched, in lower case; `None` if not all are known.
+    pub fn touched_tables(&self) -> Option<Vec<Box<str>>> {
+        let collected = self.collected.borrow();
+        if collected.overflowed {
+            return None;
+        }
+        let mut tables: Vec<Box<str>> = Vec::new();
+        for row in &collected.rows {
+            if !tables.iter().any(|known| known.eq_ignore_ascii_case(&row.table.name)) {
+                tables.push(row.table.name.to_ascii_lowercase().into());
+            }
+        }
+        Some(tables)
+    }
+
     /// Were rows of the keys table touched that [`Capture::touched_keys`] does not know?
     pub fn missed_keys(&self) -> bool {
         self.collected.borrow().missed_keys

@@ -207,5 +207,9 @@ pub fn error(id: Option<&RequestId>, error: &Error) -> Frame {
         Some(column) => object.text("column", column),
         None => object,
     };
+    let object = match &error.pointer {
+        Some(pointer) => object.text("pointer", pointer),
+        None => object,
+    };
     object.end(Kind::Error, 0)
 }

@@ -7,8 +7,8 @@ use crate::request::{Answer, Idempotency};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
 
-/// In a kept refusal, between its message and the column that it is about.
-const COLUMN: char = '\0';
+/// In a kept refusal, between its message, the column that it is about, and the pointer into what was written there.
+const BETWEEN: char = '\0';
 
 pub enum Kept {
     Answer(Answer),
@@ -24,11 +24,9 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
         let kept = match code.as_deref().and_then(Code::from_name) {
             Some(code) => {
                 let body = String::from_utf8_lossy(&body);
-                let (message, column) = match body.split_once(COLUMN) {
-                    Some((message, column)) => (message, Some(column.to_owned())),
-                    None => (&*body, None),
-                };
-                let mut error = Error { column, ..Error::new(code, message) };
+                let mut parts = body.split(BETWEEN);
+                let mut error = Error::new(code, parts.next().unwrap_or_default());
+                (error.column, error.pointer) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
                 // A refusal has no revision; its place holds the statement, counted from 1.
                 error.statement = usize::try_from(row.get::<_, i64>(1)? - 1).ok();
                 Kept::Refusal(error)
@@ -58,8 +56,11 @@ pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &
     match error.code {
         Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
             let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
-            let column = error.column.as_ref().map(|column| format!("{COLUMN}{column}")).unwrap_or_default();
-            let body = error.message.replace(COLUMN, " ") + &column;
+            let mut body = error.message.replace(BETWEEN, " ");
+            for part in [&error.column, &error.pointer].into_iter().flatten() {
+                body.push(BETWEEN);
+                body.push_str(part);
+            }
             insert(connection, idempotency, time_ms, statement, Some(error.code.name()), body.as_bytes())
         }
         _ => Ok(()),

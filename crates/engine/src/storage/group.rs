@@ -321,6 +321,7 @@ impl<'w> Group<'w> {
                 }
                 Ok(changed.to_string().into())
             }
+            Work::Schema(write) => crate::schemas::run(sqlite, schema, write, limits),
         }
     }
 
@@ -345,28 +346,49 @@ impl<'w> Group<'w> {
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        let has_other_policies = matches!(job.work, Work::Policy { .. });
-        if has_other_policies
-            || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
+        let has_other_rules = matches!(job.work, Work::Policy { .. } | Work::Schema(_));
+        if has_other_rules || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
         {
             if let Work::Sql(request) = &job.work {
                 audit::write(&self.writer.sqlite.own, &AuditEntry::of_schema(request), self.writer.time_ms)?;
             }
             self.stamp_keys(revision)?;
             self.writer.schema_epoch += 1;
+            let touched = self.writer.capture.touched_tables();
             self.writer.capture.clear();
             self.writer.load_schema()?;
+            self.judge_tables(touched.as_deref())?;
             return Ok(Some(Extent::Everything { schema: true }));
         }
         self.stamp_keys(revision)?;
         if job.mends_indexes {
+            let touched = self.writer.capture.touched_tables();
+            self.judge_tables(touched.as_deref())?;
             return Ok(Some(Extent::Everything { schema: false }));
         }
         Ok(match self.writer.capture.net(&self.writer.sqlite.own)? {
-            Net::TooMuch => Some(Extent::Everything { schema: false }),
+            Net::TooMuch => {
+                self.judge_tables(None)?;
+                Some(Extent::Everything { schema: false })
+            }
             Net::Rows(rows) if rows.is_empty() => None,
-            Net::Rows(rows) => Some(Extent::Rows(rows)),
+            Net::Rows(rows) => {
+                if !self.writer.schemas.is_empty() {
+                    self.writer.schemas.judge(&rows)?;
+                }
+                Some(Extent::Rows(rows))
+            }
         })
+    }
+
+    /// Documents are judged as a whole where the rows that changed are not known one by one.
+    fn judge_tables(&mut self, touched: Option<&[Box<str>]>) -> Result<()> {
+        let Writer { sqlite, schemas, limits, .. } = &mut *self.writer;
+        if schemas.is_empty() || touched.is_some_and(<[_]>::is_empty) {
+            return Ok(());
+        }
+        let time = limits.write_time_max;
+        sqlite.bounded(time, None, Mode::Open, |sqlite| schemas.judge_tables(&sqlite.own, touched, time))
     }
 
     /// Every key that was written has the revision of this request, by whatever statement it was written.

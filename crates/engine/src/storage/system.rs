@@ -16,6 +16,7 @@
 //! | `_tide_statements` | a statement that callers may run | rarely |
 //! | `_tide_queries` | a request that took long, if they are logged | now and then, by the writer |
 //! | `_tide_audit` | something that was done to the server, and by whom | with what it tells of |
+//! | `_tide_schemas` | the JSON Schema of a column | rarely |
 //!
 //! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
 
@@ -65,6 +66,8 @@ CREATE TABLE IF NOT EXISTS _tide_statements (
 CREATE TABLE IF NOT EXISTS _tide_queries (
   id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, sql TEXT NOT NULL, micros INTEGER NOT NULL,
   rows INTEGER NOT NULL, code TEXT);
+CREATE TABLE IF NOT EXISTS _tide_schemas (
+  [table] TEXT NOT NULL, [column] TEXT NOT NULL, schema TEXT NOT NULL, PRIMARY KEY ([table], [column])) WITHOUT ROWID;
 ";
 
 /// Tables that hold secrets: they are shown to nobody.

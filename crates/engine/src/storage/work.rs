@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
 use crate::request::{Answer, Idempotency, SqlRequest};
+use crate::schemas::SchemaWrite;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::tokens::{self, Class};
 use crate::storage::rehearse::Rehearsal;
@@ -29,6 +30,7 @@ pub enum Work {
         /// For the audit log.
         who: String,
     },
+    Schema(SchemaWrite),
     /// Tried, and undone.
     Rehearse(Box<Rehearsal>),
     /// Statements of ours on the tables of the catalogue, all in one transaction, with what is to be noted of them.
@@ -101,7 +103,7 @@ impl Work {
         let request = match self {
             Self::Sql(request) => request,
             // Each makes views that no other should meet.
-            Self::Policy { .. } | Self::Rehearse(_) => return Company::OwnGroup,
+            Self::Policy { .. } | Self::Schema(_) | Self::Rehearse(_) => return Company::OwnGroup,
             Self::Key { .. } | Self::Topic { .. } | Self::System { .. } => return Company::Any,
         };
         let mut company = Company::Any;

@@ -16,6 +16,7 @@ use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::schemas::Schemas;
 use crate::shared::Shared;
 use crate::sqlite::Sqlite;
 use crate::sqlite::schema::Schema;
@@ -44,6 +45,7 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) schema: Arc<Schema>,
     pub(super) access: Arc<Access>,
+    pub(super) schemas: Schemas,
     pub(super) revision: Revision,
     pub(super) schema_epoch: i64,
     pub(super) schema_version: i64,
@@ -74,6 +76,7 @@ impl Writer {
             revision: log::last_revision(&sqlite.own)?,
             schema: Arc::default(),
             access: Arc::default(),
+            schemas: Schemas::default(),
             schema_epoch,
             schema_version: 0,
             data_version: 0,
@@ -376,6 +379,7 @@ impl Writer {
         self.schema = Arc::new(Schema::load(&self.sqlite.own)?);
         self.capture.set_schema(Arc::clone(&self.schema));
         self.access = Access::load(&self.sqlite.own, Arc::clone(&self.schema))?;
+        self.schemas = Schemas::load(&self.sqlite.own, &self.schema, &self.schemas)?;
         self.shared.set_keys(keys::presence(&self.schema));
         Ok(())
     }

@@ -29,6 +29,7 @@ pub fn load(connection: &Connection) -> Result<Tables> {
     });
     let mut tables: Vec<Arc<Table>> = tables.collect::<Result<_>>()?;
     settle_parents(&mut tables);
+    take_schemas(connection, &mut tables)?;
     Ok(Tables::new(tables))
 }
 
@@ -51,6 +52,7 @@ fn table(connection: &Connection, name: &str, relation: Relation, is_strict: boo
             is_not_null: row.get(2)?,
             default: row.get::<_, Option<String>>(3)?.map(Into::into),
             is_generated: row.get::<_, i64>(5)? >= 2,
+            schema: None,
             is_rowid: false,
             open: Open::EVERYTHING,
         });
@@ -144,6 +146,25 @@ fn settle_parents(tables: &mut [Arc<Table>]) {
         }
         table.references.retain(|reference| reference.columns.len() == reference.parent_columns.len());
     }
+}
+
+/// A column with a JSON Schema holds JSON. A file that no server has opened has no schemas.
+fn take_schemas(connection: &Connection, tables: &mut [Arc<Table>]) -> Result<()> {
+    if !tables.iter().any(|table| &*table.name == "_tide_schemas") {
+        return Ok(());
+    }
+    let mut list = connection.prepare_cached(crate::schemas::LIST)?;
+    let rows = list.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for row in rows {
+        let (name, column, schema): (String, String, String) = row?;
+        let table = tables.iter_mut().find(|table| table.name.eq_ignore_ascii_case(&name)).and_then(Arc::get_mut);
+        let Some(table) = table else { continue };
+        if let Some(column) = table.find(&column) {
+            table.columns[column].kind = Kind::Json;
+            table.columns[column].schema = Some(schema.into());
+        }
+    }
+    Ok(())
 }
 
 /// The values of the columns' defaults, as SQLite finds them.

@@ -77,6 +77,8 @@ pub struct Column {
     /// Its SQL text.
     pub default: Option<Box<str>>,
     pub is_generated: bool,
+    /// The JSON Schema that its documents must fit.
+    pub schema: Option<Box<str>>,
     /// An INTEGER PRIMARY KEY: SQLite finds a value for it by itself.
     pub is_rowid: bool,
     pub open: Open,
@@ -171,8 +173,8 @@ pub struct Described(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// SQLite's counter of schema changes, and ours of policies.
-    versions: (i64, u64),
+    /// SQLite's counter of schema changes and ours, which stand in the file, and that of policies.
+    versions: (i64, i64, u64),
     all: Option<Arc<Tables>>,
     /// By role.
     open: [Option<Arc<Tables>>; 3],
@@ -183,13 +185,14 @@ impl Described {
     pub fn current(&self, connection: &Connection, of: Option<(Role, &Access)>) -> Result<Arc<Tables>> {
         // Asked first: the statement that asks begins the snapshot, and the schema is read within it or after it.
         let version: i64 = connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))?;
+        let epoch_there = crate::storage::system::number(connection, "schema_epoch")?.unwrap_or(0);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let epoch = of.map_or(kept.versions.1, |(_, access)| access.epoch);
-        if kept.versions.0 != version {
+        let epoch = of.map_or(kept.versions.2, |(_, access)| access.epoch);
+        if (kept.versions.0, kept.versions.1) != (version, epoch_there) {
             kept.all = None;
         }
-        if kept.versions != (version, epoch) {
-            kept.versions = (version, epoch);
+        if kept.versions != (version, epoch_there, epoch) {
+            kept.versions = (version, epoch_there, epoch);
             kept.open = Default::default();
         }
         let all = match &kept.all {

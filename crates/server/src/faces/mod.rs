@@ -17,6 +17,7 @@
 //! | `/auth/users`, `/auth/users/{id}`, `/auth/keys` | [`users`]: users and keys, for the administrator |
 //! | `/statements`, `/statements/{id}`, `/statements/rejected` | [`statements`]: what clients may run, where they may run nothing else |
 //! | `/policies`, `/policies/{name}`, `/policies/explain` | [`policies`]: what is open to whom |
+//! | `/schemas`, `/schemas/{table}/{column}` | [`schemas`]: what documents of a column must be like |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
@@ -32,6 +33,7 @@ mod policies;
 mod query_string;
 mod requests;
 mod rest;
+mod schemas;
 mod socket;
 mod sql;
 mod sse;
@@ -152,6 +154,8 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/statements", get(statements::list).post(statements::register))
         .route("/statements/rejected", get(statements::rejected))
         .route("/statements/{id}", axum::routing::delete(statements::remove))
+        .route("/schemas", get(schemas::list))
+        .route("/schemas/{table}/{column}", get(schemas::read).put(schemas::keep).delete(schemas::remove))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))

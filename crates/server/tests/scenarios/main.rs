@@ -29,6 +29,7 @@ mod rest_callers;
 mod resume;
 mod retries;
 mod revisions;
+mod schemas;
 mod sign_in_attacks;
 mod socket;
 mod sql;

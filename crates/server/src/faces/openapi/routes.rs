@@ -152,6 +152,10 @@ fn token() -> Json {
     ])
 }
 
+fn column_schema() -> Json {
+    object(&[("table", string()), ("column", string()), ("schema", json!({}))])
+}
+
 fn policy() -> Json {
     object(&[
         ("name", string()),
@@ -336,6 +340,12 @@ pub fn routes() -> Vec<Route> {
         .admins(),
         route("get", "/policies/{name}", "one policy", result(policy())).admins(),
         route("delete", "/policies/{name}", "drop a policy", result(done())).admins(),
+        route("get", "/schemas", "JSON Schemas of columns", result(array(column_schema()))).admins(),
+        route("get", "/schemas/{table}/{column}", "that of one column", result(column_schema())).admins(),
+        route("put", "/schemas/{table}/{column}", "keep the JSON Schema of a column", result(column_schema()))
+            .body(json!({ "type": ["object", "boolean"] }))
+            .admins(),
+        route("delete", "/schemas/{table}/{column}", "drop it", result(done())).admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
         route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),
         route("get", "/metrics", "figures for Prometheus", text()).admins(),

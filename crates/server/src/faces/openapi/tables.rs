@@ -192,6 +192,10 @@ fn list_parameters(table: &Table) -> Vec<Json> {
 fn properties(table: &Table, what: Open, schema: fn(Kind) -> Json) -> Json {
     let property = |index: usize| {
         let column = &table.columns[index];
+        let own = own_schema(column).filter(|_| what == Open::INSERT || what == Open::UPDATE);
+        if let Some(own) = own {
+            return (column.name.to_string(), own);
+        }
         let mut schema = schema(column.kind);
         if !is_never_null(column) || what == Open::INSERT && column.is_rowid {
             or_null(&mut schema);
@@ -205,6 +209,13 @@ fn properties(table: &Table, what: Open, schema: fn(Kind) -> Json) -> Json {
         (column.name.to_string(), schema)
     };
     Json::Object(table.columns_open(what).into_iter().map(property).collect())
+}
+
+/// The column's JSON Schema, if it means the same within another document.
+fn own_schema(column: &Column) -> Option<Json> {
+    let means_the_same = |text: &&str| !["$ref", "$dynamicRef", "$id"].iter().any(|word| text.contains(word));
+    let own: Json = serde_json::from_str(column.schema.as_deref().filter(means_the_same)?).ok()?;
+    Some(if is_never_null(column) { own } else { json!({ "anyOf": [own, { "type": "null" }] }) })
 }
 
 fn describe_type(column: &Column, schema: &mut Json) {

@@ -138,6 +138,7 @@ mod tests {
             is_not_null: false,
             default: None,
             is_generated: false,
+            schema: None,
             is_rowid: false,
             open: Open::EVERYTHING,
         }
