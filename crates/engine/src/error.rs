@@ -56,6 +56,13 @@ impl Code {
     }
 }
 
+/// The column whose value was refused, and where in it. Kept apart, so that results stay small.
+#[derive(Debug)]
+pub struct Refused {
+    pub column: String,
+    pub pointer: Option<String>,
+}
+
 /// A failure, told to the caller as `message` and `code`; `source` is for the log only.
 #[derive(Debug)]
 pub struct Error {
@@ -65,10 +72,8 @@ pub struct Error {
     pub statement: Option<usize>,
     /// How long to wait before another try, where that is known.
     pub retry_after_seconds: Option<u64>,
-    /// The column, or columns with commas between them, whose value was refused; where it can be told.
-    pub column: Option<String>,
-    /// Where in the document that was written to the column, as a JSON pointer.
-    pub pointer: Option<String>,
+    /// Whose value was refused, where that can be told.
+    pub refused: Option<Box<Refused>>,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -76,15 +81,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            statement: None,
-            retry_after_seconds: None,
-            column: None,
-            pointer: None,
-            source: None,
-        }
+        Self { code, message: message.into(), statement: None, retry_after_seconds: None, refused: None, source: None }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
@@ -132,16 +129,28 @@ impl Error {
         self
     }
 
+    /// `column` is one, or several with commas between them.
     #[must_use]
-    pub fn at_pointer(mut self, pointer: impl Into<String>) -> Self {
-        self.pointer = Some(pointer.into());
+    pub fn of_column(mut self, column: impl Into<String>) -> Self {
+        self.refused = Some(Box::new(Refused { column: column.into(), pointer: None }));
         self
     }
 
+    /// Behind [`Error::of_column`]: where in the document that was written there, as a JSON pointer.
     #[must_use]
-    pub fn of_column(mut self, column: impl Into<String>) -> Self {
-        self.column = Some(column.into());
+    pub fn at_pointer(mut self, pointer: impl Into<String>) -> Self {
+        if let Some(refused) = &mut self.refused {
+            refused.pointer = Some(pointer.into());
+        }
         self
+    }
+
+    pub fn column(&self) -> Option<&str> {
+        self.refused.as_deref().map(|refused| refused.column.as_str())
+    }
+
+    pub fn pointer(&self) -> Option<&str> {
+        self.refused.as_deref()?.pointer.as_deref()
     }
 
     #[must_use]

@@ -87,7 +87,7 @@ pub fn body(error: &Error) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         pointer: Option<&'a str>,
     }
-    let (column, pointer) = (error.column.as_deref(), error.pointer.as_deref());
+    let (column, pointer) = (error.column(), error.pointer());
     let body = Body { error: &error.message, code: error.code.name(), statement: error.statement, column, pointer };
     serde_json::to_string(&body).expect("strings and numbers are always JSON")
 }

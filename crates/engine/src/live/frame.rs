@@ -203,11 +203,11 @@ pub fn error(id: Option<&RequestId>, error: &Error) -> Frame {
         Some(statement) => object.integer("statement", statement as i64),
         None => object,
     };
-    let object = match &error.column {
+    let object = match error.column() {
         Some(column) => object.text("column", column),
         None => object,
     };
-    let object = match &error.pointer {
+    let object = match error.pointer() {
         Some(pointer) => object.text("pointer", pointer),
         None => object,
     };

@@ -62,8 +62,8 @@ impl Schemas {
         for (index, shape) in rows.shapes.iter().enumerate() {
             let Some(schemas) = self.0.get(shape.table.to_ascii_lowercase().as_str()) else { continue };
             for kept in schemas {
-                let is_it = |column: &Box<str>| column.eq_ignore_ascii_case(&kept.column);
-                let Some(column) = shape.columns.iter().position(is_it) else { continue };
+                let column = shape.columns.iter().position(|column| column.eq_ignore_ascii_case(&kept.column));
+                let Some(column) = column else { continue };
                 for change in rows.changes.iter().filter(|change| change.shape == index) {
                     let Some(new) = change.new.as_ref().map(|row| &row[column]) else { continue };
                     if change.old.as_ref().is_none_or(|old| !old[column].same(new)) {

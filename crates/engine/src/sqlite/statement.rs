@@ -264,7 +264,11 @@ unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
         ffi::SQLITE_CONSTRAINT => {
             // SAFETY: as the caller promises.
             let column = unsafe { refused_columns(db, extended, &message) };
-            Error { column, ..Error::conflict(message) }
+            let error = Error::conflict(message);
+            match column {
+                Some(column) => error.of_column(column),
+                None => error,
+            }
         }
         ffi::SQLITE_INTERRUPT => Error::timeout("The statement took longer than it may."),
         ffi::SQLITE_TOOBIG | ffi::SQLITE_NOMEM => Error::too_large(message),

@@ -26,7 +26,12 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
                 let body = String::from_utf8_lossy(&body);
                 let mut parts = body.split(BETWEEN);
                 let mut error = Error::new(code, parts.next().unwrap_or_default());
-                (error.column, error.pointer) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
+                if let Some(column) = parts.next() {
+                    error = error.of_column(column);
+                }
+                if let Some(pointer) = parts.next() {
+                    error = error.at_pointer(pointer);
+                }
                 // A refusal has no revision; its place holds the statement, counted from 1.
                 error.statement = usize::try_from(row.get::<_, i64>(1)? - 1).ok();
                 Kept::Refusal(error)
@@ -57,7 +62,7 @@ pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &
         Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
             let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
             let mut body = error.message.replace(BETWEEN, " ");
-            for part in [&error.column, &error.pointer].into_iter().flatten() {
+            for part in [error.column(), error.pointer()].into_iter().flatten() {
                 body.push(BETWEEN);
                 body.push_str(part);
             }

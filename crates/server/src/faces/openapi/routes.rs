@@ -179,8 +179,13 @@ fn asker() -> Json {
 }
 
 pub fn routes() -> Vec<Route> {
-    let anything = || json!({});
-    let done = || json!({ "const": true });
+    [sql_routes(), key_routes(), token_routes(), people_routes(), user_routes(), server_routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn sql_routes() -> Vec<Route> {
     let raw = object(&[
         ("columns", array(string())),
         ("rows", array(array(json!({})))),
@@ -188,7 +193,7 @@ pub fn routes() -> Vec<Route> {
     ]);
     let raw = json!({ "anyOf": [raw, array(raw.clone())] });
     vec![
-        route("post", "/query", "SQL, with rows as objects", result(array(anything()))).body(sql()),
+        route("post", "/query", "SQL, with rows as objects", result(array(json!({})))).body(sql()),
         route("post", "/query/raw", "SQL, with columns and rows apart", result(raw)).body(sql()),
         route("get", "/socket", "SQL over a WebSocket", upgrade()).status("101").query("token", string()),
         route("get", "/ws", "everything live, over one WebSocket", upgrade()).status("101").query("token", string()),
@@ -206,11 +211,16 @@ pub fn routes() -> Vec<Route> {
         .query("token", string()),
         route("get", "/openapi.json", "this document", bare(json!({ "type": "object" }))),
         route("get", "/types.ts", "the tables as TypeScript", text()),
+    ]
+}
+
+fn key_routes() -> Vec<Route> {
+    vec![
         route(
             "get",
             "/data",
             "keys with their values",
-            bare(object(&[("keys", array(anything())), ("after", json!({ "type": ["string", "null"] }))])),
+            bare(object(&[("keys", array(json!({}))), ("after", json!({ "type": ["string", "null"] }))])),
         )
         .query("prefix", string())
         .query("after", string())
@@ -220,7 +230,7 @@ pub fn routes() -> Vec<Route> {
         route("post", "/data/{key}", "set a key, or with /increment behind it add to it", entry()).body(set()),
         route("delete", "/data/{key}", "delete a key", entry()).query("if_revision", integer()),
         route("post", "/topics/{topic}", "publish", result(object(&[("cursor", integer())])))
-            .body(object(&[("data", anything())])),
+            .body(object(&[("data", json!({}))])),
         route(
             "put",
             "/topics/{topic}",
@@ -229,6 +239,11 @@ pub fn routes() -> Vec<Route> {
         )
         .body(object(&[("keep", json!({ "type": "integer", "minimum": 0 }))]))
         .admins(),
+    ]
+}
+
+fn token_routes() -> Vec<Route> {
+    vec![
         route(
             "post",
             "/auth/ticket",
@@ -245,7 +260,12 @@ pub fn routes() -> Vec<Route> {
                 ("expires_in?", integer()),
             ]))
             .admins(),
-        route("delete", "/auth/tokens/{id}", "revoke a token", result(done())).admins(),
+        route("delete", "/auth/tokens/{id}", "revoke a token", result(json!({ "const": true }))).admins(),
+    ]
+}
+
+fn people_routes() -> Vec<Route> {
+    vec![
         route("post", "/auth/signup", "make an account", result(signed_in()))
             .status("201")
             .body(credentials())
@@ -276,6 +296,11 @@ pub fn routes() -> Vec<Route> {
             bare(object(&[("keys", array(json!({ "type": "object" })))])),
         )
         .public(),
+    ]
+}
+
+fn user_routes() -> Vec<Route> {
+    vec![
         route("get", "/auth/users", "people with an account", result(array(json!({ "type": "object" }))))
             .query("after", string())
             .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))
@@ -309,6 +334,11 @@ pub fn routes() -> Vec<Route> {
         route("post", "/auth/keys", "begin a new one", result(array(json!({ "type": "object" }))))
             .status("201")
             .admins(),
+    ]
+}
+
+fn server_routes() -> Vec<Route> {
+    vec![
         route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
         route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
         route(
@@ -324,7 +354,8 @@ pub fn routes() -> Vec<Route> {
             .status("201")
             .body(object(&[("sql", string()), ("name?", string())]))
             .admins(),
-        route("delete", "/statements/{id}", "take a statement from the list", result(done())).admins(),
+        route("delete", "/statements/{id}", "take a statement from the list", result(json!({ "const": true })))
+            .admins(),
         route(
             "get",
             "/statements/rejected",
@@ -339,13 +370,13 @@ pub fn routes() -> Vec<Route> {
         )
         .admins(),
         route("get", "/policies/{name}", "one policy", result(policy())).admins(),
-        route("delete", "/policies/{name}", "drop a policy", result(done())).admins(),
+        route("delete", "/policies/{name}", "drop a policy", result(json!({ "const": true }))).admins(),
         route("get", "/schemas", "JSON Schemas of columns", result(array(column_schema()))).admins(),
         route("get", "/schemas/{table}/{column}", "that of one column", result(column_schema())).admins(),
         route("put", "/schemas/{table}/{column}", "keep the JSON Schema of a column", result(column_schema()))
             .body(json!({ "type": ["object", "boolean"] }))
             .admins(),
-        route("delete", "/schemas/{table}/{column}", "drop it", result(done())).admins(),
+        route("delete", "/schemas/{table}/{column}", "drop it", result(json!({ "const": true }))).admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
         route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),
         route("get", "/metrics", "figures for Prometheus", text()).admins(),

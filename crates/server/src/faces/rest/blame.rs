@@ -6,17 +6,18 @@ use tidebase_engine::tables::{Reference, Table};
 use tidebase_engine::{Code, Engine, Error, SqlRequest, Value};
 
 /// The error with its column, if that can be told.
-pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, mut error: Error) -> Error {
-    if error.code != Code::Conflict || error.column.is_some() {
+pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, error: Error) -> Error {
+    if error.code != Code::Conflict || error.column().is_some() {
         return error;
     }
     let names = |columns: &[usize]| {
         let names: Vec<&str> = columns.iter().map(|&column| &*table.columns[column].name).collect();
         (!names.is_empty()).then(|| names.join(","))
     };
+    let mut column = None;
     if let Some(called) = error.message.strip_prefix("CHECK constraint failed: ") {
         let check = table.checks.iter().find(|check| *check.called == *called);
-        error.column = check.and_then(|check| names(&check.columns));
+        column = check.and_then(|check| names(&check.columns));
     } else if error.message.starts_with("FOREIGN KEY constraint failed") {
         let row = error.statement.map_or(plan.rows.first(), |statement| plan.rows.get(statement));
         for reference in &table.references {
@@ -28,12 +29,15 @@ pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, mut error: Erro
             if let Some(values) = values
                 && !has_parent(engine, reference, &values).await
             {
-                error.column = names(&reference.columns);
+                column = names(&reference.columns);
                 break;
             }
         }
     }
-    error
+    match column {
+        Some(column) => error.of_column(column),
+        None => error,
+    }
 }
 
 /// Asked as the administrator: that there is none, the refusal itself has told.
