@@ -87,7 +87,7 @@ fn with_failures(mut operation: Json, is_public: bool) -> Json {
     }
     for (status, _) in FAILURES {
         let is_described = operation["responses"].get(status).is_some();
-        if !(is_described || is_public && status == "401") {
+        if !is_described {
             operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{status}") });
         }
     }
