@@ -21,6 +21,13 @@ use std::time::{Duration, Instant};
 /// First rows kept ready for further listeners, at most.
 const READY_ROWS_BYTES_MAX: usize = 256 << 10;
 
+/// Steps that are remembered to have changed nothing in the end; past it what was told before them is not gone on from.
+const BLURS_MAX: usize = 64;
+
+/// From and to which revision. Apart, for most groups never have any.
+#[derive(Debug, Default)]
+struct Blurs(VecDeque<(Revision, Revision)>);
+
 pub struct Group {
     pub query: SharedQuery,
     pub rows: RowSet,
@@ -41,6 +48,8 @@ pub struct Group {
     /// When somebody last joined with rows of their own, which are those of the group only if no other program's write
     /// was in the file unnoticed. The least revision if nobody has.
     pub joined_at: Revision,
+    /// Steps over several commits that left the result as it was, the newest last.
+    blurs: Option<Box<Blurs>>,
     /// The state may be older than the lane: it must be evaluated whatever was touched.
     pub is_stale: bool,
     pub left_at: Option<Instant>,
@@ -115,6 +124,7 @@ impl Group {
             changed_at: revision,
             evaluated_at: revision,
             joined_at: Revision::MIN,
+            blurs: None,
             is_stale: false,
             left_at: None,
             ready_rows: None,
@@ -134,6 +144,7 @@ impl Group {
         self.evaluated_at = to;
         self.edge = fresh.edge.take();
         if delta.is_empty() {
+            self.blur(from, to);
             return false;
         }
         self.rows = fresh.into_set();
@@ -151,6 +162,7 @@ impl Group {
     pub fn advance_by(&mut self, delta: &Arc<Delta>, changes: &PartChanges, from: Revision, to: Revision) -> bool {
         self.evaluated_at = to;
         if delta.is_empty() {
+            self.blur(from, to);
             return false;
         }
         changes.delete.iter().for_each(|key| self.rows.set(key.clone(), None));
@@ -173,9 +185,12 @@ impl Group {
         self.counting.end();
         self.evaluated_at = to;
         self.edge.clone_from(&twin.edge);
-        if let Some(delta) = &twin.delta {
-            self.rows = twin.rows.clone();
-            self.remember(from, Arc::clone(delta));
+        match &twin.delta {
+            Some(delta) => {
+                self.rows = twin.rows.clone();
+                self.remember(from, Arc::clone(delta));
+            }
+            None => self.blur(from, to),
         }
     }
 
@@ -223,7 +238,7 @@ impl Group {
         while self.history_bytes > bytes_max {
             let Some(oldest) = self.history.pop_front() else { break };
             self.history_bytes -= oldest.delta.size();
-            self.history_from = oldest.delta.to;
+            self.history_from = self.history_from.max(oldest.delta.to);
         }
     }
 
@@ -246,6 +261,9 @@ impl Group {
 
     /// What happened after `told`.
     pub fn since(&self, told: Revision) -> Difference {
+        if self.is_blurred(told) {
+            return Difference::Unknown;
+        }
         if told >= self.changed_at {
             return Difference::None;
         }
@@ -265,9 +283,34 @@ impl Group {
         if merged.is_empty() { Difference::None } else { Difference::Delta(Arc::new(merged)) }
     }
 
+    /// The revision its next step begins at, if the lane stands at this one. Whoever was told more cannot join: a row that came
+    /// and went in between would be no difference to the group, and would stay with them.
+    pub fn stands_at(&self, lane: Revision) -> Revision {
+        if self.is_stale { self.evaluated_at } else { lane }
+    }
+
     /// Can a client that was told this revision be brought here by deltas?
     pub fn reaches_back_to(&self, told: Revision) -> bool {
-        told >= self.history_from
+        told >= self.history_from && !self.is_blurred(told)
+    }
+
+    /// The result was the same after several commits as before them; what it was in between is not known.
+    fn blur(&mut self, from: Revision, to: Revision) {
+        if to - from < 2 {
+            return;
+        }
+        let Blurs(all) = &mut **self.blurs.get_or_insert_default();
+        all.push_back((from, to));
+        if all.len() > BLURS_MAX
+            && let Some((_, end)) = all.pop_front()
+        {
+            self.history_from = self.history_from.max(end);
+        }
+    }
+
+    /// Was it told in between by another lane, or before a reconnect? Then a row that came and went meanwhile may be known there.
+    fn is_blurred(&self, told: Revision) -> bool {
+        self.blurs.as_ref().is_some_and(|blurs| blurs.0.iter().any(|(from, to)| *from < told && told < *to))
     }
 
     /// The state was true at this revision of the lane; it must be evaluated before it is used.

@@ -355,7 +355,8 @@ impl Lane {
                 self.add_group(identity, group);
             } else if is_old
                 || moved.told < self.unknown_at
-                || !group.is_some_and(|group| group.reaches_back_to(moved.told))
+                || !group
+                    .is_some_and(|group| group.stands_at(self.at) >= moved.told && group.reaches_back_to(moved.told))
             {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = query.wanted();
