@@ -27,6 +27,7 @@ const POLICIES: [&str; 4] = [
 ];
 /// Cases for each operation and phase: about half a minute for the administrator.
 const CASES: &str = "20";
+const SETTINGS: &str = "crates/xtask/src/schemathesis.toml";
 /// The same for every commit: what it finds is of the commit, not of the day.
 const SEED: &str = "1";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
@@ -57,7 +58,20 @@ pub fn test(skips: &mut Skips) -> Result<()> {
 fn ask(command: &[String], address: &str, token: &str) -> Result<()> {
     let (url, header) = (format!("{address}/openapi.json"), format!("Authorization: Bearer {token}"));
     let mut arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
-    arguments.extend(["run", &url, "--header", &header, "--seed", SEED, "--max-examples", CASES, "--checks", CHECKS]);
+    arguments.extend([
+        "--config-file",
+        SETTINGS,
+        "run",
+        &url,
+        "--header",
+        &header,
+        "--seed",
+        SEED,
+        "--max-examples",
+        CASES,
+        "--checks",
+        CHECKS,
+    ]);
     arguments.extend(["--request-timeout", "20", "--no-color", "--continue-on-failure", "--warnings", "off"]);
     // They do not end by themselves; scenarios test them.
     arguments.extend(["--exclude-path", "/live", "--exclude-path", "/ws", "--exclude-path", "/socket"]);

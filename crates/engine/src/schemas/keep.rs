@@ -57,7 +57,7 @@ pub fn list(rows: Vec<Vec<Value>>) -> Vec<Row> {
 pub(super) fn column(schema: &Schema, table: &str, column: &str) -> Result<(Box<str>, Box<str>)> {
     let found = match schema.get(table).filter(|_| !is_system(table)) {
         Some(Relation::Table(table)) if table.address != Address::None => table,
-        Some(_) => return Err(Error::unsupported(format!("The rows of {table} cannot be judged one by one."))),
+        Some(_) => return Err(Error::invalid(format!("The rows of {table} cannot be judged one by one."))),
         None => return Err(Error::not_found(format!("There is no table {table}."))),
     };
     let is_it = |known: &&crate::sqlite::schema::Column| known.name.eq_ignore_ascii_case(column) && !known.is_virtual;
