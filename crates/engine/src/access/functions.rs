@@ -210,6 +210,9 @@ const WORDS: &[&str] = &[
     "with",
 ];
 
+/// Bytes of a pattern that SQLite takes.
+pub const PATTERN_BYTES_MAX: usize = 50_000;
+
 /// Can the statement fail on a row, or take long over it, in a way that depends on what is in the row?
 pub fn may_tell(text: &[Token<'_>]) -> bool {
     let is_word = |token: &Token<'_>, words: &[&str]| words.iter().any(|word| token.is(word));
@@ -219,9 +222,18 @@ pub fn may_tell(text: &[Token<'_>]) -> bool {
         let is_called = next.is_some_and(|next| next.is_punctuation(b'('));
         match token.kind {
             Kind::Word if is_word(token, &["match", "regexp", "escape", "raise"]) => true,
+            // It may take as long as it likes.
+            Kind::Word if token.is("recursive") => true,
+            // In a sub-query they may be no number, and are asked for only where a row is as wanted.
+            Kind::Word if is_word(token, &["limit", "offset"]) && selects > 1 => {
+                !next.is_some_and(|next| next.kind == Kind::Number)
+            }
             // Their pattern may be too complex; a plain one is the caller's own.
             Kind::Word if is_word(token, &["like", "glob"]) => {
-                !next.is_some_and(|next| matches!(next.kind, Kind::Text | Kind::Variable)) || is_joined(text, index + 2)
+                let is_plain = |next: &Token<'_>| {
+                    next.kind == Kind::Variable || next.kind == Kind::Text && next.text.len() < PATTERN_BYTES_MAX
+                };
+                !next.is_some_and(is_plain) || is_joined(text, index + 2)
             }
             Kind::Word if is_called => {
                 // What is summed in a sub-query may depend on a row outside of it; at the top it is of seen rows only.

@@ -95,6 +95,20 @@ pub enum Scope {
     Seen,
 }
 
+/// Nothing stands in a caller's statement that SQLite might read in another way than we do.
+fn check_marks(sql: &str) -> Result<()> {
+    let is_known = |token: &Token<'_>| match token.kind {
+        Token_::Punctuation(byte) => b"(),;.+-*/%=<>!|&~".contains(&byte),
+        Token_::Variable => !token.text.contains('(') && !token.text.contains("::") && !token.is_macro(),
+        _ => true,
+    };
+    match tokens(sql).find(|token| !is_known(token)) {
+        _ if sql.contains('\0') => Err(Error::invalid("A statement has no NUL.")),
+        Some(token) => Err(Error::invalid(format!("unrecognized token: {:?}", token.text))),
+        None => Ok(()),
+    }
+}
+
 /// What a statement would do to which table, if it writes.
 pub fn aim(sql: &str) -> Option<(Action, String)> {
     let text: Vec<Token<'_>> = tokens(sql).collect();
@@ -118,6 +132,7 @@ pub fn aim(sql: &str) -> Option<(Action, String)> {
 /// # Errors
 /// `forbidden` for what is closed to the role, `unsupported` for what callers cannot say.
 pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
+    check_marks(sql)?;
     translate_in(access, role, sql, Scope::Policies)
 }
 

@@ -15,7 +15,7 @@ use crate::limits::LiveTiers;
 use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Affinity, Collation, Column, Relation, Schema, Table};
-use crate::sqlite::tokens::{Kind, Token};
+use crate::sqlite::tokens::{Kind, Token, tokens};
 use crate::sqlite::{Sqlite, Statement};
 use std::sync::Arc;
 
@@ -80,6 +80,10 @@ impl Search<'_> {
         }
         if !self.schema.is_utf8() {
             return lacking("The file keeps texts as UTF-16, in whose order they are compared.".into());
+        }
+        let is_odd = |token: Token<'_>| token.kind == Kind::Variable && token.text[1..].contains(['(', ':']);
+        if tokens(statement).any(is_odd) {
+            return lacking("A parameter's name has more in it than letters.".into());
         }
         let may_fail = |name: &&String| !(functions::is_safe(name) || FAIL_AT_BOUNDS.contains(&name.as_str()));
         if let Some(name) = self.reads.functions.iter().find(may_fail) {

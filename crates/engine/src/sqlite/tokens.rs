@@ -33,6 +33,10 @@ impl Token<'_> {
     pub fn is_any(&self, keywords: &[&str]) -> bool {
         keywords.iter().any(|keyword| self.is(keyword))
     }
+    /// The one that is written out before SQLite sees it.
+    pub fn is_macro(&self) -> bool {
+        self.kind == Kind::Variable && self.text.eq_ignore_ascii_case("$_exclude")
+    }
     pub fn is_punctuation(&self, byte: u8) -> bool {
         self.kind == Kind::Punctuation(byte)
     }
@@ -54,9 +58,16 @@ pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
 }
 
 fn skip_blank(sql: &[u8], mut at: usize) -> usize {
+    let mut is_in_blanks = false;
     loop {
         match sql.get(at) {
-            Some(b' ' | b'\t' | b'\n' | b'\r' | b'\x0c') => at += 1,
+            // A vertical tab is blank to SQLite only behind a blank.
+            Some(b'\x0b') if is_in_blanks => at += 1,
+            Some(b' ' | b'\t' | b'\n' | b'\r' | b'\x0c') => {
+                is_in_blanks = true;
+                at += 1;
+                continue;
+            }
             Some(b'-') if sql.get(at + 1) == Some(&b'-') => {
                 at = sql[at..].iter().position(|&b| b == b'\n').map_or(sql.len(), |n| at + n + 1);
             }
@@ -68,6 +79,7 @@ fn skip_blank(sql: &[u8], mut at: usize) -> usize {
             Some(0xef) if sql[at..].starts_with(b"\xef\xbb\xbf") => at += 3,
             _ => return at,
         }
+        is_in_blanks = is_in_blanks && sql[at - 1] == b'\x0b';
     }
 }
 
@@ -99,16 +111,17 @@ fn scan(sql: &[u8], at: usize) -> Option<(Kind, usize)> {
     let byte = *sql.get(at)?;
     Some(match byte {
         b'\'' => (Kind::Text, quoted_end(sql, at, b'\'')),
-        b'x' | b'X' if sql.get(at + 1) == Some(&b'\'') => (Kind::Text, quoted_end(sql, at + 1, b'\'')),
+        b'x' | b'X' if sql.get(at + 1) == Some(&b'\'') => (Kind::Text, blob_end(sql, at + 1)),
         b'"' | b'`' => (Kind::Quoted, quoted_end(sql, at, byte)),
         b'[' => (Kind::Quoted, quoted_end(sql, at, b']')),
         b'?' => {
             let digits = sql[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             (Kind::Variable, at + 1 + digits)
         }
-        b':' | b'@' | b'$' | b'#' if sql.get(at + 1).is_some_and(|&b| is_word(b)) => {
-            (Kind::Variable, word_end(sql, at + 1))
-        }
+        b':' | b'@' | b'$' | b'#' => match variable_end(sql, at) {
+            Some(end) => (Kind::Variable, end),
+            None => (Kind::Punctuation(byte), at + 1),
+        },
         b'0'..=b'9' => (Kind::Number, number_end(sql, at)),
         b'.' if sql.get(at + 1).is_some_and(u8::is_ascii_digit) => (Kind::Number, number_end(sql, at)),
         _ if is_word(byte) => (Kind::Word, word_end(sql, at)),
@@ -116,16 +129,57 @@ fn scan(sql: &[u8], at: usize) -> Option<(Kind, usize)> {
     })
 }
 
+/// As SQLite ends it, to the byte: what is read as a number here and as something else there could hide SQL. Letters behind it
+/// belong to it, and are an error there.
 fn number_end(sql: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(&byte) = sql.get(at) {
-        let sign_of_exponent = matches!(byte, b'+' | b'-') && matches!(sql[at - 1], b'e' | b'E') && at > from;
-        if !(is_word(byte) || byte == b'.' || sign_of_exponent) {
-            break;
+    let run = |at: usize, is_part: fn(&u8) -> bool| {
+        sql[at..].iter().position(|byte| !(is_part(byte) || *byte == b'_')).map_or(sql.len(), |n| at + n)
+    };
+    let is_digit = |at: usize| sql.get(at).is_some_and(u8::is_ascii_digit);
+    if sql[from] == b'0'
+        && matches!(sql.get(from + 1), Some(b'x' | b'X'))
+        && sql.get(from + 2).is_some_and(u8::is_ascii_hexdigit)
+    {
+        return word_end(sql, run(from + 2, u8::is_ascii_hexdigit));
+    }
+    let mut at = run(from, u8::is_ascii_digit);
+    if sql.get(at) == Some(&b'.') {
+        at = run(at + 1, u8::is_ascii_digit);
+    }
+    if matches!(sql.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(sql.get(at + 1), Some(b'+' | b'-')));
+        if is_digit(at + 1 + sign) {
+            at = run(at + 1 + sign, u8::is_ascii_digit);
+        }
+    }
+    word_end(sql, at)
+}
+
+/// A name, `::` within it, and what SQLite takes from TCL: anything without blanks in parentheses behind it.
+fn variable_end(sql: &[u8], from: usize) -> Option<usize> {
+    let (mut at, mut letters) = (from + 1, 0);
+    loop {
+        match sql.get(at) {
+            Some(&byte) if is_word(byte) => letters += 1,
+            // A macro of ours, which SQLite never sees.
+            Some(b'(') if sql[from..at].eq_ignore_ascii_case(b"$_exclude") => break,
+            Some(b'(') if letters > 0 => {
+                let inside = |byte: &u8| !(byte.is_ascii_whitespace() || matches!(byte, b'\x0b' | b')'));
+                at = sql[at + 1..].iter().position(|byte| !inside(byte)).map_or(sql.len(), |n| at + 1 + n);
+                at += usize::from(sql.get(at) == Some(&b')'));
+                break;
+            }
+            Some(b':') if sql.get(at + 1) == Some(&b':') => at += 1,
+            _ => break,
         }
         at += 1;
     }
-    at
+    (letters > 0).then_some(at)
+}
+
+/// A BLOB ends at the first quote.
+fn blob_end(sql: &[u8], open: usize) -> usize {
+    sql[open + 1..].iter().position(|&byte| byte == b'\'').map_or(sql.len(), |n| open + 1 + n + 1)
 }
 
 /// The statements of a script: byte ranges without the semicolon, empty ones left out.
@@ -327,6 +381,22 @@ mod tests {
             ),
         ] {
             assert_eq!(order_by_end(sql).map(|end| &sql[..end]), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn tokens_end_where_sqlite_ends_them() {
+        for (sql, expected) in [
+            ("0xe--'\n, 1", &["0xe", ",", "1"][..]),
+            ("1e-5 1e- 1.5e+3 .5 0x1F_2 12abc 1_0.5", &["1e-5", "1e", "-", "1.5e+3", ".5", "0x1F_2", "12abc", "1_0.5"]),
+            ("$a('),b", &["$a(')", ",", "b"]),
+            (":a(b c @x::y #1(", &[":a(b", "c", "@x::y", "#1("]),
+            ("x'12''a' X'ab", &["x'12'", "'a'", "X'ab"]),
+            ("abs \x0b(1) \x0b2", &["abs", "(", "1", ")", "2"]),
+            ("a\x0bb", &["a", "\x0b", "b"]),
+        ] {
+            let found: Vec<&str> = tokens(sql).map(|token| token.text).collect();
+            assert_eq!(found, expected, "{sql}");
         }
     }
 }

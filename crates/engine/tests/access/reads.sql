@@ -176,3 +176,8 @@ WITH everything(a) AS (SELECT s.secret FROM json_each('[1]') window, secrets s) 
 WITH "É it's" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
 WITH 'É it''s' AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
 WITH "é IT'S" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "é it's"
+SELECT 0xe--' (WITH "_tide_see_user_notes" AS (SELECT secret FROM main.secrets) SELECT secret FROM "_tide_see_user_notes") --'
+SELECT $a('), (SELECT secret FROM secrets) --') FROM notes
+SELECT id FROM notes WHERE abs ((SELECT count(*) FROM secrets)) IS NULL
+SELECT id FROM notes WHERE CASE WHEN body LIKE '%' THEN (SELECT 1 LIMIT 1 OFFSET 'x') END IS NULL
+SELECT id FROM notes WHERE CASE WHEN body LIKE '%' THEN (SELECT 1 LIMIT 'x') END IS NULL
