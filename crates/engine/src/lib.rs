@@ -794,12 +794,28 @@ fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {
     if request.statements.len() > limits.statements_max {
         return Err(Error::too_large(format!("A transaction may have {} statements.", limits.statements_max)));
     }
+    if request.principal.caller().is_some() && request.statements.iter().any(has_too_long_pattern) {
+        return Err(Error::too_large("A statement with LIKE or GLOB may have texts of 50,000 bytes at most."));
+    }
     match &request.idempotency {
         Some(idempotency) if idempotency.key.len() > Idempotency::KEY_BYTES_MAX * 2 => {
             Err(Error::invalid("An Idempotency-Key may have 255 characters."))
         }
         _ => Ok(()),
     }
+}
+
+/// SQLite would fail where a row is compared with it, and so tell that there is one.
+fn has_too_long_pattern(statement: &Sql) -> bool {
+    use access::functions::PATTERN_BYTES_MAX;
+    let is_long =
+        |value: &Value| matches!(value, Value::Text(bytes) | Value::Blob(bytes) if bytes.len() >= PATTERN_BYTES_MAX);
+    let has_long = match &statement.params {
+        Params::None => false,
+        Params::Positional(values) => values.iter().any(is_long),
+        Params::Named(values) => values.iter().any(|(_, value)| is_long(value)),
+    };
+    has_long && tokens::tokens(&statement.sql).any(|token| token.is_any(&["like", "glob"]))
 }
 
 /// Does every statement look as if it only reads? A reader finds out for certain.
