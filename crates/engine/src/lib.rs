@@ -809,7 +809,7 @@ fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {
 fn has_too_long_pattern(statement: &Sql) -> bool {
     use access::functions::PATTERN_BYTES_MAX;
     let is_long =
-        |value: &Value| matches!(value, Value::Text(bytes) | Value::Blob(bytes) if bytes.len() >= PATTERN_BYTES_MAX);
+        |value: &Value| matches!(value, Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > PATTERN_BYTES_MAX);
     let has_long = match &statement.params {
         Params::None => false,
         Params::Positional(values) => values.iter().any(is_long),

@@ -7,7 +7,7 @@ use client::{Client, Database, ask, compare, next, user};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tidebase_engine::access::policy::PolicyWrite;
-use tidebase_engine::{Answer, Caller, Code, Principal, Result, Role};
+use tidebase_engine::{Answer, Caller, Code, Params, Principal, Result, Role, SqlRequest, Value};
 
 const SCHEMA: &str = "
 CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
@@ -97,8 +97,8 @@ fn told(answer: &Result<Answer>) -> String {
     }
 }
 
-fn corpus(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.starts_with("--") && !line.is_empty())
+fn corpus(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter(|line| !line.starts_with("--") && !line.is_empty()).map(|line| line.replace('␤', "\n"))
 }
 
 #[tokio::test]
@@ -108,12 +108,25 @@ async fn no_read_tells_of_rows_that_are_hidden() {
     for principal in [user("alice"), user("' OR 1=1 --"), Principal::Caller(Arc::new(Caller::new(Role::Client, None)))]
     {
         for sql in corpus(include_str!("access/reads.sql")) {
-            let (a, b) = (ask(&with, &principal, sql).await, ask(&without, &principal, sql).await);
+            let (a, b) = (ask(&with, &principal, &sql).await, ask(&without, &principal, &sql).await);
             assert!(!a.as_ref().is_err_and(|error| error.code == Code::Internal), "{sql}: {a:?}");
             // Rooms 1 has the same members as far as Alice can see.
             assert_eq!(told(&a), told(&b), "{sql}");
             assert!(!told(&a).contains("hidden") || sql.contains("hidden"), "{sql}: {}", told(&a));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_is_too_long_tells_of_no_row() {
+    let database = open(&[HIDDEN]).await;
+    let pattern = Params::Positional(vec![Value::text("%".repeat(60_000))]);
+    for sql in
+        ["SELECT id FROM rooms WHERE id = 2 AND name LIKE ?1", "SELECT id FROM rooms WHERE id = 9 AND name GLOB ?1"]
+    {
+        let request = SqlRequest { principal: user("alice"), ..SqlRequest::query(sql, pattern.clone()) };
+        let refused = database.engine.query(request).await.unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge, "{sql}: {refused}");
     }
 }
 
@@ -133,7 +146,7 @@ async fn no_write_changes_rows_that_are_hidden() {
     let before = database.rows(look).await;
     let alice = user("alice");
     for sql in corpus(include_str!("access/writes.sql")) {
-        let answer = ask(&database, &alice, sql).await;
+        let answer = ask(&database, &alice, &sql).await;
         assert!(!answer.as_ref().is_err_and(|error| error.code == Code::Internal), "{sql}: {answer:?}");
         assert!(!told(&answer).contains("hidden"), "{sql}: {}", told(&answer));
         assert_eq!(database.rows(look).await, before, "{sql}: {}", told(&answer));

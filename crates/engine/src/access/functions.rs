@@ -210,7 +210,7 @@ const WORDS: &[&str] = &[
     "with",
 ];
 
-/// Bytes of a pattern that SQLite takes.
+/// Bytes of a pattern that SQLite takes: SQLITE_MAX_LIKE_PATTERN_LENGTH.
 pub const PATTERN_BYTES_MAX: usize = 50_000;
 
 /// Can the statement fail on a row, or take long over it, in a way that depends on what is in the row?
@@ -231,7 +231,7 @@ pub fn may_tell(text: &[Token<'_>]) -> bool {
             // Their pattern may be too complex; a plain one is the caller's own.
             Kind::Word if is_word(token, &["like", "glob"]) => {
                 let is_plain = |next: &Token<'_>| {
-                    next.kind == Kind::Variable || next.kind == Kind::Text && next.text.len() < PATTERN_BYTES_MAX
+                    next.kind == Kind::Variable || next.kind == Kind::Text && next.text.len() <= PATTERN_BYTES_MAX
                 };
                 !next.is_some_and(is_plain) || is_joined(text, index + 2)
             }

@@ -9,6 +9,7 @@ use super::inbox::Wanted;
 use super::rows::KeySource;
 use super::ways::{Search, Ways};
 use crate::access::asked::{Asked, Asks};
+use crate::access::functions::PATTERN_BYTES_MAX;
 use crate::access::translate::Translated;
 use crate::access::{Access, Action, Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
@@ -546,9 +547,6 @@ fn is_clock_asked(params: &Params) -> bool {
         Params::Named(values) => values.iter().any(|(_, value)| is_now(value)),
     }
 }
-
-/// SQLITE_MAX_LIKE_PATTERN_LENGTH.
-const PATTERN_BYTES_MAX: usize = 50_000;
 
 fn long_pattern() -> Error {
     Error::unsupported(format!(

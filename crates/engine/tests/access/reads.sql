@@ -1,4 +1,4 @@
--- What a caller may try with a SELECT, one a line. Each must answer the same whether or not there are rows that are hidden.
+-- What a caller may try with a SELECT, one a line (␤ stands for a line's end). Each must answer the same whether or not there are rows that are hidden.
 SELECT * FROM notes
 SELECT count(*), max(id), group_concat(body) FROM notes
 SELECT * FROM "notes" WHERE 1 OR 1
@@ -176,8 +176,10 @@ WITH everything(a) AS (SELECT s.secret FROM json_each('[1]') window, secrets s) 
 WITH "É it's" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
 WITH 'É it''s' AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "É it's"
 WITH "é IT'S" AS (SELECT s.secret FROM json_each('[1]') window, secrets s) SELECT * FROM "é it's"
-SELECT 0xe--' (WITH "_tide_see_user_notes" AS (SELECT secret FROM main.secrets) SELECT secret FROM "_tide_see_user_notes") --'
-SELECT $a('), (SELECT secret FROM secrets) --') FROM notes
-SELECT id FROM notes WHERE abs ((SELECT count(*) FROM secrets)) IS NULL
-SELECT id FROM notes WHERE CASE WHEN body LIKE '%' THEN (SELECT 1 LIMIT 1 OFFSET 'x') END IS NULL
-SELECT id FROM notes WHERE CASE WHEN body LIKE '%' THEN (SELECT 1 LIMIT 'x') END IS NULL
+SELECT 0xe--'␤, (WITH "_tide_see_user_notes" AS (SELECT group_concat(secret) AS x FROM main.secrets) SELECT x FROM "_tide_see_user_notes") --'␤ FROM notes
+SELECT 1e--'␤, (WITH "_tide_see_user_notes" AS (SELECT group_concat(secret) AS x FROM main.secrets) SELECT x FROM "_tide_see_user_notes") --'␤ FROM notes
+SELECT $a('), (WITH "_tide_see_user_notes" AS (SELECT group_concat(secret) AS x FROM main.secrets) SELECT x FROM "_tide_see_user_notes") --')␤ FROM notes
+SELECT x'12'', (SELECT group_concat(secret) FROM main.secrets) --' FROM notes
+SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN abs (-9223372036854775807 - 1) END IS NULL
+SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN (SELECT 1 LIMIT 1 OFFSET 'x') END IS NULL
+SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN (SELECT 1 LIMIT 'x') END IS NULL

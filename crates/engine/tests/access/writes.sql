@@ -99,3 +99,5 @@ INSERT INTO notes (owner, body) SELECT 'alice', n.body FROM json_each('[1]') win
 INSERT INTO notes (id, owner, body) VALUES (1, 'alice', 'x') ON CONFLICT (slug) DO NOTHING ON CONFLICT (id) DO UPDATE SET body = (SELECT n.body FROM json_each('[1]') window, notes n WHERE n.id = 2)
 DELETE FROM parents WHERE id = (SELECT parent FROM json_each('[1]') window, children c WHERE c.id = 2)
 UPDATE notes SET body = (SELECT window.body FROM json_each('[1]'), notes window, notes n WHERE n.id = 2) WHERE id = 1
+UPDATE notes SET body = 0xe--'␤||(SELECT group_concat(n.body) FROM main.notes AS n) --'␤ WHERE id = 1 RETURNING body
+UPDATE notes SET body = $a(')||(SELECT group_concat(n.body) FROM main.notes AS n)--')␤ WHERE id = 1 RETURNING body

@@ -253,7 +253,7 @@ async fn nothing_a_caller_tries_over_http_tells_of_hidden_rows() {
     let reads = include_str!("../../../engine/tests/access/reads.sql");
     let writes = include_str!("../../../engine/tests/access/writes.sql");
     for line in reads.lines().chain(writes.lines()).filter(|line| !line.is_empty() && !line.starts_with("--")) {
-        let answer = sql(&server, &client, line).await;
+        let answer = sql(&server, &client, &line.replace('␤', "\n")).await;
         assert!([200, 400, 403, 409, 413, 501].contains(&answer.status), "{line}: {}", answer.text());
         let told = answer.text();
         assert!(!told.contains("hidden") || line.contains("hidden"), "{line}: {told}");
