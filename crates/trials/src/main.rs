@@ -18,6 +18,7 @@ mod random;
 mod shrink;
 mod traps;
 mod world;
+mod worlds;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,8 +49,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments, World::random),
         Command::Capture(arguments) => fuzz::fuzz(&arguments, World::of_changes),
-        Command::Policies(arguments) => policies::policies(&arguments),
-        Command::Members(arguments) => members::members(&arguments),
+        Command::Policies(arguments) => Ok(policies::policies(&arguments)),
+        Command::Members(arguments) => Ok(members::members(&arguments)),
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
     }
 }

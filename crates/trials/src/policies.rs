@@ -14,6 +14,7 @@ use crate::traps::{Trap, Traps};
 use crate::world::query::Query;
 use crate::world::schema::Relation;
 use crate::world::{Event, World};
+use crate::worlds::{Seen, Worlds};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
@@ -22,9 +23,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 use tidebase_engine::access::policy::PolicyWrite;
 use tidebase_engine::access::{Action, Policy};
 use tidebase_engine::sqlite::exclude::unquoted;
@@ -35,15 +34,8 @@ pub struct Arguments {
     /// Stop after this many statements [default: 100000, unless --seconds is given]
     #[arg(long)]
     statements: Option<u64>,
-    /// Same seed, same worlds.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Stop after this time.
-    #[arg(long)]
-    seconds: Option<u64>,
-    /// Run only this world.
-    #[arg(long)]
-    world: Option<u64>,
+    #[command(flatten)]
+    worlds: Worlds,
 }
 
 /// Writes that fill a world, and statements that are asked in it.
@@ -63,54 +55,35 @@ struct Stats {
     hidden_rows: u64,
 }
 
-pub fn policies(arguments: &Arguments) -> Result<ExitCode> {
-    let started = Instant::now();
-    let wanted = arguments.statements.unwrap_or(if arguments.seconds.is_some() { u64::MAX } else { 100_000 });
-    let jobs = if arguments.world.is_some() { 1 } else { std::thread::available_parallelism().map_or(1, Into::into) };
-    println!("seed {}, {jobs} worlds at a time", arguments.seed);
-    let next = AtomicU64::new(arguments.world.unwrap_or(0));
-    let is_done = AtomicBool::new(false);
-    let total = Mutex::new(Stats::default());
-    let failed: Mutex<Option<(u64, anyhow::Error)>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !is_done.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let mut stats = Stats::default();
-                    let ran = run(arguments.seed, number, &mut stats);
-                    let mut total = total.lock().expect("nobody panics with it");
-                    total.statements += stats.statements;
-                    total.with_rows += stats.with_rows;
-                    total.failed += stats.failed;
-                    total.armed += stats.armed;
-                    total.hidden_rows += stats.hidden_rows;
-                    let is_late = arguments.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds);
-                    if total.statements >= wanted || is_late || arguments.world.is_some() || ran.is_err() {
-                        is_done.store(true, Ordering::Relaxed);
-                    }
-                    if let Err(error) = ran {
-                        failed.lock().expect("nobody panics with it").get_or_insert((number, error));
-                    }
-                }
-            });
-        }
-    });
-    let total = total.into_inner().expect("nobody panics with it");
-    println!(
-        "{} statements compared in {:.0} s: {} gave rows, {} failed for both, {} were made to fail on some row; {} rows were hidden",
-        total.statements,
-        started.elapsed().as_secs_f64(),
-        total.with_rows,
-        total.failed,
-        total.armed,
-        total.hidden_rows
-    );
-    let Some((number, error)) = failed.into_inner().expect("nobody panics with it") else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    println!("\nFAILED: {error:#}\nagain: the same command with --seed {} --world {number}", arguments.seed);
-    Ok(ExitCode::FAILURE)
+impl Seen for Stats {
+    fn count(&self) -> u64 {
+        self.statements
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.statements += other.statements;
+        self.with_rows += other.with_rows;
+        self.failed += other.failed;
+        self.armed += other.armed;
+        self.hidden_rows += other.hidden_rows;
+    }
+
+    fn tell(&self, took: Duration) -> String {
+        format!(
+            "{} statements compared in {:.0} s: {} gave rows, {} failed for both, {} were made to fail on some row; \
+             {} rows were hidden",
+            self.statements,
+            took.as_secs_f64(),
+            self.with_rows,
+            self.failed,
+            self.armed,
+            self.hidden_rows
+        )
+    }
+}
+
+pub fn policies(arguments: &Arguments) -> ExitCode {
+    arguments.worlds.run(arguments.statements, 100_000, run)
 }
 
 fn run(seed: u64, number: u64, stats: &mut Stats) -> Result<()> {

@@ -14,14 +14,14 @@ use crate::live::client::{Client, Known, Live, State, Subscription};
 use crate::live::judge::is_same;
 use crate::random::Random;
 use crate::world::Held;
+use crate::worlds::{Seen, Worlds};
 use anyhow::{Result, anyhow, bail};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ToSqlOutput;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidebase_engine::access::policy::PolicyWrite;
 use tidebase_engine::{Caller, Engine, Options, Params, Principal, RequestId, Since, SqlRequest, Value, Wanted};
 use world::{Event, World};
@@ -31,15 +31,8 @@ pub struct Arguments {
     /// Stop after this many commits [default: 20000, unless --seconds is given]
     #[arg(long)]
     commits: Option<u64>,
-    /// Same seed, same worlds.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Stop after this time.
-    #[arg(long)]
-    seconds: Option<u64>,
-    /// Run only this world.
-    #[arg(long)]
-    world: Option<u64>,
+    #[command(flatten)]
+    worlds: Worlds,
 }
 
 /// How long a frame may take before it counts as missing.
@@ -60,7 +53,11 @@ struct Stats {
     whole: u64,
 }
 
-impl Stats {
+impl Seen for Stats {
+    fn count(&self) -> u64 {
+        self.commits
+    }
+
     fn add(&mut self, other: &Self) {
         self.commits += other.commits;
         self.results += other.results;
@@ -73,59 +70,28 @@ impl Stats {
         self.spared += other.spared;
         self.whole += other.whole;
     }
+
+    fn tell(&self, took: Duration) -> String {
+        format!(
+            "{} commits in {:.0} s, {} of policies; {} results compared, {} queries ended, {} resumed; \
+             {} rows looked at for all callers, {} results read by parts, {} run, {} spared, {} looks into members",
+            self.commits,
+            took.as_secs_f64(),
+            self.policies,
+            self.results,
+            self.ended,
+            self.resumed,
+            self.for_all,
+            self.parts,
+            self.whole,
+            self.spared,
+            self.trails
+        )
+    }
 }
 
-pub fn members(arguments: &Arguments) -> Result<ExitCode> {
-    let started = Instant::now();
-    let wanted = arguments.commits.unwrap_or(if arguments.seconds.is_some() { u64::MAX } else { 20_000 });
-    let jobs = if arguments.world.is_some() { 1 } else { std::thread::available_parallelism().map_or(1, Into::into) };
-    println!("seed {}, {jobs} worlds at a time", arguments.seed);
-    let next = AtomicU64::new(arguments.world.unwrap_or(0));
-    let is_done = AtomicBool::new(false);
-    let total = Mutex::new(Stats::default());
-    let failed: Mutex<Option<(u64, anyhow::Error)>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !is_done.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let mut stats = Stats::default();
-                    let ran = run(arguments.seed, number, &mut stats);
-                    let mut total = total.lock().expect("nobody panics with it");
-                    total.add(&stats);
-                    let is_late = arguments.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds);
-                    if total.commits >= wanted || is_late || arguments.world.is_some() || ran.is_err() {
-                        is_done.store(true, Ordering::Relaxed);
-                    }
-                    if let Err(error) = ran {
-                        failed.lock().expect("nobody panics with it").get_or_insert((number, error));
-                    }
-                }
-            });
-        }
-    });
-    let total = total.into_inner().expect("nobody panics with it");
-    println!(
-        "{} commits in {:.0} s, {} of policies; {} results compared, {} queries ended, {} resumed; \
-         {} rows looked at for all callers, {} results read by parts, {} run, {} spared, {} looks into members",
-        total.commits,
-        started.elapsed().as_secs_f64(),
-        total.policies,
-        total.results,
-        total.ended,
-        total.resumed,
-        total.for_all,
-        total.parts,
-        total.whole,
-        total.spared,
-        total.trails
-    );
-    let Some((number, error)) = failed.into_inner().expect("nobody panics with it") else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    println!("\nFAILED after {} commits: {error:#}", total.commits);
-    println!("again: the same command with --seed {} --world {number}", arguments.seed);
-    Ok(ExitCode::FAILURE)
+pub fn members(arguments: &Arguments) -> ExitCode {
+    arguments.worlds.run(arguments.commits, 20_000, run)
 }
 
 struct Run<'a> {
