@@ -529,8 +529,8 @@ impl Engine {
     }
 
     /// Keeps the JSON Schema of a column, or drops it. What is stored already must fit.
-    pub async fn write_schema(&self, write: schemas::SchemaWrite) -> Result<Answer> {
-        self.submit(Work::Schema(write), None)?.wait().await
+    pub async fn write_schema(&self, write: schemas::SchemaWrite, who: &str) -> Result<Answer> {
+        self.submit(Work::Schema { write, who: who.to_owned() }, None)?.wait().await
     }
 
     /// Rows of the engine's own tables, by a statement of this program.

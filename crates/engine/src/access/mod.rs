@@ -17,15 +17,17 @@ pub mod policy;
 pub mod principal;
 pub mod reach;
 pub mod sight;
+pub mod spelling;
 pub mod statements;
 pub mod translate;
 
 pub use policy::{Action, Policy};
 pub use principal::{Caller, Principal, Role};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys;
-use crate::sqlite::schema::{Relation, Schema, Table};
+use crate::sqlite::exclude;
+use crate::sqlite::schema::{Address, Relation, Schema, Table};
 use crate::sqlite::tokens::tokens;
 use asked::Asks;
 use messages::Questions;
@@ -42,6 +44,14 @@ use translate::{Translated, named};
 const TRANSLATED_MAX: usize = 4096;
 const TRANSLATED_BYTES_MAX: usize = 4096;
 
+/// A view of the schema.
+#[derive(Debug)]
+struct View {
+    columns: Vec<String>,
+    /// What its text names, in lower case.
+    relations: Vec<String>,
+}
+
 type Statements = HashMap<Box<str>, Arc<Translated>>;
 
 /// The policies in force, with the schema they are for. Never changed: a new one takes its place.
@@ -55,6 +65,8 @@ pub struct Access {
     trusted: Arc<HashSet<String>>,
     /// Everything in the schema that has a name, in lower case.
     names: HashSet<String>,
+    /// By name in lower case.
+    views: HashMap<String, View>,
     /// What views, triggers and computed columns of the schema ask of a caller.
     pub asks: Asks,
     /// By lower-case table, what its foreign keys may touch.
@@ -83,6 +95,7 @@ impl Access {
             epoch: EPOCH.fetch_add(1, Ordering::Relaxed),
             trusted: Arc::new(trusted),
             names: all.into_iter().map(|(name, _)| name).collect(),
+            views: if policies.is_empty() { HashMap::new() } else { views(connection, &schema)? },
             asks: asked_by_schema(connection)?,
             tied,
             topics: messages::questions(&policies),
@@ -129,13 +142,21 @@ impl Access {
         is_open.then(|| Sight { kind, role, table, policies: Vec::new() })
     }
 
-    /// The table of a view, and whatever in its policies is the name of one; in lower case.
-    fn tables_behind(&self, sight: &Sight) -> Vec<String> {
+    /// What a sight shows, whatever in its policies is the name of a relation, and what stands behind those that are views; in
+    /// lower case.
+    fn relations_behind(&self, sight: &Sight) -> Vec<String> {
         let policies = self.policies.iter().filter(|policy| policy.table.eq_ignore_ascii_case(&sight.table));
         let texts = policies.filter_map(|policy| policy.using.as_deref());
-        let words = texts.flat_map(tokens).map(|token| named(&token).to_ascii_lowercase());
-        let own = std::iter::once(sight.table.to_ascii_lowercase());
-        own.chain(words.filter(|word| self.schema.get(word).is_some())).collect()
+        let mut behind: Vec<String> = texts.flat_map(|text| relations_named(text, &self.schema)).collect();
+        behind.push(sight.table.to_ascii_lowercase());
+        let mut at = 0;
+        while let Some(relation) = behind.get(at) {
+            let further = self.views.get(relation).into_iter().flat_map(|view| &view.relations);
+            let further: Vec<String> = further.filter(|name| !behind.contains(name)).cloned().collect();
+            behind.extend(further);
+            at += 1;
+        }
+        behind
     }
 
     /// Is the (lower-case) name taken by the schema?
@@ -143,23 +164,16 @@ impl Access {
         self.names.contains(name)
     }
 
-    /// Names of a table's columns; of a view, those that policies name.
-    fn columns(&self, table: &str) -> Vec<String> {
-        if let Some(Relation::Table(table)) = self.schema.get(table) {
+    /// Names of a table's or a view's columns.
+    fn columns(&self, relation: &str) -> Vec<String> {
+        if let Some(Relation::Table(table)) = self.schema.get(relation) {
             return table.columns.iter().map(|column| column.name.to_string()).collect();
         }
-        let policies = self.policies.iter().filter(|policy| policy.table.eq_ignore_ascii_case(table));
-        let mut columns: Vec<String> = Vec::new();
-        for column in policies.filter_map(|policy| policy.columns.as_ref()).flatten() {
-            if !columns.iter().any(|known| known.eq_ignore_ascii_case(column)) {
-                columns.push(column.clone());
-            }
-        }
-        columns
+        self.views.get(&relation.to_ascii_lowercase()).map(|view| view.columns.clone()).unwrap_or_default()
     }
 
-    /// The columns, in lower case, that a write of the role may ask for in its table; none is all.
-    fn readable(&self, table: &Table, role: Role) -> Option<HashSet<String>> {
+    /// The columns, in lower case, that the role sees in every row it sees; none is all.
+    fn granted(&self, table: &Table, role: Role) -> Option<HashSet<String>> {
         let seen: Vec<&Policy> = self.policies_for(&table.name, Action::Select, role).collect();
         if !seen.is_empty() && seen.iter().all(|policy| policy.columns.is_none()) {
             return None;
@@ -167,13 +181,27 @@ impl Access {
         // A column that only some grant could be NULL in a view; here it would be shown.
         let is_granted = |name: &str| !seen.is_empty() && seen.iter().all(|policy| policy.grants(name));
         let columns = table.columns.iter().map(|column| column.name.to_ascii_lowercase());
-        let mut readable: HashSet<String> = columns.filter(|name| is_granted(name)).collect();
-        readable.extend(table.key.iter().map(|&column| table.columns[column].name.to_ascii_lowercase()));
-        readable.extend(["rowid", "_rowid_", "oid"].map(str::to_owned));
+        Some(columns.filter(|name| is_granted(name)).collect())
+    }
+
+    /// The columns, in lower case, that a write of the role may read in its table; none is all.
+    fn readable(&self, table: &Table, role: Role) -> Option<HashSet<String>> {
+        let mut readable = self.granted(table, role)?;
+        readable.extend(names_of_rows(table));
         Some(readable)
     }
 
-    /// The columns, in lower case, that a write of the role in this table may give back; none is all.
+    /// What of that its author may not say of rows that are there: what names a row, and is granted to nobody of the role.
+    fn withheld(&self, table: &Table, role: Role) -> HashSet<String> {
+        let Some(granted) = self.granted(table, role) else { return HashSet::new() };
+        // The rowid is the key, if that is an integer.
+        let is_key_seen =
+            matches!(&table.address, Address::Rowid(name) if granted.contains(&name.to_ascii_lowercase()));
+        let is_withheld = |name: &String| !(granted.contains(name) || is_key_seen && ROWIDS.contains(&name.as_str()));
+        names_of_rows(table).filter(is_withheld).collect()
+    }
+
+    /// The columns, in lower case, that a write of the role may give back of a row that it makes; none is all.
     pub fn told(&self, table: &str, role: Role) -> Option<HashSet<String>> {
         match self.schema.get(table) {
             Some(Relation::Table(table)) => self.readable(table, role),
@@ -181,9 +209,56 @@ impl Access {
         }
     }
 
+    /// May the role write the column, in some row?
+    pub fn may_write(&self, table: &str, column: &str, role: Role) -> bool {
+        let mut policies = self
+            .policies
+            .iter()
+            .filter(|policy| policy.is_for(table, Action::Insert, role) || policy.is_for(table, Action::Update, role));
+        policies.any(|policy| policy.grants(column))
+    }
+
+    /// The columns of a relation that the role sees, in some row.
+    ///
+    /// # Errors
+    /// `forbidden` if the relation is closed to it, or is none.
+    pub fn shown(&self, relation: &str, role: Role) -> Result<Vec<String>> {
+        let seen: Vec<&Policy> = self.policies_for(relation, Action::Select, role).collect();
+        let columns = self.columns(relation);
+        if seen.is_empty() || columns.is_empty() {
+            return Err(Error::forbidden(passage::closed(relation)));
+        }
+        Ok(columns.into_iter().filter(|column| seen.iter().any(|policy| policy.grants(column))).collect())
+    }
+
     fn tied(&self, table: &str) -> Arc<HashMap<String, Tied>> {
         self.tied.get(&table.to_ascii_lowercase()).cloned().unwrap_or_default()
     }
+}
+
+const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
+/// The columns that name a row of the table, in lower case.
+fn names_of_rows(table: &Table) -> impl Iterator<Item = String> {
+    let keys = table.key.iter().map(|&column| table.columns[column].name.to_ascii_lowercase());
+    keys.chain(ROWIDS.map(str::to_owned))
+}
+
+/// In lower case.
+fn relations_named<'a>(sql: &'a str, schema: &'a Schema) -> impl Iterator<Item = String> + 'a {
+    tokens(sql).map(|token| named(&token).to_ascii_lowercase()).filter(|word| schema.get(word).is_some())
+}
+
+fn views(connection: &Connection, schema: &Schema) -> Result<HashMap<String, View>> {
+    let mut list = connection.prepare("SELECT name, sql FROM main.sqlite_schema WHERE type = 'view'")?;
+    let all: Vec<(String, String)> =
+        list.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let view = |(name, sql): (String, String)| {
+        // One that no longer fits its tables has no columns.
+        let columns = exclude::columns(connection, &name).unwrap_or_default();
+        (name.to_ascii_lowercase(), View { columns, relations: relations_named(&sql, schema).collect() })
+    };
+    Ok(all.into_iter().map(view).collect())
 }
 
 fn asked_by_schema(connection: &Connection) -> Result<Asks> {

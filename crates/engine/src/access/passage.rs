@@ -5,6 +5,8 @@
 
 use super::functions;
 use super::sight::Sight;
+use super::translate::named;
+use crate::sqlite::tokens::tokens;
 use rusqlite::hooks::{AuthAction, AuthContext};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,10 +52,15 @@ pub struct Tied {
 }
 
 impl Passage {
-    /// Why it may not; `None` if it may.
-    pub fn refusal(&self, context: &AuthContext<'_>) -> Option<String> {
+    /// Why the statement may not; `None` if it may. A name that does not stand in it is not told: it may be that of a table behind a
+    /// view.
+    pub fn refusal(&self, context: &AuthContext<'_>, statement: &str) -> Option<String> {
         use AuthAction as A;
         let is_trusted = context.accessor.is_some_and(|accessor| self.is_trusted(accessor));
+        let closed = |name: &str| {
+            let is_said = tokens(statement).any(|token| named(&token).eq_ignore_ascii_case(name));
+            if is_said { closed(name) } else { "It needs a table that is not open to you.".into() }
+        };
         let is_temporary = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case("temp"));
         match context.action {
             A::Select | A::Recursive => None,

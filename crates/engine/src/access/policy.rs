@@ -251,7 +251,11 @@ fn check_fit(sqlite: &mut Sqlite, schema: &Schema, policy: &Policy) -> Result<()
         Some(Relation::View) => {
             return Err(Error::invalid("A view can be read, not written: its policies are for select."));
         }
-        Some(_) => return Err(Error::unsupported("Virtual tables cannot be opened by policies; a view over one can.")),
+        Some(_) => {
+            return Err(Error::unsupported(
+                "Virtual tables cannot be opened by policies; a view over one can, though without MATCH.",
+            ));
+        }
         None => return Err(Error::not_found(format!("There is no table {}.", policy.table))),
     };
     if let (Some(table), Some(columns)) = (table, &policy.columns) {

@@ -136,7 +136,7 @@ pub fn check_form<'a>(sqlite: &mut Sqlite, sql: &'a str) -> Result<&'a str> {
             "Callers can run SELECT, INSERT, UPDATE and DELETE; nothing else need be registered.",
         ));
     }
-    let expanded = execute::expanded(sqlite, one)?;
+    let expanded = execute::expanded(sqlite, one, None)?;
     sqlite.prepare(&expanded, Mode::Caller)?;
     Ok(one)
 }

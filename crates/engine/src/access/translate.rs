@@ -1,10 +1,10 @@
 //! A caller's statement, with views of what the caller may see in the place of every table, and with a condition on the
 //! rows it may change.
 //!
-//! Works on tokens: where FROM, JOIN and IN name a table, and where the WHERE of a write stands. It is no parser, and need
-//! not be trusted: a table that it overlooks is one that the statement reads directly, which [`super::passage`] refuses
-//! when SQLite compiles it, and a row that is changed without its condition is found by [`super::admission`]. What looks
-//! as if it was made to mislead it is refused at once.
+//! Works on tokens, spelt anew by [`super::spelling`]: where FROM, JOIN and IN name a table, and where the WHERE of a write
+//! stands. It is no parser, and need not be trusted: a table that it overlooks is one that the statement reads directly,
+//! which [`super::passage`] refuses when SQLite compiles it, and a row that is changed without its condition is found by
+//! [`super::admission`]. What looks as if it was made to mislead it is refused at once.
 
 use super::Access;
 use super::admission;
@@ -14,6 +14,7 @@ use super::passage::{Passage, Target, closed};
 use super::policy::{Action, Policy, is_reserved, reserved};
 use super::principal::Role;
 use super::sight::{self, KEY, Kind, Sight, any_of};
+use super::spelling::spelt;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::schema::{Relation, Table};
@@ -95,20 +96,6 @@ pub enum Scope {
     Seen,
 }
 
-/// Nothing stands in a caller's statement that SQLite might read in another way than we do.
-fn check_marks(sql: &str) -> Result<()> {
-    let is_known = |token: &Token<'_>| match token.kind {
-        Token_::Punctuation(byte) => b"(),;.+-*/%=<>!|&~".contains(&byte),
-        Token_::Variable => !token.text.contains('(') && !token.text.contains("::") && !token.is_macro(),
-        _ => true,
-    };
-    match tokens(sql).find(|token| !is_known(token)) {
-        _ if sql.contains('\0') => Err(Error::invalid("A statement has no NUL.")),
-        Some(token) => Err(Error::invalid(format!("unrecognized token: {:?}", token.text))),
-        None => Ok(()),
-    }
-}
-
 /// What a statement would do to which table, if it writes.
 pub fn aim(sql: &str) -> Option<(Action, String)> {
     let text: Vec<Token<'_>> = tokens(sql).collect();
@@ -132,14 +119,14 @@ pub fn aim(sql: &str) -> Option<(Action, String)> {
 /// # Errors
 /// `forbidden` for what is closed to the role, `unsupported` for what callers cannot say.
 pub fn translate(access: &Access, role: Role, sql: &str) -> Result<Translated> {
-    check_marks(sql)?;
     translate_in(access, role, sql, Scope::Policies)
 }
 
 /// # Errors
 /// As [`translate`].
 pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Result<Translated> {
-    let sql = spoken_functions(sql);
+    let spelt = spelt(sql)?;
+    let sql = spoken_functions(&spelt);
     let text: Vec<Token<'_>> = tokens(&sql).collect();
     if text.len() > TOKENS_MAX {
         return Err(Error::too_large(format!("A statement may have {TOKENS_MAX} words and signs.")));
@@ -176,8 +163,12 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
     };
     let at = judgement.as_ref().map(|judgement| judgement.1);
     work.replace_tables(at)?;
-    if let (Some(target), Some(at)) = (&target, at) {
-        work.refuse_loose_names(target, at)?;
+    if let (Some(target), Some((judgement, at))) = (&target, &judgement) {
+        work.refuse_loose_names(target, *at)?;
+        // A row that is made by the statement itself tells its key to who makes it.
+        if target.deletes || !target.sets.is_empty() {
+            work.refuse_withheld(&judgement.table)?;
+        }
     }
     let Work { mut edits, sights, parts, .. } = work;
     edits.sort_by_key(|edit| (edit.at, edit.end));
@@ -190,7 +181,7 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
     }
     translated.push_str(&sql[copied..]);
     let names = sights.iter().map(Sight::name).collect();
-    let behind = sights.iter().flat_map(|sight| access.tables_behind(sight)).collect();
+    let behind = sights.iter().flat_map(|sight| access.relations_behind(sight)).collect();
     let passage = Passage { sights, names, parts, target, behind, trusted: Arc::clone(&access.trusted) };
     Ok(Translated { sql: translated, passage, judgement: judgement.map(|(judgement, _)| judgement) })
 }
@@ -369,6 +360,44 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The translation reads the key of the target's rows, so SQLite must be let read it; who may not see the key does not
+    /// name it.
+    fn refuse_withheld(&self, table: &Table) -> Result<()> {
+        let withheld = self.access.withheld(table, self.role);
+        if withheld.is_empty() {
+            return Ok(());
+        }
+        let before = |index: usize, back: usize| index.checked_sub(back).and_then(|at| self.text.get(at));
+        let is_given = |index: usize| {
+            let is_own = before(index, 2).is_some_and(|token| token.is("excluded"));
+            self.columns.contains(&index) || self.is_conflict_target(index) || is_own
+        };
+        for (index, token) in self.text.iter().enumerate().filter(|(_, token)| is_name(token)) {
+            let is_column =
+                token.kind != Token_::Text || before(index, 1).is_some_and(|token| token.is_punctuation(b'.'));
+            let name = named(token).to_ascii_lowercase();
+            if is_column && withheld.contains(&name) && !is_given(index) {
+                return Err(Error::forbidden(format!("No policy lets you see {name} in {}.", table.name)));
+            }
+        }
+        let returning = find(self.text, 0, &["returning"]).unwrap_or(self.text.len());
+        let gives_all = self.text[returning..]
+            .windows(2)
+            .any(|two| two[1].is_punctuation(b'*') && (two[0].is("returning") || two[0].is_punctuation(b',')));
+        if gives_all {
+            return Err(Error::forbidden(format!("No policy lets you see all columns of {}: name some.", table.name)));
+        }
+        Ok(())
+    }
+
+    /// Is it one of the columns behind ON CONFLICT?
+    fn is_conflict_target(&self, index: usize) -> bool {
+        let open =
+            self.text[..index].iter().rposition(|token| token.is_punctuation(b'(') || token.is_punctuation(b')'));
+        let conflict = open.filter(|&at| self.text[at].is_punctuation(b'(')).and_then(|at| at.checked_sub(1));
+        conflict.is_some_and(|at| self.text[at].is("conflict"))
     }
 
     fn replace_table(&mut self, index: usize, may_have_alias: bool) -> Result<()> {

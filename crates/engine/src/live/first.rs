@@ -15,7 +15,7 @@ use crate::access::{Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
 use crate::error::{Error, Result};
-use crate::storage::execute;
+use crate::storage::execute::{self, Rights};
 use crate::value::Params;
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -241,7 +241,8 @@ impl Lane {
             let mut template = sqlite.speaking_for(&anyone, |sqlite| {
                 query::analyse(sqlite, schema, epoch, sql, limits, Some((role, &access)))
             })?;
-            let expanded = execute::expanded(sqlite, sql)?;
+            let rights = Rights { access: &access, role };
+            let expanded = execute::expanded(sqlite, sql, Some(rights))?;
             if let [one] = execute::split(&expanded)?[..] {
                 granted::find_ways(sqlite, schema, &mut template, limits, one);
             }

@@ -21,7 +21,7 @@ use crate::sqlite::gate::{Mode, Reads};
 use crate::sqlite::schema::{Relation, Schema};
 use crate::sqlite::tokens::{self, Kind, Token};
 use crate::sqlite::{Sqlite, Statement};
-use crate::storage::execute;
+use crate::storage::execute::{self, Rights};
 use crate::value::{Params, Value};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::borrow::Cow;
@@ -358,7 +358,8 @@ pub fn analyse(
     if sql.len() > limits.sql_bytes_max {
         return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", limits.sql_bytes_max)));
     }
-    let expanded = execute::expanded(sqlite, sql)?;
+    let rights = asker.map(|(role, access)| Rights { access, role });
+    let expanded = execute::expanded(sqlite, sql, rights)?;
     let parts = execute::split(&expanded)?;
     let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
     let mut bound = asker

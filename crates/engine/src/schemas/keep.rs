@@ -3,6 +3,7 @@
 use super::Kept;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::logs::AuditEntry;
 use crate::sqlite::Sqlite;
 use crate::sqlite::gate::{Mode, is_system};
 use crate::sqlite::schema::{Address, Relation, Schema};
@@ -27,6 +28,16 @@ pub enum SchemaWrite {
         table: String,
         column: String,
     },
+}
+
+impl SchemaWrite {
+    pub fn audited(&self, who: &str) -> AuditEntry {
+        let (what, table, column) = match self {
+            Self::Keep { table, column, .. } => ("JSON Schema kept", table, column),
+            Self::Drop { table, column } => ("JSON Schema dropped", table, column),
+        };
+        AuditEntry::new(who, what, serde_json::json!({ "table": table, "column": column }))
+    }
 }
 
 /// Table, column and schema of each.
@@ -79,8 +90,9 @@ pub fn run(sqlite: &mut Sqlite, schema: &Schema, write: &SchemaWrite, limits: &L
             }
             let kept = Kept::new(&name, text)?;
             let time = limits.write_time_max;
-            let judged = sqlite
-                .bounded(time, None, Mode::Open, |sqlite| kept.judge_table(&sqlite.own, &table, Instant::now() + time));
+            let judged = sqlite.bounded(time, None, Mode::Open, |sqlite| {
+                kept.judge_table(&sqlite.own, &table, Instant::now() + time, &|_, _| true)
+            });
             // What is there already is no mistake of this request.
             judged.map_err(|error| match error.code {
                 crate::Code::Invalid => Error { code: crate::Code::Conflict, ..error },

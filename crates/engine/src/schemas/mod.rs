@@ -28,6 +28,9 @@ pub struct Kept {
     validator: Validator,
 }
 
+/// May a refusal tell of this column of this table?
+type IsTold<'a> = &'a dyn Fn(&str, &str) -> bool;
+
 /// All of a file, by lower-case table.
 #[derive(Debug, Default)]
 pub struct Schemas(HashMap<Box<str>, Vec<Arc<Kept>>>);
@@ -57,8 +60,9 @@ impl Schemas {
         self.0.is_empty()
     }
 
-    /// Do all documents that these changes leave fit? Those that were not changed are not asked.
-    pub fn judge(&self, rows: &Rows) -> Result<()> {
+    /// Do all documents that these changes leave fit? Those that were not changed are not asked. A refusal tells of a table's column
+    /// if `is_told` says so.
+    pub fn judge(&self, rows: &Rows, is_told: IsTold<'_>) -> Result<()> {
         for (index, shape) in rows.shapes.iter().enumerate() {
             let Some(schemas) = self.0.get(shape.table.to_ascii_lowercase().as_str()) else { continue };
             for kept in schemas {
@@ -67,7 +71,7 @@ impl Schemas {
                 for change in rows.changes.iter().filter(|change| change.shape == index) {
                     let Some(new) = change.new.as_ref().map(|row| &row[column]) else { continue };
                     if change.old.as_ref().is_none_or(|old| !old[column].same(new)) {
-                        kept.judge(&shape.table, new.as_ref())?;
+                        kept.judge(&shape.table, new.as_ref(), is_told)?;
                     }
                 }
             }
@@ -76,11 +80,17 @@ impl Schemas {
     }
 
     /// Do all documents of these tables fit, or of all tables? For where it is not known which rows have changed.
-    pub fn judge_tables(&self, connection: &Connection, tables: Option<&[Box<str>]>, time: Duration) -> Result<()> {
+    pub fn judge_tables(
+        &self,
+        connection: &Connection,
+        tables: Option<&[Box<str>]>,
+        time: Duration,
+        is_told: IsTold<'_>,
+    ) -> Result<()> {
         let until = Instant::now() + time;
         for (table, schemas) in &self.0 {
             if tables.is_none_or(|tables| tables.contains(table)) {
-                schemas.iter().try_for_each(|kept| kept.judge_table(connection, table, until))?;
+                schemas.iter().try_for_each(|kept| kept.judge_table(connection, table, until, is_told))?;
             }
         }
         Ok(())
@@ -93,22 +103,25 @@ impl Kept {
         Ok(Self { column: column.into(), text: text.into(), validator })
     }
 
-    fn judge(&self, table: &str, value: ValueRef<'_>) -> Result<()> {
+    fn judge(&self, table: &str, value: ValueRef<'_>, is_told: IsTold<'_>) -> Result<()> {
         document::judge(&self.validator, value).map_err(|misfit| {
             let column = &self.column;
+            if !is_told(table, column) {
+                return Error::invalid("It would write a document that does not fit its JSON Schema.");
+            }
             Error::invalid(format!("What is written to {column} of {table} does not fit its JSON Schema: {misfit}."))
                 .of_column(&**column)
                 .at_pointer(misfit.pointer)
         })
     }
 
-    fn judge_table(&self, connection: &Connection, table: &str, until: Instant) -> Result<()> {
+    fn judge_table(&self, connection: &Connection, table: &str, until: Instant, is_told: IsTold<'_>) -> Result<()> {
         let column = quoted(&self.column);
         let sql = format!("SELECT {column} FROM main.{} WHERE {column} IS NOT NULL", quoted(table));
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            self.judge(table, row.get_ref(0)?)?;
+            self.judge(table, row.get_ref(0)?, is_told)?;
             if Instant::now() > until {
                 return Err(Error::timeout(format!("There are too many documents in {table} to look at in time.")));
             }

@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::borrow::Cow;
 
-/// The SQL with every `$_exclude(…)` replaced by the remaining columns of the table after the next FROM.
-pub fn expand<'a>(connection: &Connection, sql: &'a str) -> Result<Cow<'a, str>> {
+/// The SQL with every `$_exclude(…)` replaced by the remaining columns of the table after the next FROM. `columns` gives all that
+/// a table shows.
+pub fn expand(sql: &str, columns: impl Fn(&str) -> Result<Vec<String>>) -> Result<Cow<'_, str>> {
     if !sql.contains("$_exclude") {
         return Ok(Cow::Borrowed(sql));
     }
@@ -34,16 +35,20 @@ pub fn expand<'a>(connection: &Connection, sql: &'a str) -> Result<Cow<'a, str>>
             .map(|pair| unquoted(pair[1].text))
             .ok_or_else(|| Error::invalid("$_exclude needs a table after FROM."))?;
         expanded.push_str(&sql[copied..token.at]);
-        expanded.push_str(&remaining(connection, &table, &excluded)?);
+        expanded.push_str(&remaining(&columns(&table)?, &table, &excluded)?);
         copied = all[close].end();
     }
     expanded.push_str(&sql[copied..]);
     Ok(Cow::Owned(expanded))
 }
 
-fn remaining(connection: &Connection, table: &str, excluded: &[String]) -> Result<String> {
+/// The columns of a table, hidden ones of virtual tables left out; none if there is no table.
+pub fn columns(connection: &Connection, table: &str) -> Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
-    let columns: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+fn remaining(columns: &[String], table: &str, excluded: &[String]) -> Result<String> {
     if columns.is_empty() {
         return Err(Error::invalid(format!("no such table: {table}")));
     }
@@ -88,12 +93,12 @@ mod tests {
             ("select $_exclude(ID, \"full name\") from [people] p", "select \"secret\", \"age\" from [people] p"),
             ("select '$_exclude(a)'", "select '$_exclude(a)'"),
         ] {
-            assert_eq!(expand(&connection, sql).unwrap(), expected);
+            assert_eq!(expand(sql, |table| columns(&connection, table)).unwrap(), expected);
         }
         for sql in
             ["select $_exclude(secret) from nowhere", "select $_exclude(nothing) from people", "select $_exclude(id"]
         {
-            assert!(expand(&connection, sql).is_err(), "{sql}");
+            assert!(expand(sql, |table| columns(&connection, table)).is_err(), "{sql}");
         }
     }
 }

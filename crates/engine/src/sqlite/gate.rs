@@ -96,7 +96,7 @@ impl Gate {
                 refusal(&context.action)
             } else if self.is_bound() {
                 match &*self.passage.lock().unwrap_or_else(PoisonError::into_inner) {
-                    Some(translated) => translated.passage.refusal(&context),
+                    Some(translated) => translated.passage.refusal(&context, &translated.sql),
                     None => Some("That statement is not available.".into()),
                 }
             } else if is_temporary && !is_own_schema(&context.action) {

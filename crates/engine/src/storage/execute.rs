@@ -102,7 +102,7 @@ fn run_one(sqlite: &mut Sqlite, statement: &Sql, format: Format, terms: Terms<'_
     if statement.sql.len() > terms.limits.sql_bytes_max {
         return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", terms.limits.sql_bytes_max)));
     }
-    let sql = expanded(sqlite, &statement.sql)?;
+    let sql = expanded(sqlite, &statement.sql, terms.rights)?;
     if terms.rights.is_none() && sqlite.has_cached(&sql) {
         return run_single(sqlite, &sql, &statement.params, Some((format, out)), terms);
     }
@@ -118,9 +118,13 @@ fn run_one(sqlite: &mut Sqlite, statement: &Sql, format: Format, terms: Terms<'_
     Ok(Ran::Done)
 }
 
-/// Macros and functions of ours as SQLite's.
-pub fn expanded<'a>(sqlite: &Sqlite, sql: &'a str) -> Result<Cow<'a, str>> {
-    Ok(match exclude::expand(&sqlite.own, sql)? {
+/// Macros and functions of ours as SQLite's, for whoever has these rights.
+pub fn expanded<'a>(sqlite: &Sqlite, sql: &'a str, rights: Option<Rights<'_>>) -> Result<Cow<'a, str>> {
+    let columns = |table: &str| match rights {
+        Some(rights) => rights.access.shown(table, rights.role),
+        None => exclude::columns(&sqlite.own, table),
+    };
+    Ok(match exclude::expand(sql, columns)? {
         Cow::Borrowed(sql) => spoken_functions(sql),
         Cow::Owned(sql) => Cow::Owned(spoken_functions(&sql).into_owned()),
     })

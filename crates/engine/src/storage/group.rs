@@ -9,6 +9,7 @@ use super::execute::{self, Place, Rights, Terms};
 use super::rehearse::{self, Rehearsal, Stage};
 use super::work::{Job, Work};
 use super::writer::Writer;
+use crate::access::Access;
 use crate::access::messages::Deed;
 use crate::changes::capture::Net;
 use crate::changes::change::{ChangeSet, Extent, Revision};
@@ -321,7 +322,11 @@ impl<'w> Group<'w> {
                 }
                 Ok(changed.to_string().into())
             }
-            Work::Schema(write) => crate::schemas::run(sqlite, schema, write, limits),
+            Work::Schema { write, who } => {
+                let body = crate::schemas::run(sqlite, schema, write, limits)?;
+                audit::write(&sqlite.own, &write.audited(who), *time_ms)?;
+                Ok(body)
+            }
         }
     }
 
@@ -346,7 +351,7 @@ impl<'w> Group<'w> {
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        let has_other_rules = matches!(job.work, Work::Policy { .. } | Work::Schema(_));
+        let has_other_rules = matches!(job.work, Work::Policy { .. } | Work::Schema { .. });
         if has_other_rules || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
         {
             if let Work::Sql(request) = &job.work {
@@ -357,24 +362,24 @@ impl<'w> Group<'w> {
             let touched = self.writer.capture.touched_tables();
             self.writer.capture.clear();
             self.writer.load_schema()?;
-            self.judge_tables(touched.as_deref())?;
+            self.judge_tables(job, touched.as_deref())?;
             return Ok(Some(Extent::Everything { schema: true }));
         }
         self.stamp_keys(revision)?;
         if job.mends_indexes {
             let touched = self.writer.capture.touched_tables();
-            self.judge_tables(touched.as_deref())?;
+            self.judge_tables(job, touched.as_deref())?;
             return Ok(Some(Extent::Everything { schema: false }));
         }
         Ok(match self.writer.capture.net(&self.writer.sqlite.own)? {
             Net::TooMuch => {
-                self.judge_tables(None)?;
+                self.judge_tables(job, None)?;
                 Some(Extent::Everything { schema: false })
             }
             Net::Rows(rows) if rows.is_empty() => None,
             Net::Rows(rows) => {
                 if !self.writer.schemas.is_empty() {
-                    self.writer.schemas.judge(&rows)?;
+                    self.writer.schemas.judge(&rows, &may_know(&self.writer.access, job))?;
                 }
                 Some(Extent::Rows(rows))
             }
@@ -382,13 +387,15 @@ impl<'w> Group<'w> {
     }
 
     /// Documents are judged as a whole where the rows that changed are not known one by one.
-    fn judge_tables(&mut self, touched: Option<&[Box<str>]>) -> Result<()> {
-        let Writer { sqlite, schemas, limits, .. } = &mut *self.writer;
+    fn judge_tables(&mut self, job: &Job, touched: Option<&[Box<str>]>) -> Result<()> {
+        let Writer { sqlite, schemas, limits, access, .. } = &mut *self.writer;
         if schemas.is_empty() || touched.is_some_and(<[_]>::is_empty) {
             return Ok(());
         }
         let time = limits.write_time_max;
-        sqlite.bounded(time, None, Mode::Open, |sqlite| schemas.judge_tables(&sqlite.own, touched, time))
+        sqlite.bounded(time, None, Mode::Open, |sqlite| {
+            schemas.judge_tables(&sqlite.own, touched, time, &may_know(access, job))
+        })
     }
 
     /// Every key that was written has the revision of this request, by whatever statement it was written.
@@ -517,3 +524,9 @@ pub const MOVED: &str = "The database file was deleted, renamed or replaced whil
 
 /// VACUUM rewrites the file: whoever asks for it knows that writers wait.
 const VACUUM_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// Whose documents a refusal may tell of: what triggers write where the caller may not is not told.
+fn may_know(access: &Access, job: &Job) -> impl Fn(&str, &str) -> bool {
+    let role = job.work.role();
+    move |table, column| role.is_none_or(|role| access.may_write(table, column, role))
+}

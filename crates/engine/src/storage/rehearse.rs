@@ -3,7 +3,7 @@
 //! The statement is run as the caller's, by the same three lines as ever, and undone. To tell what was passed over it is run
 //! twice more and undone: as if whatever is seen could be changed, and as if no policy bound the caller.
 
-use super::execute;
+use super::execute::{self, Rights};
 use crate::access::admission::{Change, Touched};
 use crate::access::policy::Action;
 use crate::access::translate::{self, Judgement, Scope, named};
@@ -72,7 +72,10 @@ pub fn run(mut stage: Stage<'_>, rehearsal: &Rehearsal) -> Result<Vec<u8>> {
     if sql.len() > stage.limits.sql_bytes_max {
         return Err(Error::too_large(format!("The SQL text is longer than {} bytes.", stage.limits.sql_bytes_max)));
     }
-    let expanded = execute::expanded(stage.sqlite, sql)?;
+    let rights = Rights { access: stage.access, role: caller.role };
+    // What is closed is refused below.
+    let expanded =
+        execute::expanded(stage.sqlite, sql, Some(rights)).or_else(|_| execute::expanded(stage.sqlite, sql, None))?;
     let [one] = execute::split(&expanded)?[..] else {
         return Err(Error::invalid("One statement at a time can be tried."));
     };

@@ -1,7 +1,7 @@
 //! What the writer can be asked to do: one closed set, one job per request.
 
-use crate::access::Principal;
 use crate::access::policy::PolicyWrite;
+use crate::access::{Principal, Role};
 use crate::error::Result;
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
@@ -30,7 +30,11 @@ pub enum Work {
         /// For the audit log.
         who: String,
     },
-    Schema(SchemaWrite),
+    Schema {
+        write: SchemaWrite,
+        /// For the audit log.
+        who: String,
+    },
     /// Tried, and undone.
     Rehearse(Box<Rehearsal>),
     /// Statements of ours on the tables of the catalogue, all in one transaction, with what is to be noted of them.
@@ -99,11 +103,20 @@ fn mentions(text: &str, word: &str) -> bool {
 }
 
 impl Work {
+    /// Whom policies bind in it; none is the administrator, or the engine itself.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Sql(request) => request.principal.role(),
+            Self::Key { principal, .. } | Self::Topic { principal, .. } => principal.role(),
+            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) | Self::System { .. } => None,
+        }
+    }
+
     fn company(&self) -> Company {
         let request = match self {
             Self::Sql(request) => request,
             // Each makes views that no other should meet.
-            Self::Policy { .. } | Self::Schema(_) | Self::Rehearse(_) => return Company::OwnGroup,
+            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) => return Company::OwnGroup,
             Self::Key { .. } | Self::Topic { .. } | Self::System { .. } => return Company::Any,
         };
         let mut company = Company::Any;

@@ -183,3 +183,25 @@ SELECT x'12'', (SELECT group_concat(secret) FROM main.secrets) --' FROM notes
 SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN abs (-9223372036854775807 - 1) END IS NULL
 SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN (SELECT 1 LIMIT 1 OFFSET 'x') END IS NULL
 SELECT id FROM rooms WHERE CASE WHEN id = 2 THEN (SELECT 1 LIMIT 'x') END IS NULL
+-- What a view stands before, and what a macro writes out
+SELECT count(*) FROM titles
+SELECT * FROM again
+SELECT body FROM again
+SELECT (SELECT count(*) FROM notes AS n, titles) FROM titles
+SELECT $_exclude(secret) FROM secrets
+SELECT $_exclude(nothing) FROM secrets
+SELECT $_exclude(nothing) FROM everything
+SELECT $_exclude(salary) FROM people
+SELECT $_exclude(nothing) FROM nowhere
+SELECT $_exclude ( 'x
+SELECT * FROM drawers
+SELECT code FROM drawers
+-- Marks that end otherwise than they seem to
+SELECT 'a''
+SELECT "id FROM notes
+SELECT [id FROM notes
+SELECT `id`` FROM secrets -- ` FROM notes
+SELECT x'0' FROM notes
+SELECT 1__0, 0x FROM notes
+SELECT 12abc FROM notes
+SELECT $a::b('), (SELECT secret FROM secrets) -- ') FROM notes

@@ -101,3 +101,17 @@ DELETE FROM parents WHERE id = (SELECT parent FROM json_each('[1]') window, chil
 UPDATE notes SET body = (SELECT window.body FROM json_each('[1]'), notes window, notes n WHERE n.id = 2) WHERE id = 1
 UPDATE notes SET body = 0xe--'␤||(SELECT group_concat(n.body) FROM main.notes AS n) --'␤ WHERE id = 1 RETURNING body
 UPDATE notes SET body = $a(')||(SELECT group_concat(n.body) FROM main.notes AS n)--')␤ WHERE id = 1 RETURNING body
+-- A key that nobody granted
+UPDATE drawers SET label = code
+UPDATE drawers SET label = drawers.code
+UPDATE drawers AS d SET label = d.'code'
+UPDATE drawers SET label = label WHERE code > 'a'
+UPDATE drawers SET label = label WHERE rowid = 1
+UPDATE drawers SET label = label RETURNING *
+UPDATE drawers SET label = label RETURNING label, *
+UPDATE drawers SET label = label RETURNING code
+DELETE FROM drawers WHERE code LIKE 'h%'
+DELETE FROM drawers RETURNING code
+INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT DO UPDATE SET label = drawers.code
+INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT (code) DO UPDATE SET label = label RETURNING code
+INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT (code) DO UPDATE SET label = label RETURNING rowid, *

@@ -41,16 +41,17 @@ fn found(app: &App, table: &str, column: &str) -> Result<Json, Failure> {
 }
 
 /// The body is the schema.
-pub async fn keep(State(app): State<Shared>, _: Admin, path: Named, body: Result<Bytes, BytesRejection>) -> Reply {
+pub async fn keep(State(app): State<Shared>, admin: Admin, path: Named, body: Result<Bytes, BytesRejection>) -> Reply {
     let (table, column) = named(path)?;
     let body = whole(&app, body)?;
     let schema = std::str::from_utf8(&body).map_err(|_| Error::invalid("The body is not UTF-8."))?.to_owned();
     let write = SchemaWrite::Keep { table: table.clone(), column: column.clone(), schema };
-    app.engine.write_schema(write).await?;
+    app.engine.write_schema(write, &admin.who).await?;
     Ok(answer::own(StatusCode::OK, found(&app, &table, &column)?))
 }
 
-pub async fn remove(State(app): State<Shared>, _: Admin, path: Named) -> Reply {
+pub async fn remove(State(app): State<Shared>, admin: Admin, path: Named) -> Reply {
     let (table, column) = named(path)?;
-    Ok(answer::result(&app.engine.write_schema(SchemaWrite::Drop { table, column }).await?))
+    let write = SchemaWrite::Drop { table, column };
+    Ok(answer::result(&app.engine.write_schema(write, &admin.who).await?))
 }

@@ -28,6 +28,13 @@ async fn the_audit_log_tells_who_changed_tokens_policies_and_the_schema() {
     assert_eq!(server.send(kept).await.status, 201);
     server.send(Request::new("DELETE", "/policies/open")).await.result();
     server.send(Request::new("DELETE", "/policies/open")).await.is_refused(404, "not_found", "");
+    server
+        .send(Request::new("PUT", "/schemas/t/a").json(json!({"type": "integer"})))
+        .await
+        .is_refused(409, "conflict", "");
+    server.sql("UPDATE t SET a = 5").await;
+    server.send(Request::new("PUT", "/schemas/t/a").json(json!({"const": 5}))).await.result();
+    server.send(Request::new("DELETE", "/schemas/t/a")).await.result();
     server.send(Request::new("DELETE", format!("/auth/tokens/{id}"))).await.result();
     server.send(Request::new("DELETE", format!("/auth/tokens/{id}"))).await.is_refused(404, "not_found", "");
     server
@@ -40,6 +47,8 @@ async fn the_audit_log_tells_who_changed_tokens_policies_and_the_schema() {
         ("admin", "token made"),
         (&format!("admin {id}"), "policy kept"),
         ("admin", "policy dropped"),
+        ("admin", "JSON Schema kept"),
+        ("admin", "JSON Schema dropped"),
         ("admin", "token revoked"),
     ];
     assert!(told.iter().map(|(who, what, _)| (who.as_str(), what.as_str())).eq(expected), "{told:?}");

@@ -253,3 +253,56 @@ async fn a_replacement_needs_all_columns_and_a_cursor_none_that_is_closed() {
         "There is no table message that is open to you.",
     );
 }
+
+#[tokio::test]
+async fn what_others_rows_are_like_is_not_told_by_what_refuses() {
+    let (server, caller) = rooms().await;
+    server
+        .sql(
+            "CREATE TABLE shadow (id INTEGER PRIMARY KEY, copy JSON);
+             CREATE TRIGGER shadowed AFTER INSERT ON box BEGIN INSERT INTO shadow (copy) SELECT json_object('salary', 9) FROM room; END;
+             CREATE TABLE link (id INTEGER PRIMARY KEY, one INTEGER REFERENCES message, two INTEGER REFERENCES message)",
+        )
+        .await;
+    allow(&server, json!({"name": "link", "table": "link", "action": "all", "using": "true"})).await;
+    // A document that a trigger writes where the caller may not.
+    let schema = json!({"required": ["pension"], "additionalProperties": false});
+    server.send(Request::new("PUT", "/schemas/shadow/copy").json(schema)).await.result();
+    let refused = caller.send(&server, "POST", "/rest/box", json!({"word": "x"})).await;
+    let plain = json!({"error": "It would write a document that does not fit its JSON Schema.", "code": "invalid"});
+    assert_eq!((refused.status, refused.json()), (400, plain));
+    // One that the caller wrote is told.
+    server.send(Request::new("PUT", "/schemas/message/extra").json(json!({"required": ["to"]}))).await.result();
+    let refused = caller.send(&server, "PATCH", "/rest/message/1", json!({"extra": {}})).await;
+    assert_eq!((refused.status, &refused.json()["column"]), (400, &json!("extra")));
+    // Which of two keys is missing is told where the other is seen; message 2 is there, and hidden.
+    for (one, two, column) in
+        [(1, 99, json!("two")), (99, 3, json!("one")), (2, 99, json!(null)), (98, 99, json!(null))]
+    {
+        let refused = caller.send(&server, "POST", "/rest/link", json!({"one": one, "two": two})).await;
+        assert_eq!((refused.status, &refused.json()["column"]), (409, &column), "{one} {two}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_granted_is_told_to_whoever_makes_it_and_to_nobody_else() {
+    let (server, caller) = rooms().await;
+    allow(
+        &server,
+        json!({"name": "see words", "table": "box", "action": "select", "using": "true", "columns": ["word"]}),
+    )
+    .await;
+    allow(
+        &server,
+        json!({"name": "set words", "table": "box", "action": "update", "using": "true", "columns": ["word"]}),
+    )
+    .await;
+    let made = caller.send(&server, "POST", "/rest/box", json!({"word": "x"})).await.result();
+    assert_eq!(made["data"], json!({"id": 1, "word": "x"}));
+    for (method, path, body) in [("PATCH", "/rest/box/1", json!({"word": "y"})), ("GET", "/rest/box/1", json!(null))] {
+        let refused = caller.send(&server, method, path, body).await;
+        assert!([400, 403, 404].contains(&refused.status), "{method} {path}: {}", refused.text());
+        assert!(!refused.text().contains("\"x\""), "{}", refused.text());
+    }
+    assert_eq!(caller.get(&server, "/rest/box").await.json()["result"], json!([{"word": "x"}]));
+}

@@ -3,10 +3,10 @@
 use super::text::Text;
 use super::write::Plan;
 use tidebase_engine::tables::{Reference, Table};
-use tidebase_engine::{Code, Engine, Error, SqlRequest, Value};
+use tidebase_engine::{Code, Engine, Error, Principal, SqlRequest, Value};
 
 /// The error with its column, if that can be told.
-pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, error: Error) -> Error {
+pub async fn blamed(engine: &Engine, principal: &Principal, table: &Table, plan: &Plan, error: Error) -> Error {
     if error.code != Code::Conflict || error.column().is_some() {
         return error;
     }
@@ -20,6 +20,7 @@ pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, error: Error) -
         column = check.and_then(|check| names(&check.columns));
     } else if error.message.starts_with("FOREIGN KEY constraint failed") {
         let row = error.statement.map_or(plan.rows.first(), |statement| plan.rows.get(statement));
+        let mut missing = Vec::new();
         for reference in &table.references {
             let value = |column: &usize| {
                 let found = row.into_iter().flatten().find(|(known, _)| known == column);
@@ -27,12 +28,13 @@ pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, error: Error) -
             };
             let values: Option<Vec<&Value>> = reference.columns.iter().map(value).collect();
             if let Some(values) = values
-                && !has_parent(engine, reference, &values).await
+                && !has_parent(engine, principal, reference, &values).await
             {
-                column = names(&reference.columns);
-                break;
+                missing.push(names(&reference.columns));
             }
         }
+        // Of several, some may be there and hidden.
+        column = missing.pop().filter(|_| missing.is_empty()).flatten();
     }
     match column {
         Some(column) => error.of_column(column),
@@ -40,8 +42,8 @@ pub async fn blamed(engine: &Engine, table: &Table, plan: &Plan, error: Error) -
     }
 }
 
-/// Asked as the administrator: that there is none, the refusal itself has told.
-async fn has_parent(engine: &Engine, reference: &Reference, values: &[&Value]) -> bool {
+/// Does whoever asks see one?
+async fn has_parent(engine: &Engine, principal: &Principal, reference: &Reference, values: &[&Value]) -> bool {
     let mut text = Text::of("SELECT 1 FROM ");
     text.name(&reference.parent).say(" WHERE ");
     text.list(reference.parent_columns.iter().zip(values), " AND ", |text, (column, value)| {
@@ -49,6 +51,7 @@ async fn has_parent(engine: &Engine, reference: &Reference, values: &[&Value]) -
     });
     text.say(" LIMIT 1");
     let sql = text.done();
-    let found = engine.query(SqlRequest::query(sql.sql, sql.params)).await;
+    let found =
+        engine.query(SqlRequest { principal: principal.clone(), ..SqlRequest::query(sql.sql, sql.params) }).await;
     found.is_ok_and(|answer| &*answer.body != b"[]")
 }

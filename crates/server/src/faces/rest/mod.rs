@@ -85,7 +85,7 @@ pub async fn write(
     let done = app.engine.query(request).await;
     let answer: Answer = match done {
         Ok(answer) => answer,
-        Err(error) => return Err(blame::blamed(&app.engine, &whole, &plan, error).await.into()),
+        Err(error) => return Err(blame::blamed(&app.engine, principal, &whole, &plan, error).await.into()),
     };
     Ok(plan.answer(&table, &answer)?)
 }
