@@ -134,12 +134,8 @@ impl Issuers {
         let claimed = jsonwebtoken::dangerous::insecure_decode::<Claimed>(token).map_err(|_| super::wrong())?;
         let issuer = self.all.iter().find(|known| known.wanted.issuer == claimed.claims.iss);
         let issuer = issuer.ok_or_else(super::wrong)?;
-        let is_access_token = header
-            .typ
-            .as_deref()
-            .is_none_or(|name| name.eq_ignore_ascii_case("jwt") || name.eq_ignore_ascii_case("at+jwt"));
         // An extension that must be understood (RFC 7515, 4.1.11) is not.
-        if !is_access_token || header.crit.is_some() {
+        if !header.typ.as_deref().is_none_or(is_access_token) || header.crit.is_some() {
             return Err(super::wrong());
         }
         let key = issuer.key(header).await?;
@@ -367,6 +363,11 @@ impl Issuer {
         }
         .filter(|algorithm| said.is_none_or(|said| said == *algorithm))
     }
+}
+
+/// By what the header calls it: a media type, whose `application/` may be left out (RFC 7515, 4.1.9; RFC 9068, 2.1).
+fn is_access_token(kind: &str) -> bool {
+    ["jwt", "application/jwt", "at+jwt", "application/at+jwt"].iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
 
 fn is_shared(algorithm: Algorithm) -> bool {

@@ -37,7 +37,12 @@ impl Key {
     }
 
     fn sign(&self, claims: &Json) -> String {
-        let header = Header { kid: Some(self.id.into()), ..Header::new(Algorithm::ES256) };
+        self.sign_as("JWT", claims)
+    }
+
+    /// As a token of this kind.
+    fn sign_as(&self, kind: &str, claims: &Json) -> String {
+        let header = Header { kid: Some(self.id.into()), typ: Some(kind.into()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.signing).unwrap()
     }
 }
@@ -178,6 +183,13 @@ async fn only_what_the_settings_say_of_an_issuer_counts() {
     // Clocks may be apart a little.
     for claims in [with("exp", json!(now() - 5)), with("nbf", json!(now() + 30))] {
         assert_eq!(status(&server, &key.sign(&claims), SELECT).await.0, 200, "{claims}");
+    }
+    // What an access token may call itself; a media type is the same with and without what all of them begin with.
+    for kind in ["JWT", "at+jwt", "application/at+jwt", "Application/AT+JWT"] {
+        assert_eq!(status(&server, &key.sign_as(kind, &good), SELECT).await.0, 200, "{kind}");
+    }
+    for kind in ["logout+jwt", "application/logout+jwt", "text/at+jwt", "at+jwt; v=1", ""] {
+        assert_eq!(status(&server, &key.sign_as(kind, &good), SELECT).await.0, 401, "{kind:?}");
     }
     // A subject is data, whatever is in it.
     let quoted = key.sign(&with("sub", json!("' OR 1=1 --")));
