@@ -188,6 +188,40 @@ async fn a_token_that_is_revoked_or_too_old_closes_its_sockets() {
 }
 
 #[tokio::test]
+async fn an_event_stream_ends_with_its_token() {
+    let server = shop().await;
+    for policy in [
+        json!({"name": "keys", "table": "kv", "action": "select", "using": "true"}),
+        json!({"name": "topics", "table": "_tide_messages", "action": "select", "using": "true"}),
+    ] {
+        allow(&server, policy).await;
+    }
+    let revoked = token(&server, json!({"shop": "north"})).await;
+    let ticketed = token(&server, json!({"shop": "north"})).await;
+    let short = Request::post("/auth/tokens", json!({"name": "short", "role": "client", "expires_in": 1}));
+    let short = server.send(short).await.result();
+    let mut streams = Vec::new();
+    for what in ["sql=SELECT+1+AS+one", "key=k", "topic=t"] {
+        for client in [&revoked, &short] {
+            let live = bearer(Request::get(format!("/live?{what}")), client);
+            streams.push(Events::open(server.address, live).await);
+        }
+        let ticket = server.send(bearer(Request::post("/auth/ticket", json!({})), &ticketed)).await.result();
+        let path = format!("/live?{what}&token={}", ticket["ticket"].as_str().unwrap());
+        streams.push(Events::open(server.address, Request::get(path).without_token()).await);
+    }
+    for client in [&revoked, &ticketed] {
+        let path = format!("/auth/tokens/{}", client["id"].as_str().unwrap());
+        server.send(Request::new("DELETE", path)).await.result();
+    }
+    for stream in &mut streams {
+        assert!(stream.head.starts_with("http/1.1 200"), "{}", stream.head);
+        assert_eq!(stream.next().await.unwrap().kind, "hello");
+        while stream.next().await.is_some() {}
+    }
+}
+
+#[tokio::test]
 async fn tokens_and_policies_are_kept_over_a_restart_and_tokens_as_hashes() {
     let server = shop().await;
     let north = token(&server, json!({"shop": "north"})).await;

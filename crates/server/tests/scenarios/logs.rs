@@ -161,3 +161,55 @@ async fn the_audit_log_tells_who_signed_in_and_no_password() {
         assert!(!all.contains(hidden), "{all}");
     }
 }
+
+#[tokio::test]
+async fn the_audit_log_tells_everything_it_promises_to() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--signup", "open", "--anonymous", "open"]);
+    let server = Server::run(&home, command).await;
+    let send = async |method, path: &str, body: Json| server.send(Request::new(method, path).json(body)).await;
+    let made = send("POST", "/auth/tokens", json!({"name": "t", "role": "client"})).await.result();
+    send("DELETE", &format!("/auth/tokens/{}", made["id"].as_str().unwrap()), json!(null)).await.result();
+    server.sql("CREATE TABLE t (id)").await;
+    send("POST", "/policies", json!({"name": "p", "table": "t", "action": "select", "using": "true"})).await.result();
+    send("DELETE", "/policies/p", json!(null)).await.result();
+    let known = send("POST", "/statements", json!({"sql": "SELECT 1"})).await.result();
+    send("DELETE", &format!("/statements/{}", known["id"].as_str().unwrap()), json!(null)).await.result();
+    let account = json!({"email": "ann@example.org", "password": "correct horse"});
+    let person = |signed_in: &Json, request: Request| {
+        request.header("Authorization", format!("Bearer {}", signed_in["access_token"].as_str().unwrap()))
+    };
+    let ann = send("POST", "/auth/signup", account.clone()).await.result();
+    let change = json!({"old_password": "correct horse", "password": "battery staple"});
+    assert_eq!(server.send(person(&ann, Request::post("/auth/password", change))).await.status, 204);
+    assert_eq!(server.send(person(&ann, Request::post("/auth/logout", json!({})))).await.status, 204);
+    let path = format!("/auth/users/{}", ann["user"]["id"].as_str().unwrap());
+    send("PATCH", &path, json!({"claims": {"a": 1}})).await.result();
+    let reset = send("POST", &format!("{path}/reset"), json!({})).await.result();
+    let new = json!({"token": reset["token"], "password": "a third password"});
+    assert_eq!(send("POST", "/auth/reset", new).await.status, 204);
+    assert_eq!(send("DELETE", &path, json!(null)).await.status, 204);
+    let stranger = send("POST", "/auth/anonymous", json!({})).await.result();
+    let named = json!({"email": "bob@example.org", "password": "correct horse"});
+    server.send(person(&stranger, Request::post("/auth/upgrade", named))).await.result();
+    let told = audited(&server).await;
+    let expected = [
+        "token made",
+        "token revoked",
+        "schema changed",
+        "policy kept",
+        "policy dropped",
+        "statement registered",
+        "statement removed",
+        "account made",
+        "signed in",
+        "password set",
+        "signed out",
+        "user changed",
+        "password set",
+        "user removed",
+        "account made",
+    ];
+    assert!(told.iter().map(|(_, what, _)| what.as_str()).eq(expected), "{told:?}");
+}
