@@ -153,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_everybody_may_read_is_named() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let path = database(folder.path(), "create table t(a)");
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        check(&found(&path, &[]), "privacy", Word::Warning, "chmod 600");
+        set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert!(found(&path, &[]).iter().all(|finding| finding.subject != "privacy"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nowhere.db");

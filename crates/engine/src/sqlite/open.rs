@@ -2,6 +2,7 @@
 
 use super::{Sqlite, clock};
 use crate::error::{Error, Result};
+use crate::storage::private;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -22,7 +23,7 @@ pub enum Purpose {
     Live,
 }
 
-/// Opens the file, or makes it if it is missing and this is the writer.
+/// Opens the file, or makes it, for its owner alone, if it is missing and this is the writer.
 ///
 /// # Errors
 /// `unsupported` for an unsafe SQLite, `invalid` for a file that is no database, `unavailable` if it cannot be opened.
@@ -36,6 +37,9 @@ pub fn open(path: &Path, vfs: Option<&str>, purpose: Purpose, lock_wait: Duratio
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if purpose == Purpose::Write {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        if vfs.is_none() {
+            private::make(path);
+        }
     }
     let connection = match (vfs, purpose) {
         (Some(name), _) => {

@@ -1,5 +1,6 @@
 //! A safe copy of a database that is in use: SQLite's own backup interface, a bounded piece at a time.
 
+use super::private;
 use crate::error::{Error, Result};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -12,7 +13,8 @@ const PAGES_AT_ONCE: i32 = 1024;
 /// Copies `from` into the new file `to`; `progress` hears (pages done, pages in all).
 ///
 /// The copy is written under another name and renamed when it is whole and synced, so `to` is never half a database.
-/// A read transaction pins one state for the whole copy; writers are not held up.
+/// A read transaction pins one state for the whole copy; writers are not held up. It is its owner's alone, whatever the
+/// mode of `from`.
 pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()> {
     if to.exists() {
         return Err(Error::conflict(format!("{} exists already; a backup never overwrites a file.", to.display())));
@@ -45,6 +47,7 @@ pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Res
 }
 
 fn copy(source: &Connection, to: &Path, progress: &mut impl FnMut(u64, u64)) -> Result<()> {
+    private::make(to);
     let mut target = Connection::open(to)?;
     {
         let backup = Backup::new(source, &mut target)?;

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod execute;
 mod group;
 pub mod lock;
+pub mod private;
 pub mod readers;
 pub mod rehearse;
 pub mod system;

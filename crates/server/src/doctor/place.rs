@@ -6,6 +6,7 @@ use crate::config::display;
 use rustix::fs::{Access, access, statvfs};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use tidebase_engine::storage::private;
 use tidebase_engine::storage::vouch::beside;
 
 /// Below this a server soon cannot write.
@@ -15,6 +16,9 @@ const FREE_BYTES_LOW: u64 = 1_000_000_000;
 
 pub fn examine(path: &Path, tell: &mut dyn FnMut(Finding)) {
     tell(file(path));
+    if let Some(doubt) = private::doubt(path) {
+        tell(Finding::warning("privacy", doubt));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tell(writable(path, folder));
     let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));

@@ -2,7 +2,9 @@
 
 use crate::server::{Home, Process, TOKEN};
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -135,6 +137,48 @@ async fn settings_that_do_not_exist_are_named() {
         fails(command, &words).await;
     }
     assert!(!home.db.exists());
+}
+
+/// The modes of all files of a database.
+fn modes(db: &Path) -> Vec<(String, u32)> {
+    let mode = |path: &Path| std::fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o777);
+    let suffixes = ["", "-wal", "-shm"];
+    let modes = suffixes.iter().filter_map(|suffix| {
+        let mode = mode(Path::new(&format!("{}{suffix}", db.display())))?;
+        Some(((*suffix).to_owned(), mode))
+    });
+    modes.collect()
+}
+
+#[tokio::test]
+async fn a_new_database_and_its_copies_are_their_owners_alone() {
+    let home = Home::new();
+    let server = home.start().await;
+    server.sql("CREATE TABLE t (a)").await;
+    let private = ["", "-wal", "-shm"].map(|suffix| (suffix.to_owned(), 0o600));
+    assert_eq!(modes(&home.db), private);
+    let copy = home.folder.path().join("copy.db");
+    let mut backup = Command::new(env!("CARGO_BIN_EXE_tidebase"));
+    backup.env_clear().current_dir(home.folder.path()).args(["backup", "--to", "copy.db", "--db"]).arg(&home.db);
+    let (status, output) = Process::run(backup).ended().await;
+    assert!(status.success(), "{output:?}");
+    assert_eq!(modes(&copy), [(String::new(), 0o600)]);
+    let (_, output) = server.stop().await;
+    assert!(!output.err.contains("Every user"), "{output:?}");
+
+    // A file that others may read stays so, for it may be meant; what is made beside it is like it, and the log says so.
+    let shared = Home::new();
+    std::fs::set_permissions(shared.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&shared.db, "").unwrap();
+    std::fs::set_permissions(&shared.db, Permissions::from_mode(0o644)).unwrap();
+    let server = shared.start().await;
+    server.sql("CREATE TABLE t (a)").await;
+    assert_eq!(modes(&shared.db), ["", "-wal", "-shm"].map(|suffix| (suffix.to_owned(), 0o644)));
+    let (_, output) = server.stop().await;
+    assert!(
+        output.err.contains("Every user of this machine may read") && output.err.contains("chmod 600"),
+        "{output:?}"
+    );
 }
 
 #[tokio::test]
