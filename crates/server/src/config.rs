@@ -12,6 +12,9 @@ use tidebase_engine::{Allowed, Error, Limits, Result};
 pub const DEFAULT_DB: &str = "./data/tidebase.db";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_FILE: &str = "tidebase.toml";
+/// Characters of a token that is given: with fewer there is no start, and up to the second a warning.
+const TOKEN_LENGTH_MIN: usize = 8;
+const TOKEN_LENGTH_GOOD: usize = 16;
 
 tidebase_engine::limits! {
 /// Bounds of the server itself; the engine has its own.
@@ -218,13 +221,13 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
     if let Some(folder) = public.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(Error::invalid(format!("--public: there is no folder {}.", folder.display())));
     }
-    if let Some(token) = admin_token.as_ref().filter(|token| token.len() < 8) {
+    if let Some(token) = admin_token.as_ref().filter(|token| token.len() < TOKEN_LENGTH_MIN) {
         return Err(Error::invalid(format!(
             "The admin token has {} characters; whoever has it owns the data, so it needs at least 8.",
             token.len()
         )));
     }
-    if let Some(token) = client_token.as_ref().filter(|token| token.len() < 8) {
+    if let Some(token) = client_token.as_ref().filter(|token| token.len() < TOKEN_LENGTH_MIN) {
         return Err(Error::invalid(format!("The client token has {} characters; it needs at least 8.", token.len())));
     }
     if client_token.is_some() && client_token == admin_token {
@@ -251,6 +254,18 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
 }
 
 impl Config {
+    /// What works and may bite, with what to do: for the log of a start, and for the doctor.
+    pub fn doubts(&self) -> Vec<String> {
+        let is_short = |token: &&Option<String>| token.as_ref().is_some_and(|token| token.len() < TOKEN_LENGTH_GOOD);
+        let doubt = |name: &str| {
+            format!(
+                "The {name} token has fewer than {TOKEN_LENGTH_GOOD} characters and may be guessed. Take a random one, as from `openssl rand -base64 24`."
+            )
+        };
+        let tokens = [("admin", &self.admin_token), ("client", &self.client_token)];
+        tokens.iter().filter(|(_, token)| is_short(token)).map(|(name, _)| doubt(name)).collect()
+    }
+
     /// What is open to people, and for how long.
     pub fn people(&self) -> people::Settings {
         people::Settings {

@@ -33,7 +33,10 @@ fn examine(args: &DatabaseArgs, environment: config::Environment<'_>, tell: &mut
     let wanted = ServeArgs { db: args.db.clone(), ..ServeArgs::default() };
     let (path, has_token) = match config::load(&wanted, environment) {
         Ok(config) => {
-            tell(settings(environment));
+            match &config.doubts()[..] {
+                [] => tell(settings(environment)),
+                doubts => doubts.iter().for_each(|doubt| tell(Finding::warning("settings", doubt))),
+            }
             (config.db, config.admin_token.is_some())
         }
         Err(error) => {
@@ -239,6 +242,8 @@ mod tests {
         assert!(!about(&findings, "settings").text.contains('|'));
         check(&findings, "integrity", Word::Ok, "");
         check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "short")]), "settings", Word::Problem, "at least 8");
+        check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "long enough")]), "settings", Word::Warning, "fewer than 16");
+        check(&found(&path, &[("TIDEBASE_ADMIN_TOKEN", "let-me-in-please")]), "settings", Word::Ok, "no settings file");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     let auth =
         Auth::new(Arc::clone(&engine), admin, config.client_token.as_deref(), config.people(), &config.issuers).await?;
     let address = listener.local_addr().map_err(|error| Error::internal("no address").caused_by(error))?;
-    private::doubt(engine.path()).into_iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    config.doubts().into_iter().chain(private::doubt(engine.path())).for_each(|doubt| tracing::warn!("{doubt}"));
     greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
     let (stop, stopping) = watch::channel(false);
     let delivery = Delivery::start()?;

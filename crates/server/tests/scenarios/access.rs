@@ -174,4 +174,17 @@ async fn a_token_that_can_be_guessed_is_refused_at_the_start() {
     let (status, output) = Process::run(command).ended().await;
     assert_eq!(status.code(), Some(1));
     assert!(output.err.contains("at least 8") && !output.err.contains("short"), "{output:?}");
+    // One that is hardly longer works, and the log says what may come of it.
+    for (token, is_short) in [("hunter-2-and-3", true), ("let-me-in-please", false)] {
+        let home = Home::new();
+        let mut command = home.command();
+        command.env("TIDEBASE_ADMIN_TOKEN", token);
+        let server = Server::run(&home, command).await;
+        let asked = Request::post("/query", json!({"sql": "SELECT 1 AS one"}));
+        let answer = server.send(asked.header("Authorization", format!("Bearer {token}"))).await;
+        assert_eq!(answer.result(), json!([{ "one": 1 }]));
+        let (_, output) = server.stop().await;
+        assert_eq!(output.err.contains("fewer than 16 characters"), is_short, "{output:?}");
+        assert!(!output.err.contains(token), "{output:?}");
+    }
 }
