@@ -199,6 +199,10 @@ async fn only_what_the_settings_say_of_an_issuer_counts() {
         let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, claims, secret).unwrap()
     };
+    // A key has the one algorithm that the settings say, also among those that the same secret would do for.
+    let longer = Header::new(Algorithm::HS512);
+    let longer = jsonwebtoken::encode(&longer, &json!({"iss": "shared", "sub": "u-1", "exp": now() + 600}), &shared);
+    assert_eq!(status(&server, &longer.unwrap(), SELECT).await.0, 401);
     // A secret that is published, and the public key as a secret.
     let published = EncodingKey::from_secret(b"secret-secret-secret-secret-secret");
     assert_eq!(status(&server, &hmac(&good, Some("oct"), &published), SELECT).await.0, 401);
@@ -223,6 +227,34 @@ async fn only_what_the_settings_say_of_an_issuer_counts() {
         assert_eq!(status(&server, &format!("{text}.{signature}"), SELECT).await.0, 401, "{header}");
         assert_eq!(status(&server, &format!("{text}."), SELECT).await.0, 401, "{header}");
     }
+}
+
+#[tokio::test]
+async fn a_socket_goes_on_with_the_next_token_of_the_same_caller_and_of_no_other() {
+    let server = start(&[json!({"issuer": "a", "audience": "*", "secret": SECRET, "algorithm": "HS256"})]).await;
+    let sign = |exp: u64, subject: &str, org: u32| {
+        let claims = json!({"iss": "a", "sub": subject, "exp": exp, "org": org});
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+            .unwrap()
+    };
+    // Good for some seconds more, for clocks may be apart by a minute.
+    let first = sign(now() - 57, "u-1", 7);
+    let mut kept = Socket::try_open(server.address, "/ws", Some(&first)).await.unwrap();
+    let mut left = Socket::try_open(server.address, "/ws", Some(&first)).await.unwrap();
+    let rows = kept.subscribe("q", "SELECT body FROM notes").await;
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 1, "{rows}");
+    for other in [sign(now() + 600, "u-2", 7), sign(now() + 600, "u-1", 8)] {
+        let refused = kept.ask(json!({"id": 1, "action": "auth", "token": other})).await;
+        assert_eq!(refused["code"], "conflict", "{refused}");
+    }
+    let renewed = kept.ask(json!({"id": 2, "action": "auth", "token": sign(now() + 600, "u-1", 7)})).await;
+    assert_eq!(renewed["result"], true, "{renewed}");
+    assert_eq!(left.closed().await.0, 4401);
+    // What was subscribed goes on, as whom it was.
+    let at = server.write("INSERT INTO notes VALUES ('u-1', 'more'), ('u-2', 'not theirs')").await;
+    let told = kept.reaches(at).await;
+    assert_eq!(told["queries"][0]["insert"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(status(&server, &first, SELECT).await.0, 401);
 }
 
 #[tokio::test]

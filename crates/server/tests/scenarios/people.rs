@@ -211,6 +211,65 @@ async fn passwords_are_changed_and_reset_once() {
 }
 
 #[tokio::test]
+async fn whoever_holds_a_token_cannot_guess_the_password_behind_it() {
+    let server = open_server(&[]).await;
+    let ann = sign_up(&server, "ann@example.org").await;
+    let guess = |number: u32| {
+        let change = json!({"old_password": format!("guess number {number}"), "password": "a new good one"});
+        server.send(as_(&ann, Request::post("/auth/password", change)))
+    };
+    let answers = futures_util::future::join_all((0..8).map(guess)).await;
+    let refused = answers.iter().filter(|answer| answer.status == 429);
+    assert_eq!((refused.count(), answers.iter().filter(|answer| answer.status == 403).count()), (3, 5));
+}
+
+/// What the server's own key signs is a token only if it is of the kind that the server makes.
+#[tokio::test]
+async fn a_signature_of_our_own_key_alone_makes_no_token() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    let server = open_server(&[]).await;
+    let ann = sign_up(&server, "ann@example.org").await;
+    let token = ann["access_token"].as_str().unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    let claims: Json = jsonwebtoken::dangerous::insecure_decode(token).unwrap().claims;
+    let private = "SELECT private FROM _tide_signing_keys";
+    let private: Vec<u8> = server.home.outside().query_row(private, [], |row| row.get(0)).unwrap();
+    let signed = |header: &Header, claims: &Json| {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_ec_der(&private)).unwrap()
+    };
+    let ask = async |token: String| {
+        let request = Request::post("/query", json!({"sql": "SELECT 1"})).without_token();
+        server.send(request.header("Authorization", format!("Bearer {token}"))).await.status
+    };
+    let of_kind = |kind: Option<&str>| Header { typ: kind.map(str::to_owned), ..header.clone() };
+    let with = |name: &str, value: Json| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        claims
+    };
+    assert_eq!((header.alg, ask(signed(&header, &claims)).await), (Algorithm::ES256, 200));
+    for kind in [None, Some("JWT"), Some("application/at+jwt"), Some("reset+jwt")] {
+        assert_eq!(ask(signed(&of_kind(kind), &claims)).await, 401, "{kind:?}");
+    }
+    let (begun, ends) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
+    for altered in [
+        with("exp", json!(begun - 1)),
+        with("exp", json!(ends + 1)),
+        with("iss", json!("elsewhere")),
+        with("sid", json!("ses_other")),
+        with("sub", json!("usr_other")),
+    ] {
+        assert_eq!(ask(signed(&header, &altered)).await, 401, "{altered}");
+    }
+    // What it says of a role is not listened to: the file knows.
+    let said = signed(&header, &with("role", json!("admin")));
+    assert_eq!(
+        server.send(Request::get("/auth/users").header("Authorization", format!("Bearer {said}"))).await.status,
+        403
+    );
+}
+
+#[tokio::test]
 async fn somebody_without_an_account_gets_one_and_keeps_the_rows() {
     let server = open_server(&[]).await;
     with_notes(&server).await;

@@ -51,6 +51,9 @@ async fn a_client_runs_what_is_registered_and_nothing_else_on_every_face() {
     ] {
         sql(&server, &client, bad).await.is_refused(403, "forbidden", REFUSED);
     }
+    let raw = |body: Json| bearer(Request::post("/query/raw", body), &client);
+    assert_eq!(server.send(raw(json!({"sql": good, "params": [1]}))).await.result()["rows"], json!([["x"]]));
+    server.send(raw(json!({"sql": "SELECT * FROM t"}))).await.is_refused(403, "forbidden", REFUSED);
     sql(&server, &client, " ; -- nothing").await.is_refused(400, "invalid", "");
     let both = json!({"transaction": [{"sql": "INSERT INTO t (a) VALUES ('lit')"}, {"sql": "DELETE FROM t"}]});
     let refused = server.send(ask(both)).await;
@@ -80,6 +83,8 @@ async fn a_client_runs_what_is_registered_and_nothing_else_on_every_face() {
     // What is registered is still bound by policies; what a face makes by itself is bound by them alone.
     register(&server, "SELECT * FROM sqlite_schema").await;
     sql(&server, &client, "SELECT * FROM sqlite_schema").await.is_refused(403, "forbidden", "open to you");
+    let row = server.send(bearer(Request::get("/rest/t/1?select=a"), &client)).await;
+    assert_eq!(row.result(), json!({"a": "x"}));
     let key = bearer(Request::get("/data/k"), &client);
     server.send(key).await.is_refused(403, "forbidden", "No keys are open to you.");
 }

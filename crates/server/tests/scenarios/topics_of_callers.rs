@@ -127,6 +127,26 @@ async fn what_is_no_longer_allowed_ends_also_without_an_id() {
 }
 
 #[tokio::test]
+async fn who_may_no_longer_show_themselves_leaves_though_they_may_listen() {
+    let server = rooms().await;
+    let (ada, bob) = (token(&server, json!({"name": "ada"})).await, token(&server, json!({"name": "bob"})).await);
+    let (mut hers, mut his) = (socket(&server, &ada).await, socket(&server, &bob).await);
+    let show = |name: &str| json!({"id": "p", "action": "subscribe", "topic": "room/1", "presence": {"name": name}});
+    hers.ask(show("ada")).await;
+    his.ask(show("bob")).await;
+    hers.until(|frame| frame["join"][0]["state"]["name"] == "bob").await;
+    let only_ada = json!({"name": "speak", "table": TABLE, "action": "insert", "check": "data ->> '$.name' = 'ada'"});
+    allow(&server, only_ada).await;
+    let ended = his.until(|frame| frame["type"] == "error").await;
+    assert_eq!((&ended["id"], &ended["code"]), (&json!("p"), &json!("forbidden")), "{ended}");
+    assert_eq!(ended["error"], json!("No policy lets you show yourself like this in the topic \"room/1\"."));
+    hers.until(|frame| frame["leave"].as_array().is_some_and(|gone| gone.len() == 1)).await;
+    listens(&mut his, listen("q", "room/1")).await;
+    publish(&server, &ada, "room/1", json!({"name": "ada", "says": 3})).await.result();
+    assert_eq!(his.answer("q").await["data"]["says"], json!(3));
+}
+
+#[tokio::test]
 async fn a_topic_that_keeps_messages_asks_the_same() {
     let server = rooms().await;
     let (ada, bob) = (token(&server, json!({"name": "ada"})).await, token(&server, json!({"name": "bob"})).await);
