@@ -7,6 +7,7 @@ use super::requests::parse;
 use super::{Asker, Shared, Stranger, to_the_end};
 use crate::answer::{self, Failure, Reply};
 use crate::auth::Grant;
+use crate::auth::people::By;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -112,7 +113,8 @@ pub async fn end_session(
 
 /// All but the one that asks.
 pub async fn end_others(State(app): State<Shared>, person: Person) -> Result<Response, Failure> {
-    to_the_end(async move { app.auth.people.end_sessions(&person.user, Some(&person.session)).await }).await?;
+    let ended = async move { app.auth.people.end_sessions(By::Themselves, &person.user, Some(&person.session)).await };
+    to_the_end(ended).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

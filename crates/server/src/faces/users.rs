@@ -4,7 +4,7 @@ use super::body::{named, whole};
 use super::requests::parse;
 use super::{Admin, Shared, query_string, to_the_end};
 use crate::answer::{self, Failure, Reply};
-use crate::auth::people::Change;
+use crate::auth::people::{By, Change};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -30,9 +30,9 @@ struct New {
 
 type Named = Result<Path<String>, PathRejection>;
 
-pub async fn add(State(app): State<Shared>, _: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
+pub async fn add(State(app): State<Shared>, admin: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
     let New { email, password, claims } = parse(&whole(&app, body)?)?;
-    Ok(answer::own(StatusCode::CREATED, json!(app.auth.people.add(&email, password, claims).await?)))
+    Ok(answer::own(StatusCode::CREATED, json!(app.auth.people.add(&admin.who, &email, password, claims).await?)))
 }
 
 /// `?after=<id>&limit=<n>`
@@ -59,23 +59,28 @@ pub async fn read(State(app): State<Shared>, _: Admin, path: Named) -> Reply {
     Ok(answer::own(StatusCode::OK, told))
 }
 
-pub async fn change(State(app): State<Shared>, _: Admin, path: Named, body: Result<Bytes, BytesRejection>) -> Reply {
+pub async fn change(
+    State(app): State<Shared>,
+    admin: Admin,
+    path: Named,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
     let change: Change = parse(&whole(&app, body)?)?;
     let user = app.auth.people.find(&named(path)?)?;
-    let changed = to_the_end(async move { app.auth.people.change(&user.id, change).await }).await?;
+    let changed = to_the_end(async move { app.auth.people.change(&admin.who, &user.id, change).await }).await?;
     Ok(answer::own(StatusCode::OK, json!(changed)))
 }
 
-pub async fn remove(State(app): State<Shared>, _: Admin, path: Named) -> Result<Response, Failure> {
+pub async fn remove(State(app): State<Shared>, admin: Admin, path: Named) -> Result<Response, Failure> {
     let user = app.auth.people.find(&named(path)?)?;
-    to_the_end(async move { app.auth.people.remove(&user.id).await }).await?;
+    to_the_end(async move { app.auth.people.remove(&admin.who, &user.id).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Signs a user out everywhere.
-pub async fn end_sessions(State(app): State<Shared>, _: Admin, path: Named) -> Result<Response, Failure> {
+pub async fn end_sessions(State(app): State<Shared>, admin: Admin, path: Named) -> Result<Response, Failure> {
     let user = app.auth.people.find(&named(path)?)?;
-    to_the_end(async move { app.auth.people.end_sessions(&user.id, None).await }).await?;
+    to_the_end(async move { app.auth.people.end_sessions(By::Admin(&admin.who), &user.id, None).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

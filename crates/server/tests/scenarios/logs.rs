@@ -163,6 +163,50 @@ async fn the_audit_log_tells_who_signed_in_and_no_password() {
 }
 
 #[tokio::test]
+async fn the_audit_log_tells_what_was_done_to_somebody_and_by_which_token() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--signup", "open"]);
+    let server = Server::run(&home, command).await;
+    let admin = server.send(Request::post("/auth/tokens", json!({"name": "ops", "role": "admin"}))).await.result();
+    let send = async |token: &Json, method, path: &str, body: Json| {
+        let request = Request::new(method, path).json(body);
+        let answer = server.send(request.header("Authorization", format!("Bearer {}", token.as_str().unwrap()))).await;
+        assert!([200, 201, 204].contains(&answer.status), "{path}: {}", answer.text());
+        answer
+    };
+    let (ops, password) = (&admin["token"], "correct horse battery");
+    let account = json!({"email": "ann@example.org", "password": password});
+    let ann = send(ops, "POST", "/auth/users", account.clone()).await.result();
+    let path = format!("/auth/users/{}", ann["id"].as_str().unwrap());
+    let session = send(ops, "POST", "/auth/login", account.clone()).await.result();
+    send(ops, "POST", "/auth/login", account).await;
+    send(&session["access_token"], "DELETE", "/auth/sessions", json!(null)).await;
+    send(ops, "DELETE", &format!("{path}/sessions"), json!(null)).await;
+    send(ops, "PATCH", &path, json!({"password": "another good one"})).await;
+    send(ops, "DELETE", &path, json!(null)).await;
+    let told = audited(&server).await;
+    let by_ops = format!("admin {}", admin["id"].as_str().unwrap());
+    let (by_ops, by_ann) = (by_ops.as_str(), format!("user {}", ann["id"].as_str().unwrap()));
+    let expected = [
+        ("admin", "token made"),
+        (by_ops, "account made"),
+        (&by_ann, "signed in"),
+        (&by_ann, "signed in"),
+        (&by_ann, "signed out"),
+        (by_ops, "signed out"),
+        (by_ops, "password set"),
+        (by_ops, "user changed"),
+        (by_ops, "user removed"),
+    ];
+    assert!(told.iter().map(|(who, what, _)| (who.as_str(), what.as_str())).eq(expected), "{told:?}");
+    for (who, what, detail) in told.iter().skip(1).filter(|(who, ..)| who == by_ops) {
+        assert_eq!(detail["user"], ann["id"], "{who} {what}: {detail}");
+    }
+    assert_eq!((&told[4].2["sessions"], &told[5].2["sessions"]), (&json!("others"), &json!("all")));
+}
+
+#[tokio::test]
 async fn the_audit_log_tells_everything_it_promises_to() {
     let home = Home::new();
     let mut command = home.command();

@@ -93,9 +93,24 @@ pub struct People {
     standings: Mutex<HashMap<String, (String, Weak<Standing>)>>,
 }
 
+/// Who does something to a user, for the audit log.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// The user.
+    Themselves,
+    /// The administrator, by this token.
+    Admin(&'a str),
+}
+
 /// Of what concerns one person, for the audit log.
-fn noted(user: &str, what: &'static str, detail: Json) -> AuditEntry {
-    AuditEntry::new(format!("user {user}"), what, detail)
+fn noted(by: By<'_>, user: &str, what: &'static str, mut detail: Json) -> AuditEntry {
+    match by {
+        By::Themselves => AuditEntry::new(format!("user {user}"), what, detail),
+        By::Admin(who) => {
+            detail["user"] = user.into();
+            AuditEntry::new(who, what, detail)
+        }
+    }
 }
 
 impl People {
@@ -113,7 +128,7 @@ impl People {
         if !self.settings.sign_up {
             return Err(Error::forbidden("Sign-up is closed here. Ask whoever runs this server for an account."));
         }
-        let user = self.make_account(email, Some(password), Json::Null).await?;
+        let user = self.make_account(By::Themselves, email, Some(password), Json::Null).await?;
         self.begin(user, None, place).await
     }
 
@@ -141,7 +156,7 @@ impl People {
         if !self.settings.anonymous {
             return Err(Error::forbidden("Nobody may come in here without an account."));
         }
-        let user = self.make(None, None, Json::Null).await?;
+        let user = self.make(By::Themselves, None, None, Json::Null).await?;
         self.begin(user, None, place).await
     }
 
@@ -163,7 +178,7 @@ impl People {
             SystemStatement { sql: user::NAME, values: name },
             SystemStatement { sql: user::PASSWORD_OF_NAMED, values: password },
         ];
-        let named = noted(id, "account made", json!({}));
+        let named = noted(By::Themselves, id, "account made", json!({}));
         if self.engine.change_system_audited(statements, named).await? == 0 {
             return Err(taken());
         }
@@ -172,7 +187,7 @@ impl People {
         self.user(id)
     }
 
-    async fn make_account(&self, email: &str, password: Option<String>, claims: Json) -> Result<User> {
+    async fn make_account(&self, by: By<'_>, email: &str, password: Option<String>, claims: Json) -> Result<User> {
         let email = user::check_email(email)?;
         let kept = match password {
             Some(password) => {
@@ -181,10 +196,10 @@ impl People {
             }
             None => None,
         };
-        self.make(Some(email), kept, claims).await
+        self.make(by, Some(email), kept, claims).await
     }
 
-    async fn make(&self, email: Option<String>, kept: Option<String>, claims: Json) -> Result<User> {
+    async fn make(&self, by: By<'_>, email: Option<String>, kept: Option<String>, claims: Json) -> Result<User> {
         check_claims(&claims)?;
         let id = secret::new_id("usr_")?;
         let made_at = now();
@@ -199,7 +214,10 @@ impl People {
         }
         // Of people without an account there may be any number.
         let done = match email {
-            Some(_) => self.engine.change_system_audited(statements, noted(&id, "account made", json!({}))).await?,
+            Some(_) => {
+                let made = noted(by, &id, "account made", json!({}));
+                self.engine.change_system_audited(statements, made).await?
+            }
             None => self.engine.change_system(statements).await?,
         };
         if done == 0 {
@@ -239,7 +257,7 @@ impl People {
         // Of people without an account there may be any number, and the log has a bound.
         if !user.is_anonymous {
             let detail = json!({ "session": id, "address": place.address.to_string() });
-            self.engine.audit(noted(&user.id, "signed in", detail)).await?;
+            self.engine.audit(noted(By::Themselves, &user.id, "signed in", detail)).await?;
         }
         self.signed_in(user, &id, secrets.told, kept.expires_at)
     }
@@ -360,7 +378,7 @@ impl People {
     pub async fn end_session(&self, user: &str, session: &str) -> Result<()> {
         let values = vec![Value::text(session), Value::text(user)];
         let statement = SystemStatement { sql: session::DELETE, values };
-        let ended = noted(user, "signed out", json!({ "session": session }));
+        let ended = noted(By::Themselves, user, "signed out", json!({ "session": session }));
         let gone = self.engine.change_system_audited(vec![statement], ended).await?;
         if gone == 0 {
             return Err(Error::not_found(format!("There is no session {session}.")));
@@ -370,8 +388,9 @@ impl People {
     }
 
     /// All sessions of a user, but for one.
-    pub async fn end_sessions(&self, user: &str, but: Option<&str>) -> Result<()> {
-        self.engine.change_system(vec![end_all(user, but)]).await?;
+    pub async fn end_sessions(&self, by: By<'_>, user: &str, but: Option<&str>) -> Result<()> {
+        let ended = noted(by, user, "signed out", json!({ "sessions": if but.is_some() { "others" } else { "all" } }));
+        self.engine.change_system_audited(vec![end_all(user, but)], ended).await?;
         self.end_standings(user, but);
         Ok(())
     }
@@ -400,7 +419,7 @@ impl People {
         let kept = self.new_password(&user, new).await?;
         let values = vec![Value::text(id), kept, Value::Integer(now()), Value::text(looked_at)];
         let replace = SystemStatement { sql: user::REPLACE_PASSWORD, values };
-        if self.put_password(id, replace, this).await? { Ok(()) } else { Err(wrong()) }
+        if self.put_password(By::Themselves, id, replace, this).await? { Ok(()) } else { Err(wrong()) }
     }
 
     /// What is kept of a new one.
@@ -411,7 +430,7 @@ impl People {
 
     /// Puts a new password where the statement says; the other sessions and reset tokens end with the old one. False if another
     /// has come in between.
-    async fn put_password(&self, id: &str, put: SystemStatement, keeps: Option<&str>) -> Result<bool> {
+    async fn put_password(&self, by: By<'_>, id: &str, put: SystemStatement, keeps: Option<&str>) -> Result<bool> {
         // No two are kept in the same way, so what is kept of it shows that it is there.
         let (id_value, kept) = (Value::text(id), put.values[1].clone());
         let keeps_value = Value::text(keeps.unwrap_or_default());
@@ -422,7 +441,7 @@ impl People {
             SystemStatement { sql: user::DELETE_RESET_WITH_PASSWORD, values: vec![id_value.clone(), kept.clone()] },
             SystemStatement { sql: user::HAS_PASSWORD, values: vec![id_value, kept] },
         ];
-        let set = noted(id, "password set", json!({}));
+        let set = noted(by, id, "password set", json!({}));
         let is_put = self.engine.change_system_audited(statements, set).await? > 0;
         if is_put {
             self.end_standings(id, keeps);
@@ -460,7 +479,7 @@ impl People {
         let kept = self.new_password(&user, password).await?;
         let values = vec![Value::text(&id), kept, Value::Integer(now()), hash];
         let redeem = SystemStatement { sql: user::REDEEM_RESET, values };
-        if !self.put_password(&id, redeem, None).await? {
+        if !self.put_password(By::Themselves, &id, redeem, None).await? {
             return Err(wrong());
         }
         if let Some(email) = &user.email {
@@ -488,12 +507,13 @@ impl People {
     }
 
     /// An account made by the administrator; without a password nobody can sign in with it until one is set.
-    pub async fn add(&self, email: &str, password: Option<String>, claims: Json) -> Result<User> {
-        self.make_account(email, password, claims).await
+    pub async fn add(&self, who: &str, email: &str, password: Option<String>, claims: Json) -> Result<User> {
+        self.make_account(By::Admin(who), email, password, claims).await
     }
 
     /// What the administrator changes counts at once: whoever is signed in gets a new token first.
-    pub async fn change(&self, id: &str, change: Change) -> Result<User> {
+    pub async fn change(&self, who: &str, id: &str, change: Change) -> Result<User> {
+        let by = By::Admin(who);
         let user = self.user(id)?;
         if let Some(claims) = &change.claims {
             check_claims(claims)?;
@@ -504,7 +524,7 @@ impl People {
             }
             let kept = self.new_password(&user, password).await?;
             let values = vec![Value::text(id), kept, Value::Integer(now())];
-            self.put_password(id, SystemStatement { sql: user::INSERT_PASSWORD, values }, None).await?;
+            self.put_password(by, id, SystemStatement { sql: user::INSERT_PASSWORD, values }, None).await?;
         }
         let said = change.claims.as_ref().filter(|claims| !claims.is_null());
         let values = vec![
@@ -519,8 +539,8 @@ impl People {
             statements.push(SystemStatement { sql: user::DELETE_RESET, values: vec![Value::text(id)] });
         }
         statements.push(SystemStatement { sql: user::CHANGE, values });
-        let detail = json!({ "user": id, "is_disabled": change.is_disabled, "claims": change.claims });
-        let changed = AuditEntry::new("admin", "user changed", detail);
+        let detail = json!({ "is_disabled": change.is_disabled, "claims": change.claims });
+        let changed = noted(by, id, "user changed", detail);
         if self.engine.change_system_audited(statements, changed).await? == 0 {
             return Err(no_user(id));
         }
@@ -529,13 +549,13 @@ impl People {
     }
 
     /// Rows that name the user stay as they are.
-    pub async fn remove(&self, id: &str) -> Result<()> {
+    pub async fn remove(&self, who: &str, id: &str) -> Result<()> {
         let statements = vec![
             end_all(id, None),
             SystemStatement { sql: user::DELETE_CREDENTIALS, values: vec![Value::text(id)] },
             SystemStatement { sql: user::DELETE, values: vec![Value::text(id)] },
         ];
-        let removed = AuditEntry::new("admin", "user removed", json!({ "user": id }));
+        let removed = noted(By::Admin(who), id, "user removed", json!({}));
         let gone = self.engine.change_system_audited(statements, removed).await?;
         self.end_standings(id, None);
         if gone == 0 { Err(no_user(id)) } else { Ok(()) }
