@@ -73,6 +73,9 @@ async fn a_caller_reads_and_writes_its_own_keys() {
     let listed = get(&server, &alice, "/data").await.json();
     let names: Vec<&str> = listed["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
     assert_eq!((names, &listed["after"]), (vec!["alice/1", "alice/2", "alice/n", "open/1"], &json!(null)));
+    // Behind the last one she sees there is more, of which nothing is told.
+    let last = get(&server, &alice, "/data?after=alice/n&limit=1").await.json();
+    assert_eq!((&last["keys"][0]["key"], &last["after"]), (&json!("open/1"), &json!(null)));
     let deleted = server.send(bearer(Request::new("DELETE", "/data/alice/1"), &alice)).await;
     assert_eq!(deleted.json()["deleted"], json!(true), "{}", deleted.text());
     // SQL tells the same.

@@ -218,6 +218,9 @@ async fn the_audit_log_tells_everything_it_promises_to() {
     server.sql("CREATE TABLE t (id)").await;
     send("POST", "/policies", json!({"name": "p", "table": "t", "action": "select", "using": "true"})).await.result();
     send("DELETE", "/policies/p", json!(null)).await.result();
+    server.sql("CREATE TABLE d (id INTEGER PRIMARY KEY, body JSON)").await;
+    assert_eq!(send("PUT", "/schemas/d/body", json!({"type": "object"})).await.status, 200);
+    send("DELETE", "/schemas/d/body", json!(null)).await.result();
     let known = send("POST", "/statements", json!({"sql": "SELECT 1"})).await.result();
     send("DELETE", &format!("/statements/{}", known["id"].as_str().unwrap()), json!(null)).await.result();
     let account = json!({"email": "ann@example.org", "password": "correct horse"});
@@ -244,6 +247,9 @@ async fn the_audit_log_tells_everything_it_promises_to() {
         "schema changed",
         "policy kept",
         "policy dropped",
+        "schema changed",
+        "JSON Schema kept",
+        "JSON Schema dropped",
         "statement registered",
         "statement removed",
         "account made",
