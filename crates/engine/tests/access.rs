@@ -459,3 +459,86 @@ async fn whatever_is_written_each_reader_is_found_by_what_the_policy_asks() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_write_may_begin_with_its_parts() {
+    let database = open(&[HIDDEN]).await;
+    let alice = user("alice");
+    for (sql, expected) in [
+        ("WITH x AS (SELECT id FROM rooms) UPDATE notes SET body = 'x' WHERE id IN x RETURNING id", json!([{"id": 1}])),
+        ("WITH x AS (SELECT id FROM rooms) DELETE FROM notes WHERE id IN x RETURNING id", json!([{"id": 1}])),
+        (
+            "WITH x(i) AS (VALUES (3), (2)) INSERT INTO notes (id, owner) SELECT i, 'alice' FROM x WHERE true \
+             ON CONFLICT DO UPDATE SET body = 'again' RETURNING id, body",
+            json!([{"id": 3, "body": "again"}]),
+        ),
+    ] {
+        assert_eq!(rows(&database, &alice, sql).await, expected, "{sql}");
+    }
+    let hidden = database.rows("SELECT body FROM notes WHERE id = 2").await;
+    assert_eq!(hidden, json!([{"body": "hidden 2"}]));
+}
+
+#[tokio::test]
+async fn a_table_may_have_a_word_of_sql_for_its_name() {
+    let database = open(&[]).await;
+    database
+        .sql("CREATE TABLE \"order\" (id INTEGER PRIMARY KEY, n); INSERT INTO \"order\" VALUES (1, 5)")
+        .await
+        .unwrap();
+    let policy = json!({"name": "orders", "table": "order", "action": "all", "using": "true"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    let alice = user("alice");
+    let sql = "UPDATE \"order\" SET n = (SELECT id FROM notes ORDER BY id DESC LIMIT 1) RETURNING n";
+    assert_eq!(rows(&database, &alice, sql).await, json!([{"n": 3}]));
+    let loose = "UPDATE \"order\" SET n = (SELECT o.n FROM json_each('[1]') window, \"order\" o)";
+    assert_eq!(ask(&database, &alice, loose).await.unwrap_err().code, Code::Unsupported);
+}
+
+#[tokio::test]
+async fn a_column_that_is_called_rowid_is_a_column() {
+    let database = Database::new();
+    let tables = "CREATE TABLE odd (a, rowid); CREATE TABLE odder (a, ROWID);
+        CREATE TABLE keyed (a INTEGER PRIMARY KEY, rowid)";
+    database.sql(tables).await.unwrap();
+    for table in ["odd", "odder", "keyed"] {
+        database.sql(&format!("INSERT INTO {table} VALUES (1, 'hidden')")).await.unwrap();
+        for (action, columns) in [("select", json!(["a"])), ("update", json!(["a"]))] {
+            let name = format!("{action} {table}");
+            let policy = json!({"name": name, "table": table, "action": action, "using": "true", "columns": columns});
+            database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+        }
+    }
+    let alice = user("alice");
+    for sql in ["UPDATE odd SET a = 2 RETURNING rowid", "UPDATE odd SET a = 2 RETURNING *", "UPDATE odd SET a = rowid"]
+    {
+        for sql in [sql.to_owned(), sql.replace("odd", "odder"), sql.replace("odd", "keyed")] {
+            assert_eq!(ask(&database, &alice, &sql).await.unwrap_err().code, Code::Forbidden, "{sql}");
+        }
+    }
+    // Its rows can be told by another name of the rowid.
+    assert_eq!(rows(&database, &alice, "UPDATE odd SET a = 2 RETURNING a").await, json!([{"a": 2}]));
+}
+
+#[tokio::test]
+async fn a_trigger_may_change_keys_that_others_refer_to() {
+    let database = open(&[]).await;
+    let tables = "CREATE TABLE made (id INTEGER PRIMARY KEY, n);
+        CREATE TABLE named (k TEXT PRIMARY KEY, n);
+        CREATE TABLE naming (k TEXT REFERENCES named (k) ON UPDATE CASCADE ON DELETE SET NULL);
+        CREATE TRIGGER renames AFTER INSERT ON made BEGIN UPDATE named SET k = new.n WHERE n = 1; DELETE FROM named WHERE n = 2; END;
+        INSERT INTO named VALUES ('a', 1), ('b', 2); INSERT INTO naming VALUES ('a'), ('b')";
+    database.sql(tables).await.unwrap();
+    let policy = json!({"name": "made", "table": "made", "action": "all", "using": "true"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    let alice = user("alice");
+    assert_eq!(rows(&database, &alice, "INSERT INTO made (n) VALUES ('c') RETURNING n").await, json!([{"n": "c"}]));
+    assert_eq!(database.rows("SELECT k FROM naming").await, json!([{"k": "c"}, {"k": null}]));
+    for sql in
+        ["INSERT INTO made (n) SELECT k FROM naming", "INSERT INTO made (n) VALUES ((SELECT count(*) FROM named))"]
+    {
+        assert_eq!(ask(&database, &alice, sql).await.unwrap_err().code, Code::Forbidden, "{sql}");
+    }
+    let loose = "INSERT INTO made (n) SELECT named.k FROM json_each('[1]') window, named";
+    assert_eq!(ask(&database, &alice, loose).await.unwrap_err().code, Code::Unsupported);
+}

@@ -188,6 +188,10 @@ impl Access {
     fn readable(&self, table: &Table, role: Role) -> Option<HashSet<String>> {
         let mut readable = self.granted(table, role)?;
         readable.extend(names_of_rows(table));
+        // SQLite says so of the rowid; a column that is called so cannot be told from it.
+        if !table.columns.iter().any(|column| *column.name == *passage::ROWID) {
+            readable.insert(passage::ROWID.to_owned());
+        }
         Some(readable)
     }
 
@@ -238,10 +242,12 @@ impl Access {
 
 const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
 
-/// The columns that name a row of the table, in lower case.
+/// The columns that name a row of the table, in lower case. A column may be called like the rowid, and is then a column like
+/// others.
 fn names_of_rows(table: &Table) -> impl Iterator<Item = String> {
     let keys = table.key.iter().map(|&column| table.columns[column].name.to_ascii_lowercase());
-    keys.chain(ROWIDS.map(str::to_owned))
+    let is_free = |name: &&str| !table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    keys.chain(ROWIDS.into_iter().filter(is_free).map(str::to_owned))
 }
 
 /// In lower case.
@@ -270,6 +276,15 @@ fn asked_by_schema(connection: &Connection) -> Result<Asks> {
 /// One column of a foreign key: child, its column, parent, its column (none if it is the primary key's).
 type Link = (String, String, String, Option<String>);
 
+/// The table of each trigger, and whatever may be the name of a table in it; in lower case.
+fn triggered(connection: &Connection) -> Result<Vec<(String, HashSet<String>)>> {
+    let mut list = connection.prepare("SELECT lower(tbl_name), sql FROM main.sqlite_schema WHERE type = 'trigger'")?;
+    let triggers: Vec<(String, String)> =
+        list.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let names = |sql: &str| tokens(sql).map(|token| named(&token).to_ascii_lowercase()).collect();
+    Ok(triggers.into_iter().map(|(table, sql)| (table, names(&sql))).collect())
+}
+
 /// What SQLite may touch to keep foreign keys in order, for each table that is written.
 fn ties(connection: &Connection) -> Result<HashMap<String, Arc<HashMap<String, Tied>>>> {
     let mut list = connection.prepare(
@@ -280,15 +295,24 @@ fn ties(connection: &Connection) -> Result<HashMap<String, Arc<HashMap<String, T
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
     let mut keys = connection.prepare("SELECT lower(name) FROM pragma_table_info(?1) WHERE pk")?;
+    let steps = triggered(connection)?;
     let mut ties = HashMap::new();
-    let written: HashSet<&String> = links.iter().flat_map(|(child, _, parent, _)| [child, parent]).collect();
+    let linked = links.iter().flat_map(|(child, _, parent, _)| [child, parent]);
+    let written: HashSet<&String> = linked.chain(steps.iter().map(|(table, _)| table)).collect();
     for table in written {
         let mut tied: HashMap<String, Tied> = HashMap::new();
-        // The table, and those whose rows may go with its rows.
+        // The table, those whose rows may go with its rows, and those that triggers write to.
         let mut following = vec![table.clone()];
         let mut at = 0;
         while let Some(parent) = following.get(at).cloned() {
             at += 1;
+            let named = steps.iter().filter(|(on, _)| *on == parent).flat_map(|(_, names)| names);
+            let is_linked = |name: &&String| links.iter().any(|link| link.0 == **name || link.2 == **name);
+            for name in named.filter(is_linked) {
+                if !following.contains(name) {
+                    following.push(name.clone());
+                }
+            }
             for (child, column, ..) in links.iter().filter(|link| link.2 == parent) {
                 let child_tied = tied.entry(child.clone()).or_default();
                 child_tied.columns.insert(column.clone());

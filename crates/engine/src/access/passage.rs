@@ -11,6 +11,10 @@ use rusqlite::hooks::{AuthAction, AuthContext};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// What SQLite calls the rowid of a table without a column for it, under whatever name it is asked for. Names of columns are
+/// in lower case here, so that one which is called the same is not taken for it.
+pub const ROWID: &str = "ROWID";
+
 /// Goes with a translated statement.
 #[derive(Debug, Default)]
 pub struct Passage {
@@ -36,7 +40,7 @@ pub struct Target {
     pub deletes: bool,
     /// The columns it sets, in lower case.
     pub sets: HashSet<String>,
-    /// The columns it may read, in lower case; none is all.
+    /// The columns it may read, in lower case, and perhaps [`ROWID`]; none is all.
     pub reads: Option<HashSet<String>>,
     /// Tables that foreign keys tie to it.
     pub tied: Arc<HashMap<String, Tied>>,
@@ -76,7 +80,8 @@ impl Passage {
             A::Read { .. } if is_trusted => None,
             A::Read { table_name, column_name } => {
                 let (table, column) = (table_name.to_ascii_lowercase(), column_name.to_ascii_lowercase());
-                (!self.may_read(&table, &column)).then(|| closed(table_name))
+                let is_open = self.may_read(&table, &column) || self.may_read_rowid(&table, column_name);
+                (!is_open).then(|| closed(table_name))
             }
             A::Insert { table_name } | A::Delete { table_name } | A::Update { table_name, .. } => {
                 if is_temporary || crate::sqlite::gate::is_system(table_name) {
@@ -113,6 +118,11 @@ impl Passage {
             return column.is_empty() || target.reads.as_ref().is_none_or(|reads| reads.contains(column));
         }
         target.tied.get(table).is_some_and(|tied| column.is_empty() || tied.columns.contains(column))
+    }
+
+    fn may_read_rowid(&self, table: &str, column_name: &str) -> bool {
+        let reads = |target: &Target| target.reads.as_ref().is_none_or(|reads| reads.contains(ROWID));
+        column_name == ROWID && self.target.as_ref().is_some_and(|target| target.table == table && reads(target))
     }
 
     fn may_change(&self, action: &AuthAction<'_>, table: &str) -> bool {

@@ -87,6 +87,12 @@ const AFTER_FROM: [&str; 13] = [
     "set",
 ];
 
+/// Words that SQLite takes for a name only in quotes: without them they stand for no table that is called so.
+const NO_NAMES: [&str; 24] = [
+    "and", "as", "case", "default", "distinct", "exists", "from", "group", "having", "in", "index", "into", "join",
+    "limit", "not", "null", "on", "or", "order", "select", "set", "table", "then", "where",
+];
+
 /// What a write is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -351,9 +357,10 @@ impl Work<'_> {
             }
             let is_watched = name == target.table || target.tied.contains_key(&name);
             let is_replaced = || self.edits.iter().any(|edit| edit.at == token.at && edit.end > edit.at);
+            let is_word = || token.kind == Token_::Word && token.is_any(&NO_NAMES);
             let is_column =
                 || self.columns.contains(&index) || is_point(index + 1) || index.checked_sub(1).is_some_and(is_point);
-            if is_watched && index != at && !is_column() && !is_replaced() {
+            if is_watched && index != at && !is_word() && !is_column() && !is_replaced() {
                 return Err(Error::unsupported(format!(
                     "The name {name} cannot stand here: write a column behind its table (t.x), a text as a parameter."
                 )));

@@ -159,6 +159,11 @@ fn run_single(
     terms: Terms<'_>,
 ) -> Result<Ran> {
     if let Some(rights) = terms.rights {
+        // `WITH … DELETE` looks like a read until here; the function by which rows are admitted is the writer's alone.
+        let writes = rights.access.translate(rights.role, sql)?.judgement.is_some();
+        if writes && matches!(terms.place, Place::Reader) {
+            return Ok(Ran::NeedsWriter);
+        }
         return run_bound(sqlite, sql, rights, terms.place, |sqlite, sql| run_text(sqlite, sql, params, sink, terms));
     }
     if let Some(select) = explain::explained(sql) {
