@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `fuzz` | live queries and change streams: rows + deltas = the query run now, after every commit |
 //! | `capture` | the change stream alone, at speed: image + changes = the tables |
-//! | `policies` | row-level policies: a caller is answered what a database of the visible rows alone would answer |
+//! | `policies` | row-level policies: a caller is answered what a database of the visible rows alone would answer, and changes what policies let it |
 //! | `members` | live queries of many callers: rows + deltas = what each would be answered now, whatever policies and members become |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 
@@ -37,7 +37,7 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// The same without live queries, at speed: change streams alone.
     Capture(fuzz::Arguments),
-    /// Random SELECTs under random policies, against a copy of the rows they show.
+    /// Random statements under random policies, against databases of plain SQLite that hold what policies let be seen and done.
     Policies(policies::Arguments),
     /// Live queries of many callers under random policies, judged after every commit.
     Members(members::Arguments),

@@ -15,7 +15,7 @@ cargo xtask api                        the HTTP interface against its own descri
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
-cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies against a copy, longer
+cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies against plain SQLite, longer
 cargo xtask fuzz-members [--commits N] [--seed S]         live queries of many callers under policies, longer
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
@@ -91,7 +91,7 @@ fn oracles() -> Result<()> {
         program("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat())?;
     }
     // The same each time: what SQL leaves open is not all known, and must not be taken for a leak.
-    program("target/release/tidebase-trials", &["policies", "--statements", "50000", "--seed", "1"])?;
+    program("target/release/tidebase-trials", &["policies", "--statements", "16000", "--seed", "1"])?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //! | `script` | a world to be read |
 
 mod alteration;
-mod expression;
+pub mod expression;
 mod history;
 mod objects;
 pub mod query;
@@ -19,7 +19,7 @@ pub mod request;
 pub mod schema;
 pub mod script;
 mod shapes;
-mod values;
+pub mod values;
 pub mod write;
 
 use query::Query;

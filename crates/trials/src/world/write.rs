@@ -58,12 +58,12 @@ fn statement(random: &mut Random, schema: &Schema, may_bind: bool) -> (usize, St
     (table, statement)
 }
 
-fn writable(relation: &Relation) -> Vec<&Column> {
+pub fn writable(relation: &Relation) -> Vec<&Column> {
     relation.columns.iter().filter(|column| !column.is_generated).collect()
 }
 
 /// A value for a column: keys from a small range, references mostly to what may be there.
-fn value_for(build: &mut Build<'_>, relation: &Relation, column: &Column) -> Value {
+pub fn value_for(build: &mut Build<'_>, relation: &Relation, column: &Column) -> Value {
     let is_key = relation.key.iter().any(|&key| relation.columns[key].name == column.name);
     let refers = column.parent.is_some();
     match column.kind {
