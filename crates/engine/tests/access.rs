@@ -7,7 +7,7 @@ use client::{Client, Database, ask, compare, next, user};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tidebase_engine::access::policy::PolicyWrite;
-use tidebase_engine::{Answer, Caller, Code, Params, Principal, Result, Role, SqlRequest, Value};
+use tidebase_engine::{Answer, Caller, Code, Format, Params, Principal, Result, Role, SqlRequest, Value};
 
 const SCHEMA: &str = "
 CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
@@ -127,6 +127,22 @@ async fn no_read_tells_of_rows_that_are_hidden() {
             assert!(!told(&a).contains("hidden") || sql.contains("hidden"), "{sql}: {}", told(&a));
         }
     }
+}
+
+#[tokio::test]
+async fn how_many_rows_were_changed_tells_of_no_hidden_ones() {
+    let database = open(&[HIDDEN]).await;
+    let alice = user("alice");
+    let written = async |sql: &str| {
+        let request =
+            SqlRequest { principal: alice.clone(), format: Format::Raw, ..SqlRequest::query(sql, Params::None) };
+        let answer = database.engine.query(request).await.unwrap();
+        serde_json::from_slice::<Json>(&answer.body).unwrap()["meta"]["rows_written"].clone()
+    };
+    // One of its own; a child that nobody sees goes with it, and a trigger writes to a closed table.
+    assert_eq!(written("DELETE FROM parents WHERE id = 1").await, json!(1));
+    assert_eq!(written("INSERT INTO notes (owner, body) VALUES ('alice', 'x')").await, json!(1));
+    assert_eq!(written("SELECT id FROM notes").await, json!(0));
 }
 
 #[tokio::test]

@@ -96,6 +96,11 @@ impl Sqlite {
         prepared
     }
 
+    /// Does it run statements of a caller whom policies bind?
+    pub fn is_bound(&self) -> bool {
+        self.gate.is_bound()
+    }
+
     fn cache(&mut self) -> &mut Cache {
         if self.gate.is_bound() { &mut self.callers_cache } else { &mut self.cache }
     }

@@ -349,13 +349,21 @@ fn write_result(
         out.extend_from_slice(b",\"meta\":{\"rows_read\":");
         json::write_integer(out, rows as i64);
         out.extend_from_slice(b",\"rows_written\":");
-        let written = sqlite.own.total_changes() - changes_before;
-        json::write_integer(out, written as i64);
+        json::write_integer(out, written(sqlite, statement, changes_before) as i64);
         out.extend_from_slice(b",\"last_insert_rowid\":");
         json::write_integer(out, sqlite.own.last_insert_rowid());
         out.extend_from_slice(b"}}");
     }
     Ok(rows)
+}
+
+/// The rows that a statement has changed. A caller is not told of those that triggers and cascades have: they may be hidden.
+fn written(sqlite: &Sqlite, statement: &Statement, changes_before: u64) -> u64 {
+    match sqlite.is_bound() {
+        false => sqlite.own.total_changes() - changes_before,
+        true if statement.is_readonly() => 0,
+        true => sqlite.own.changes(),
+    }
 }
 
 /// `"name":` for each column, with the comma in front; empty for a column whose name comes again later.
