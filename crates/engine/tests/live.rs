@@ -447,10 +447,19 @@ fn taken_for_less() -> Vec<(&'static str, &'static str, Vec<i64>, &'static str)>
     let nulls = "create table t (id integer primary key, n integer, s text); \
                  insert into t values (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')";
     let pq = "create table p (v, k); create table q (w, k); insert into p values (1, 1); insert into q values (1, 2)";
+    let both = "create table p (v, k); create table q (w, k); insert into p values (1, 1); insert into q values (1, 2); \
+                create view both as select count(*) as n from p join q using (k)";
     let one = "create table t (id integer primary key, a integer, b integer); insert into t values (1, 1, 1); \
                create view one as select 1 as x from t";
     vec![
         (pq, "select p.v, q.w from p join q using (k)", vec![], "update q set k = 1"),
+        // The authorizer is told nothing of a table of which USING or NATURAL alone name columns.
+        (pq, "select count(*) from p join q using (k)", vec![], "update q set k = 1"),
+        (pq, "select count(*) from p join q using (k)", vec![], "update p set k = 2"),
+        (pq, "select count(*) from q natural join (select 1 as k)", vec![], "update q set k = 1"),
+        (pq, "select * from p natural full join (select 1 as v, 1 as k)", vec![], "insert into p values (5, 5)"),
+        (both, "select n from both", vec![], "update q set k = 1"),
+        (both, "select 1 where exists (select 1 from both where n > 0)", vec![], "update p set k = 2"),
         (pq, "select * from p natural join q", vec![], "update q set k = 1"),
         (pq, "select * from p join q using (k) where k = 1", vec![], "update q set k = 1"),
         (

@@ -61,7 +61,6 @@ const SAFE: &[&str] = &[
     "unixepoch",
     "unlikely",
     "upper",
-    "json_valid",
     "mod",
     "pi",
     "sqrt",
@@ -109,6 +108,7 @@ const OTHERS: &[&str] = &[
     "json_replace",
     "json_set",
     "json_type",
+    "json_valid",
     "jsonb",
     "jsonb_array",
     "jsonb_extract",
@@ -224,6 +224,8 @@ pub fn may_tell(text: &[Token<'_>]) -> bool {
             Kind::Word if is_word(token, &["match", "regexp", "escape", "raise"]) => true,
             // It may take as long as it likes.
             Kind::Word if token.is("recursive") => true,
+            // The word may be left out.
+            Kind::Word if token.is("with") => text.iter().any(|token| token.is("union")),
             // In a sub-query they may be no number, and are asked for only where a row is as wanted.
             Kind::Word if is_word(token, &["limit", "offset"]) && selects > 1 => {
                 !next.is_some_and(|next| next.kind == Kind::Number)
@@ -237,7 +239,7 @@ pub fn may_tell(text: &[Token<'_>]) -> bool {
             }
             Kind::Word if is_called => {
                 // What is summed in a sub-query may depend on a row outside of it; at the top it is of seen rows only.
-                let is_top_sum = token.is("sum") && selects < 2;
+                let is_top_sum = token.is("sum") && selects < 2 && text[0].is("select");
                 !(is_word(token, SAFE) || is_word(token, WORDS) || is_top_sum || is_named_list(text, index))
             }
             Kind::Quoted | Kind::Text if is_called => !is_named_list(text, index),

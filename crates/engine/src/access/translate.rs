@@ -140,9 +140,13 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
     if text.iter().any(is_reserved) {
         return Err(reserved());
     }
+    check_words(&text)?;
     let Some(verb) = verb(&text) else { return Err(unavailable()) };
     let parts = parts(&text);
-    if let Some(part) = parts.iter().find(|part| access.names(part) || functions::TABLES.contains(&part.as_str())) {
+    let is_taken = |part: &&String| {
+        access.names(part) || access.schema.has_module(part) || functions::TABLES.contains(&part.as_str())
+    };
+    if let Some(part) = parts.iter().find(is_taken) {
         return Err(Error::unsupported(format!(
             "The name {part} is taken by the schema: call that part of the statement otherwise."
         )));
@@ -173,7 +177,7 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
         work.refuse_loose_names(target, *at)?;
         // A row that is made by the statement itself tells its key to who makes it.
         if target.deletes || !target.sets.is_empty() {
-            work.refuse_withheld(&judgement.table)?;
+            work.refuse_withheld(&judgement.table, target)?;
         }
     }
     let Work { mut edits, sights, parts, .. } = work;
@@ -190,6 +194,25 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
     let behind = sights.iter().flat_map(|sight| access.relations_behind(sight)).collect();
     let passage = Passage { sights, names, parts, target, behind, trusted: Arc::clone(&access.trusted) };
     Ok(Translated { sql: translated, passage, judgement: judgement.map(|(judgement, _)| judgement) })
+}
+
+/// What SQLite tells its authorizer nothing of, or reads as a name where we would not, is not open.
+fn check_words(text: &[Token<'_>]) -> Result<()> {
+    for (index, token) in text.iter().enumerate() {
+        if token.is_any(&["natural", "using"]) {
+            return Err(Error::unsupported("NATURAL and USING are not open to you: write ON a.x = b.x."));
+        }
+        // A word before `name AS`, and otherwise a name like others.
+        if token.is("window") && !text.get(index + 2).is_some_and(|behind| behind.is("as")) {
+            return Err(Error::unsupported("A name that is window stands in double quotes."));
+        }
+        let name = named(token).to_ascii_lowercase();
+        let is_of_sqlite = name.starts_with("sqlite_") || name.starts_with("pragma_");
+        if is_name(token) && token.kind != Token_::Text && is_of_sqlite {
+            return Err(is_closed(&named(token)));
+        }
+    }
+    Ok(())
 }
 
 fn unavailable() -> Error {
@@ -350,10 +373,20 @@ impl Work<'_> {
     /// nowhere in the statement where a table could be meant and no view has been put.
     fn refuse_loose_names(&self, target: &Target, at: usize) -> Result<()> {
         let is_point = |index: usize| self.text.get(index).is_some_and(|token| token.is_punctuation(b'.'));
+        let has_alias = self.text.get(at + 1).is_some_and(|token| token.is("as"));
+        let alias = self.text.get(at + 2).filter(|_| has_alias).map(|alias| named(alias).to_ascii_lowercase());
+        if alias.as_deref() == Some("excluded") {
+            return Err(Error::unsupported("excluded is what an INSERT would have written, and no name for a table."));
+        }
         for (index, token) in self.text.iter().enumerate().filter(|(_, token)| is_name(token)) {
             let name = named(token).to_ascii_lowercase();
             if ["main", "temp"].contains(&name.as_str()) && is_point(index + 1) {
                 return Err(no_schema_names());
+            }
+            // Two things of one name: which of them a column behind it is of, SQLite decides and not we.
+            let is_alias = alias.as_ref().is_some_and(|alias| *alias == name) && index != at + 2;
+            if is_alias && !is_point(index + 1) && !index.checked_sub(1).is_some_and(is_point) {
+                return Err(Error::unsupported(format!("The name {name} is that of the table that is written.")));
             }
             let is_watched = name == target.table || target.tied.contains_key(&name);
             let is_replaced = || self.edits.iter().any(|edit| edit.at == token.at && edit.end > edit.at);
@@ -371,14 +404,14 @@ impl Work<'_> {
 
     /// The translation reads the key of the target's rows, so SQLite must be let read it; who may not see the key does not
     /// name it.
-    fn refuse_withheld(&self, table: &Table) -> Result<()> {
+    fn refuse_withheld(&self, table: &Table, target: &Target) -> Result<()> {
         let withheld = self.access.withheld(table, self.role);
         if withheld.is_empty() {
             return Ok(());
         }
         let before = |index: usize, back: usize| index.checked_sub(back).and_then(|at| self.text.get(at));
         let is_given = |index: usize| {
-            let is_own = before(index, 2).is_some_and(|token| token.is("excluded"));
+            let is_own = target.inserts && before(index, 2).is_some_and(|token| token.is("excluded"));
             self.columns.contains(&index) || self.is_conflict_target(index) || is_own
         };
         for (index, token) in self.text.iter().enumerate().filter(|(_, token)| is_name(token)) {

@@ -10,7 +10,7 @@ use super::rows::KeySource;
 use super::ways::{Search, Ways};
 use crate::access::asked::{Asked, Asks};
 use crate::access::functions::PATTERN_BYTES_MAX;
-use crate::access::translate::Translated;
+use crate::access::translate::{self, Translated};
 use crate::access::{Access, Action, Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Extent, Rows, Shape};
 use crate::error::{Error, Result};
@@ -378,6 +378,9 @@ pub fn analyse(
         reads.tables.retain(|table, _| !translated.passage.has(table));
     }
     let text: Vec<Token<'_>> = tokens::tokens(one).collect();
+    for table in silently_read(sqlite, schema, &text, bound.as_ref())? {
+        reads.tables.entry(table).or_default();
+    }
     refuse_clock(&text, &reads)?;
     let columns: Vec<String> = (0..statement.column_count()).map(|column| statement.column_name(column)).collect();
     let ties_broken = break_ties(one, columns.len());
@@ -460,6 +463,32 @@ fn with_noticed(asks: Asks, reads: &Reads) -> Asks {
 /// A SELECT of ours, and what it reads; `None` if it is no good.
 pub fn prepare_plain(sqlite: &mut Sqlite, sql: &str) -> Option<(Statement, Reads)> {
     prepare(sqlite, sql).ok()
+}
+
+fn joins_silently<'a>(mut text: impl Iterator<Item = Token<'a>>) -> bool {
+    text.any(|token| token.is_any(&["using", "natural"]))
+}
+
+/// Tables of which the authorizer may have told nothing: of columns that USING and NATURAL join by it is silent. In doubt more than
+/// are read.
+fn silently_read(sqlite: &Sqlite, schema: &Schema, text: &[Token<'_>], bound: Option<&Bound>) -> Result<Vec<String>> {
+    let mut list = sqlite.own.prepare_cached("SELECT sql FROM main.sqlite_schema WHERE type = 'view'")?;
+    let views: Vec<String> = list.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let policies = bound.into_iter().flat_map(|bound| &bound.access.policies);
+    let conditions: Vec<&str> = policies.filter_map(|policy| policy.using.as_deref()).collect();
+    let others = || views.iter().map(String::as_str).chain(conditions.iter().copied());
+    if !joins_silently(text.iter().copied()) && !others().any(|text| joins_silently(tokens::tokens(text))) {
+        return Ok(Vec::new());
+    }
+    let mut named: Vec<String> = bound.into_iter().flat_map(|bound| bound.translated.passage.behind.clone()).collect();
+    let mut add = |token: Token<'_>| named.push(translate::named(&token).to_ascii_lowercase());
+    text.iter().copied().for_each(&mut add);
+    // Through a view of the schema, whatever any of them names.
+    if text.iter().any(|token| matches!(schema.get(&translate::named(token)), Some(Relation::View))) {
+        views.iter().flat_map(|view| tokens::tokens(view)).for_each(&mut add);
+    }
+    named.retain(|name| matches!(schema.get(name), Some(Relation::Table(_) | Relation::Virtual(_))));
+    Ok(named)
 }
 
 fn prepare(sqlite: &mut Sqlite, sql: &str) -> Result<(Statement, Reads)> {

@@ -87,6 +87,7 @@ impl Sqlite {
         }
         if mode != Mode::Open {
             gate::refuse_new_name(sql)?;
+            gate::refuse_sealed(sql)?;
         }
         let before = self.gate.swap(mode);
         // SAFETY: statements live in `cache` or in a caller of this module, who must `keep` or drop them while the

@@ -205,3 +205,27 @@ SELECT x'0' FROM notes
 SELECT 1__0, 0x FROM notes
 SELECT 12abc FROM notes
 SELECT $a::b('), (SELECT secret FROM secrets) -- ') FROM notes
+-- What SQLite tells its authorizer nothing of
+SELECT id, secret FROM (SELECT 1) AS window, secrets NATURAL FULL JOIN (SELECT 0 AS id, 1 AS secret)
+SELECT id, secret FROM (SELECT 1) window, secrets NATURAL JOIN (SELECT 2 AS id)
+SELECT id, secret FROM (SELECT 1) "window", secrets NATURAL FULL JOIN (SELECT 0 AS id, 1 AS secret)
+SELECT count(*) FROM notes AS window, notes
+SELECT count(*) FROM notes AS "window", notes
+SELECT count(*) FROM (SELECT 1) AS window, secrets FULL JOIN (SELECT 0 AS id) USING (id)
+SELECT count(*) FROM notes JOIN (SELECT 1 AS window) t ON t.window, secrets
+SELECT type, name, sql FROM (SELECT 1) window, sqlite_schema NATURAL FULL JOIN (SELECT 1 AS type, 2 AS name, 3 AS tbl_name, 4 AS rootpage, 5 AS sql)
+SELECT name, sql FROM (SELECT 1), sqlite_schema NATURAL FULL JOIN (SELECT 1 AS type, 2 AS name, 3 AS tbl_name, 4 AS rootpage, 5 AS sql) WHERE 1 IN (WITH sqlite_schema AS (SELECT 1) SELECT 1)
+SELECT count(*) FROM sqlite_master WHERE 1 IN (WITH sqlite_master AS (SELECT 1) SELECT 1)
+SELECT count(*) FROM "sqlite_temp_schema" WHERE 1 IN (WITH "sqlite_temp_schema" AS (SELECT 1) SELECT 1)
+SELECT * FROM pragma_table_list WHERE 1 IN (WITH pragma_table_list AS (SELECT 1) SELECT 1)
+SELECT sum(id) OVER w FROM notes WINDOW w AS (ORDER BY id)
+-- Functions that fail for some rows, and what takes its time
+SELECT id FROM rooms WHERE id = 2 AND json_valid('1', iif(name = 'hidden', 99, 1))
+SELECT 1 FROM rooms WHERE json_valid('1', iif(name = 'hidden', 99, 1))
+SELECT 1 FROM rooms WHERE auth_claim(iif(name = 'hidden', 1, 'x')) IS NULL
+SELECT 1 FROM rooms WHERE like('x', 'x', iif(name = 'hidden', 'ab', '!'))
+SELECT 1 FROM notes WHERE 1 IN (VALUES (1) UNION ALL SELECT abs(-9223372036854775807 - 1) FROM rooms WHERE id = 2)
+-- Parentheses
+SELECT id FROM notes WHERE owner = 'bob') OR (1
+SELECT (id FROM notes
+SELECT id) FROM notes

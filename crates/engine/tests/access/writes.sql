@@ -115,3 +115,19 @@ DELETE FROM drawers RETURNING code
 INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT DO UPDATE SET label = drawers.code
 INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT (code) DO UPDATE SET label = label RETURNING code
 INSERT INTO drawers VALUES ('hidden too', 'alice', 'x') ON CONFLICT (code) DO UPDATE SET label = label RETURNING rowid, *
+-- Errors that tell, and parentheses that break out
+UPDATE notes SET done = done WHERE json_valid('1', iif(body = 'hidden 2', 99, 1)) AND 0
+UPDATE notes SET done = done WHERE auth_claim(iif(body = 'hidden 2', 1, 'x')) IS NOT NULL
+UPDATE notes SET done = done WHERE (SELECT sum(column1) FROM (VALUES (9223372036854775807), (notes.body = 'hidden 2'))) < 0
+UPDATE notes SET body = 'told' WHERE owner = 'bob') OR (0
+UPDATE notes SET body = 'told' WHERE 0) END OR CASE WHEN abs(iif(body = 'hidden 2', -9223372036854775807 - 1, 1)) = 0 THEN (1
+UPDATE drawers SET label = label WHERE abs(1)) END RETURNING *, CASE WHEN 1 THEN (1
+UPDATE drawers AS excluded SET label = excluded.code RETURNING label
+DELETE FROM drawers AS excluded WHERE excluded.code LIKE 'h%'
+-- Two things of one name
+UPDATE drawers AS s SET label = 'told' FROM (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) AS s WHERE 1
+UPDATE drawers AS s SET label = 'told' FROM (SELECT 1 AS rowid) s WHERE 1
+UPDATE drawers SET label = 'told' FROM (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) AS drawers WHERE 1
+UPDATE drawers AS "S" SET label = 'told' FROM (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) 's' WHERE 1
+UPDATE drawers AS rooms SET label = 'told' FROM rooms WHERE 0
+WITH s AS (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) UPDATE drawers AS s SET label = 'told' FROM s WHERE 1

@@ -207,6 +207,15 @@ async fn passwords_are_changed_and_reset_once() {
     for secret in ["_tide_credentials", "_tide_signing_keys"] {
         let read = server.query(json!({"sql": format!("SELECT * FROM {secret}")})).await;
         read.is_refused(403, "forbidden", "holds secrets");
+        // Columns that NATURAL joins by, SQLite does not ask about.
+        let columns = "SELECT 1 AS user, 2 AS kind, 3 AS secret, 4 AS made_at, 5 AS id, 6 AS private, 7 AS retired_at";
+        for sql in [
+            format!("SELECT secret FROM {secret} NATURAL FULL JOIN ({columns})"),
+            format!("SELECT secret FROM [{}] NATURAL JOIN ({columns})", secret.to_uppercase()),
+            format!("CREATE VIEW told AS SELECT * FROM \"{secret}\" NATURAL FULL JOIN ({columns})"),
+        ] {
+            server.query(json!({"sql": sql})).await.is_refused(403, "forbidden", "holds secrets");
+        }
     }
 }
 
