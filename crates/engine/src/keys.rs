@@ -187,25 +187,30 @@ fn is_of_check(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_CHECK)
 }
 
-/// Whole numbers stay exact; what does not fit into 64 bits, or is no number, is refused.
+/// # Errors
+/// `conflict` for what is no number, and for a sum that would not be exact.
 fn sum(key: &str, value: &str, by: &Number) -> Result<String> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let too_large = || Error::conflict(format!("Incremented, {key:?} would not fit into 64 bits."));
     let old: Number = serde_json::from_str(value)
         .map_err(|_| Error::conflict(format!("The value of {key:?} is not a number, so it cannot be incremented.")))?;
+    let sum = sum_of(&old, by);
+    sum.map(|sum| sum.to_string())
+        .ok_or_else(|| Error::conflict(format!("Incremented, {key:?} would not fit into a number of 64 bits.")))
+}
+
+/// Whole numbers stay exact; `None` where they would not fit into 64 bits, and for what is larger than a number can be.
+pub fn sum_of(old: &Number, by: &Number) -> Option<Number> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
     if let (Some(old), Some(by)) = (old.as_i128(), by.as_i128()) {
-        return i64::try_from(old + by).map(|sum| sum.to_string()).map_err(|_| too_large());
+        return i64::try_from(old + by).ok().map(Number::from);
     }
-    let (old, by) = (old.as_f64().unwrap_or(f64::NAN), by.as_f64().unwrap_or(f64::NAN));
+    let (old, by) = (old.as_f64()?, by.as_f64()?);
     // Whole numbers that long have lost digits already.
     let is_inexact = |number: f64| number.fract() == 0.0 && number.abs() > EXACT;
     let is_whole = |number: f64| number.fract() == 0.0;
     if is_inexact(old) && is_whole(by) || is_inexact(by) && is_whole(old) {
-        return Err(too_large());
+        return None;
     }
-    let sum = Number::from_f64(old + by)
-        .ok_or_else(|| Error::conflict(format!("Incremented, {key:?} would be larger than a number can be.")))?;
-    Ok(sum.to_string())
+    Number::from_f64(old + by)
 }
 
 /// # Errors

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod changes;
 mod clock;
+pub mod documents;
 pub mod error;
 pub mod json;
 pub mod keys;
@@ -33,10 +34,12 @@ pub use request::{Answer, Format, Idempotency, Origin, Sql, SqlRequest};
 pub use storage::rehearse::Rehearsal;
 pub use value::{Params, Value};
 
+use access::Access;
 use access::messages::Deed;
 use access::policy::PolicyWrite;
 use access::statements::{self, Registered, Rejected};
 use changes::change::Revision;
+use documents::desk::Desk;
 use keys::{Entry, KeyWrite};
 use live::frame;
 use live::inbox::{Command, Inbox};
@@ -339,20 +342,75 @@ impl Engine {
         self.readers.elsewhere(move |sqlite| sqlite.on_behalf(time, None, list)).await
     }
 
-    /// Reads keys as a caller sees them: at once if that is quick.
+    /// Reads keys as a caller sees them.
     async fn bound_keys<T: Send + 'static>(
         &self,
         principal: &Principal,
         work: impl Fn(keys::bound::Bound<'_>) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
+        let role = principal.role().ok_or_else(|| Error::internal("only callers are bound"))?;
+        self.read_for(principal, move |sqlite, access| {
+            work(keys::bound::Bound { sqlite, access, role, place: Place::Reader })
+        })
+        .await
+    }
+
+    /// Reads documents as whoever asks sees them: `work` may be run twice.
+    ///
+    /// # Errors
+    /// Those of `work`, and `timeout`.
+    pub async fn documents<T: Send + 'static>(
+        &self,
+        principal: &Principal,
+        work: impl Fn(&mut Desk<'_>) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let role = principal.role();
+        self.read_for(principal, move |sqlite, access| work(&mut Desk { sqlite, access, role, place: Place::Reader }))
+            .await
+    }
+
+    /// Writes documents: all of the batch, or nothing. The administrator's make the collections that are missing.
+    ///
+    /// # Errors
+    /// As [`documents::Batch::run`].
+    pub fn write_documents(
+        &self,
+        principal: &Principal,
+        batch: documents::Batch,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Pending> {
+        self.submit(Work::Documents { batch: Box::new(batch), principal: principal.clone() }, idempotency)
+    }
+
+    /// The names of all collections.
+    pub fn collections(&self) -> Vec<String> {
+        let collections = documents::Collections::of(&self.shared.access().schema);
+        collections.names().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Makes a collection, unless it is there. Policies on it can be kept from then on.
+    ///
+    /// # Errors
+    /// `conflict` if the name is taken by something else.
+    pub async fn make_collection(&self, name: &str) -> Result<()> {
+        let table = documents::path::pattern(name)?;
+        if documents::presence(&self.shared.access().schema, table) == documents::Presence::Collection {
+            return Ok(());
+        }
+        self.submit(Work::MakeCollection { table: table.into() }, None)?.wait().await.map(|_| ())
+    }
+
+    /// Reads as somebody, with the policies in force: at once if that is quick.
+    async fn read_for<T: Send + 'static>(
+        &self,
+        principal: &Principal,
+        work: impl Fn(&mut Sqlite, &Access) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
         let (shared, principal) = (Arc::clone(&self.shared), principal.clone());
         let read = Arc::new(move |sqlite: &mut Sqlite, time: Duration| {
-            let (access, place) = (shared.access(), Place::Reader);
-            let role = principal.role().ok_or_else(|| Error::internal("only callers are bound"))?;
+            let access = shared.access();
             sqlite.speaking_for(&principal, |sqlite| {
-                sqlite.bounded(time, None, Mode::Caller, |sqlite| {
-                    work(keys::bound::Bound { sqlite, access: &access, role, place })
-                })
+                sqlite.bounded(time, None, Mode::Caller, |sqlite| work(sqlite, &access))
             })
         });
         match self.readers.inline(|sqlite| read(sqlite, self.limits().inline_read_time_max)) {

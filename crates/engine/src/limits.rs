@@ -212,6 +212,8 @@ Limits {
     key_bytes_max: usize = 1024,
     /// Keys: bytes of a key's name and of its value.
     value_bytes_max: usize = 1 << 20,
+    /// Bytes of a document's JSON.
+    document_bytes_max: usize = 1 << 20,
     /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.
     topic_bytes_max: usize = 255,
     /// Topics: bytes of a topic's name and of one message; messages a topic may keep; topics that may be remembered.

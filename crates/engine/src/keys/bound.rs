@@ -194,7 +194,7 @@ impl Bound<'_> {
         row: &mut dyn FnMut(&Statement) -> ControlFlow<()>,
     ) -> Result<u64> {
         let rights = Rights { access: self.access, role: self.role };
-        execute::run_rows(self.sqlite, sql, &Params::Positional(values), rights, self.place, row)
+        execute::run_rows(self.sqlite, sql, &Params::Positional(values), Some(rights), self.place, row)
     }
 
     fn place_of_keys(&self) -> Option<()> {

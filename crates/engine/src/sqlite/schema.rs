@@ -129,6 +129,14 @@ impl Schema {
         }
     }
 
+    /// Ordinary tables, in no order.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.relations.values().filter_map(|relation| match relation {
+            Relation::Table(table) => Some(table),
+            _ => None,
+        })
+    }
+
     /// Is it the name of a table, or of a column of one?
     pub fn names(&self, name: &str) -> bool {
         let has = |relation: &Relation| match relation {

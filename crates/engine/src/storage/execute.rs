@@ -194,17 +194,17 @@ fn run_bound<T>(
     Ok(done)
 }
 
-/// Runs one statement of ours as the caller's, for a face that does not speak SQL: `row` is given each row until it has
+/// Runs one statement of ours as that of whoever asks, for a face that does not speak SQL: `row` is given each row until it has
 /// enough. Gives how many rows were changed.
 pub fn run_rows(
     sqlite: &mut Sqlite,
     sql: &str,
     params: &Params,
-    rights: Rights<'_>,
+    rights: Option<Rights<'_>>,
     place: Place<'_>,
     row: &mut dyn FnMut(&Statement) -> ControlFlow<()>,
 ) -> Result<u64> {
-    run_bound(sqlite, sql, rights, place, |sqlite, sql| {
+    let mut run = |sqlite: &mut Sqlite, sql: &str| {
         let Some(mut statement) = sqlite.prepare(sql, Mode::Caller)? else { return Err(Error::invalid(EMPTY_SQL)) };
         let ran = statement.bind(params).and_then(|()| {
             while statement.step()? {
@@ -216,7 +216,11 @@ pub fn run_rows(
         });
         sqlite.keep(sql, statement);
         ran
-    })
+    };
+    match rights {
+        Some(rights) => run_bound(sqlite, sql, rights, place, run),
+        None => run(sqlite, sql),
+    }
 }
 
 /// A caller's statement has changed rows: only such as it was admitted to, and only into such as policies let be?

@@ -14,6 +14,8 @@ use crate::access::messages::Deed;
 use crate::changes::capture::Net;
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
+use crate::documents::desk::Desk;
+use crate::documents::{self, Collections};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::logs::{AuditEntry, audit};
@@ -174,6 +176,7 @@ impl<'w> Group<'w> {
             let stamp = |own: &Connection| keys::stamp_unstamped(own, set.revision);
             keys::untriggered(&self.writer.sqlite.own, &self.writer.schema, stamp)?;
         }
+        self.writer.collections.stamp(&self.writer.sqlite.own, None, set.revision)?;
         self.sets.push(set);
         Ok(())
     }
@@ -301,6 +304,23 @@ impl<'w> Group<'w> {
                     })
                 })
             }
+            Work::Documents { batch, principal } => {
+                let (time, revision, cancel) = (limits.write_time_max, *revision + 1, Some(job.cancel.clone()));
+                let now = documents::timestamp(&sqlite.own, *time_ms)?;
+                let (role, place) = (principal.role(), Place::Writer(capture));
+                sqlite.speaking_for(principal, |sqlite| {
+                    sqlite.bounded(time, cancel, Mode::Caller, |sqlite| {
+                        batch.run(&mut Desk { sqlite, access, role, place }, limits, revision, &now)
+                    })
+                })
+            }
+            Work::MakeCollection { table } => {
+                documents::refuse_foreign(schema, table)?;
+                if documents::presence(schema, table) == documents::Presence::Absent {
+                    documents::make(&sqlite.own, table)?;
+                }
+                Ok(b"true".to_vec())
+            }
             Work::Topic { write, principal } => {
                 if let TopicWrite::Publish { topic, data } = write {
                     access.admit(sqlite, principal, topic, Deed::Publish, data, limits.topic_check_time_max)?;
@@ -351,13 +371,14 @@ impl<'w> Group<'w> {
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        let has_other_rules = matches!(job.work, Work::Policy { .. } | Work::Schema { .. });
+        let has_other_rules =
+            matches!(job.work, Work::Policy { .. } | Work::Schema { .. } | Work::MakeCollection { .. });
         if has_other_rules || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
         {
             if let Work::Sql(request) = &job.work {
                 audit::write(&self.writer.sqlite.own, &AuditEntry::of_schema(request), self.writer.time_ms)?;
             }
-            self.stamp_keys(revision)?;
+            self.stamp(revision)?;
             self.writer.schema_epoch += 1;
             let touched = self.writer.capture.touched_tables();
             self.writer.capture.clear();
@@ -365,7 +386,7 @@ impl<'w> Group<'w> {
             self.judge_tables(job, touched.as_deref())?;
             return Ok(Some(Extent::Everything { schema: true }));
         }
-        self.stamp_keys(revision)?;
+        self.stamp(revision)?;
         if job.mends_indexes {
             let touched = self.writer.capture.touched_tables();
             self.judge_tables(job, touched.as_deref())?;
@@ -398,7 +419,20 @@ impl<'w> Group<'w> {
         })
     }
 
-    /// Every key that was written has the revision of this request, by whatever statement it was written.
+    /// Every key and document that was written has the revision of this request, by whatever statement it was written.
+    fn stamp(&mut self, revision: Revision) -> Result<()> {
+        self.stamp_keys(revision)?;
+        let own = &self.writer.sqlite.own;
+        if self.changes_schema {
+            // What it has made is not known yet.
+            return Collections::of(&Schema::load(own)?).stamp(own, None, revision);
+        }
+        if self.writer.collections.is_empty() {
+            return Ok(());
+        }
+        self.writer.collections.stamp(own, self.writer.capture.touched_tables().as_deref(), revision)
+    }
+
     fn stamp_keys(&mut self, revision: Revision) -> Result<()> {
         let own = &self.writer.sqlite.own;
         // The request itself may have dropped the table, or changed it.

@@ -2,6 +2,7 @@
 
 use crate::access::policy::PolicyWrite;
 use crate::access::{Principal, Role};
+use crate::documents::Batch;
 use crate::error::Result;
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
@@ -20,6 +21,14 @@ pub enum Work {
     Key {
         write: KeyWrite,
         principal: Principal,
+    },
+    Documents {
+        batch: Box<Batch>,
+        principal: Principal,
+    },
+    /// Makes the table of a collection.
+    MakeCollection {
+        table: Box<str>,
     },
     Topic {
         write: TopicWrite,
@@ -107,8 +116,14 @@ impl Work {
     pub fn role(&self) -> Option<Role> {
         match self {
             Self::Sql(request) => request.principal.role(),
-            Self::Key { principal, .. } | Self::Topic { principal, .. } => principal.role(),
-            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) | Self::System { .. } => None,
+            Self::Key { principal, .. } | Self::Documents { principal, .. } | Self::Topic { principal, .. } => {
+                principal.role()
+            }
+            Self::MakeCollection { .. }
+            | Self::Policy { .. }
+            | Self::Schema { .. }
+            | Self::Rehearse(_)
+            | Self::System { .. } => None,
         }
     }
 
@@ -116,8 +131,12 @@ impl Work {
         let request = match self {
             Self::Sql(request) => request,
             // Each makes views that no other should meet.
-            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) => return Company::OwnGroup,
-            Self::Key { .. } | Self::Topic { .. } | Self::System { .. } => return Company::Any,
+            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) | Self::MakeCollection { .. } => {
+                return Company::OwnGroup;
+            }
+            Self::Key { .. } | Self::Documents { .. } | Self::Topic { .. } | Self::System { .. } => {
+                return Company::Any;
+            }
         };
         let mut company = Company::Any;
         for statement in &request.statements {

@@ -14,6 +14,7 @@ use crate::access::{Access, Principal, Role};
 use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
+use crate::documents::{self, Collections};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::schemas::Schemas;
@@ -46,6 +47,7 @@ pub struct Writer {
     pub(super) schema: Arc<Schema>,
     pub(super) access: Arc<Access>,
     pub(super) schemas: Schemas,
+    pub(super) collections: Collections,
     pub(super) revision: Revision,
     pub(super) schema_epoch: i64,
     pub(super) schema_version: i64,
@@ -77,6 +79,7 @@ impl Writer {
             schema: Arc::default(),
             access: Arc::default(),
             schemas: Schemas::default(),
+            collections: Collections::default(),
             schema_epoch,
             schema_version: 0,
             data_version: 0,
@@ -139,33 +142,54 @@ impl Writer {
                 let _ = first.reply.send(Err(Error::unavailable(reason.clone())));
                 continue;
             }
+            if let Err(error) = self.make_what_it_needs(&first) {
+                let _ = first.reply.send(Err(error));
+                continue;
+            }
             match first.company {
                 Company::NoTransaction => self.serve_alone(first),
-                Company::OwnGroup => {
-                    if self.needs_keys_table(&first)
-                        && let Err(error) = self.make_keys_table()
-                    {
-                        let _ = first.reply.send(Err(error));
-                        continue;
-                    }
-                    self.commit(vec![first], true);
-                }
+                Company::OwnGroup => self.commit(vec![first], true),
                 Company::Any => {
-                    if self.needs_keys_table(&first)
-                        && let Err(error) = self.make_keys_table()
-                    {
-                        let _ = first.reply.send(Err(error));
-                        continue;
-                    }
                     let mut group = vec![first];
-                    while jobs.front().is_some_and(|next| next.company == Company::Any && !self.needs_keys_table(next))
-                    {
+                    while jobs.front().is_some_and(|next| next.company == Company::Any && !self.needs_table(next)) {
                         group.extend(jobs.pop_front());
                     }
                     self.commit(group, false);
                 }
             }
         }
+    }
+
+    /// Keys and collections have their tables made when the administrator writes the first.
+    fn make_what_it_needs(&mut self, job: &Job) -> Result<()> {
+        if self.needs_keys_table(job) {
+            self.make_keys_table()?;
+        }
+        let Work::Documents { batch, principal: Principal::Admin } = &job.work else { return Ok(()) };
+        for table in batch.tables() {
+            documents::refuse_foreign(&self.schema, table)?;
+            if self.is_collection(table) {
+                continue;
+            }
+            let (job, mut answer) = Job::own(Work::MakeCollection { table: table.into() });
+            self.commit(vec![job], true);
+            answer.try_recv().unwrap_or_else(|_| Err(Error::internal("the collection was not made")))?;
+        }
+        Ok(())
+    }
+
+    fn needs_table(&self, job: &Job) -> bool {
+        let needs_collection = match &job.work {
+            Work::Documents { batch, principal: Principal::Admin } => {
+                !batch.tables().all(|table| self.is_collection(table))
+            }
+            _ => false,
+        };
+        needs_collection || self.needs_keys_table(job)
+    }
+
+    fn is_collection(&self, table: &str) -> bool {
+        documents::presence(&self.schema, table) == documents::Presence::Collection
     }
 
     /// A key of the administrator's, or a policy on keys, when there are none yet. A caller does not make the table.
@@ -245,6 +269,10 @@ impl Writer {
                 Work::Key { principal, .. } => {
                     let Some(role) = principal.role().filter(|_| keys::is_ready(&self.schema)) else { continue };
                     keys::bound::STATEMENTS.iter().for_each(|sql| self.prepare_passage(role, sql));
+                }
+                Work::Documents { batch, principal } => {
+                    let Some(role) = principal.role() else { continue };
+                    batch.statements().for_each(|sql| self.prepare_passage(role, &sql));
                 }
                 _ => {}
             }
@@ -381,6 +409,7 @@ impl Writer {
         self.access = Access::load(&self.sqlite.own, Arc::clone(&self.schema))?;
         self.schemas = Schemas::load(&self.sqlite.own, &self.schema, &self.schemas)?;
         self.shared.set_keys(keys::presence(&self.schema));
+        self.collections = Collections::of(&self.schema);
         Ok(())
     }
 

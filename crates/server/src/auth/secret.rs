@@ -30,6 +30,16 @@ pub fn new_id(prefix: &str) -> Result<String> {
     random(prefix, &mut [0; 9])
 }
 
+/// Of a document that has none yet: the time in milliseconds, then 64 random bits, so that later ones sort behind earlier ones.
+pub fn new_document_id() -> Result<String> {
+    let mut bytes = [0; 14];
+    let (time, chance) = bytes.split_at_mut(6);
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    time.copy_from_slice(&(since_1970.as_millis() as u64).to_be_bytes()[2..]);
+    getrandom::fill(chance).map_err(|error| Error::internal("no random numbers").caused_by(error.to_string()))?;
+    Ok(bytes.iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}")))
+}
+
 fn random(prefix: &str, bytes: &mut [u8]) -> Result<String> {
     getrandom::fill(bytes).map_err(|error| Error::internal("no random numbers").caused_by(error.to_string()))?;
     Ok(format!("{prefix}{}", BASE64.encode(bytes)))

@@ -7,6 +7,7 @@
 //! | `GET /ws` | [`ws`]: everything live, one WebSocket |
 //! | `GET /live` | [`sse`]: one live query, change stream, key or topic as Server-Sent Events |
 //! | `/data`, `/data/{key}` | [`data`]: keys |
+//! | `/docs/{path}`, `/docs:batch`, `/docs:commit`, `/collections`, `/collections/{name}` | [`docs`]: documents |
 //! | `/topics/{topic}` | [`topics`]: publish, and what a topic keeps |
 //! | `/rest/{table}`, `/rest/{table}/{id}` | [`rest`]: tables as resources |
 //! | `/openapi.json`, `/types.ts` | [`openapi`]: all of this, and the tables, described for programs |
@@ -26,6 +27,7 @@
 mod body;
 mod connection;
 mod data;
+mod docs;
 mod openapi;
 mod page;
 mod people;
@@ -127,6 +129,14 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/live", get(sse::open))
         .route("/data", get(data::list))
         .route("/data/{*key}", get(data::read).post(data::write).put(data::write).delete(data::remove))
+        .route("/collections", get(docs::collections))
+        .route("/collections/{*name}", post(docs::collection).put(docs::collection))
+        .route("/docs:batch", post(docs::batch))
+        .route("/docs:commit", post(docs::commit))
+        .route(
+            "/docs/{*path}",
+            get(docs::read).post(docs::write).put(docs::write).patch(docs::write).delete(docs::write),
+        )
         .route("/topics/{*topic}", post(topics::publish).put(topics::keep))
         .route("/auth/ticket", post(tickets::issue))
         .route("/auth/tokens", get(tokens::list).post(tokens::make))

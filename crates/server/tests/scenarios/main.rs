@@ -13,6 +13,8 @@ mod callers;
 mod change_streams;
 mod described;
 mod disk;
+mod documents;
+mod documents_of_callers;
 mod events;
 mod explain;
 mod issuers;

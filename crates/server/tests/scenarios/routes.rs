@@ -21,7 +21,7 @@ const OF_EVERYBODY: [&str; 8] = [
 ];
 
 /// What callers may ask: what they get there, policies say, or it is about themselves.
-const OF_CALLERS: [&str; 21] = [
+const OF_CALLERS: [&str; 28] = [
     "POST /query",
     "POST /query/raw",
     "GET /socket",
@@ -30,6 +30,13 @@ const OF_CALLERS: [&str; 21] = [
     "GET /openapi.json",
     "GET /types.ts",
     "GET /data",
+    "GET /docs/{path}",
+    "POST /docs/{path}",
+    "PUT /docs/{path}",
+    "PATCH /docs/{path}",
+    "DELETE /docs/{path}",
+    "POST /docs:batch",
+    "POST /docs:commit",
     "GET /data/{key}",
     "PUT /data/{key}",
     "POST /data/{key}",

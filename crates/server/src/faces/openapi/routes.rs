@@ -179,7 +179,7 @@ fn asker() -> Json {
 }
 
 pub fn routes() -> Vec<Route> {
-    [sql_routes(), key_routes(), token_routes(), people_routes(), user_routes(), server_routes()]
+    [sql_routes(), key_routes(), document_routes(), token_routes(), people_routes(), user_routes(), server_routes()]
         .into_iter()
         .flatten()
         .collect()
@@ -238,6 +238,67 @@ fn key_routes() -> Vec<Route> {
             result(object(&[("topic", string()), ("keep", integer())])),
         )
         .body(object(&[("keep", json!({ "type": "integer", "minimum": 0 }))]))
+        .admins(),
+    ]
+}
+
+fn document_routes() -> Vec<Route> {
+    let data = || json!({ "type": "object" });
+    let document = || {
+        object(&[
+            ("id", string()),
+            ("path", string()),
+            ("data", data()),
+            ("revision", json!({ "type": ["integer", "null"] })),
+        ])
+    };
+    let deleted = object(&[
+        ("id", string()),
+        ("path", string()),
+        ("deleted", json!({ "type": "boolean" })),
+        ("revision", json!({ "type": ["integer", "null"] })),
+    ]);
+    let write = object(&[
+        ("op", json!({ "enum": ["set", "merge", "update", "delete"] })),
+        ("path", string()),
+        ("data?", data()),
+        ("if_revision?", integer()),
+        ("exists?", json!({ "type": "boolean" })),
+    ]);
+    let read = object(&[("path", string()), ("revision", integer())]);
+    let written = || bare(json!({ "type": "object" }));
+    let several = || bare(object(&[("results", array(json!({ "type": "object" })))]));
+    let conditions = |route: Route| route.query("if_revision", integer()).query("exists", json!({ "type": "boolean" }));
+    vec![
+        route("get", "/docs/{path}", "a document, or the documents of a collection", bare(json!({ "type": "object" })))
+            .query("where", string())
+            .query("orderBy", string())
+            .query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 10000 }))
+            .query("startAfter", string())
+            .query("count", json!({ "type": "boolean" }))
+            .query("sum", string())
+            .query("average", string()),
+        conditions(route("post", "/docs/{path}", "make a document with a new id in a collection", bare(document())))
+            .status("201")
+            .body(data()),
+        conditions(route("put", "/docs/{path}", "put a document in the place of whatever is there", written()))
+            .body(data()),
+        conditions(route("patch", "/docs/{path}", "change fields of a document", written())).body(data()),
+        conditions(route("delete", "/docs/{path}", "take a document away", bare(deleted))),
+        route("post", "/docs:batch", "several writes of documents: all or none", several())
+            .body(object(&[("writes", array(write.clone()))])),
+        route("post", "/docs:commit", "several writes, if what was read is still so", several())
+            .body(object(&[("reads", array(read)), ("writes", array(write))])),
+        route("get", "/collections", "the collections", result(array(string()))).admins(),
+        route("put", "/collections/{name}", "make a collection", result(object(&[("name", string())]))).admins(),
+        route(
+            "post",
+            "/collections/{name}",
+            "with /indexes behind it: make an index",
+            result(object(&[("collection", string()), ("fields", array(string()))])),
+        )
+        .status("201")
+        .body(object(&[("fields", array(string()))]))
         .admins(),
     ]
 }

@@ -4,6 +4,9 @@ use crate::faces::requests::{self, SqlBody};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use tidebase_engine::documents::filter::Filter;
+use tidebase_engine::documents::query::Order;
+use tidebase_engine::documents::{CollectionPath, DocumentPath, Query};
 use tidebase_engine::{Error, Format, Params, Principal, RequestId, Result, Since, SqlRequest, Wanted};
 
 #[derive(Debug)]
@@ -67,6 +70,16 @@ struct Frame<'a> {
     sub: Option<&'a RawValue>,
     #[serde(default)]
     token: Option<String>,
+    #[serde(default)]
+    collection: Option<String>,
+    #[serde(default)]
+    doc: Option<String>,
+    #[serde(default, rename = "where")]
+    filter: Option<serde_json::Value>,
+    #[serde(default, rename = "orderBy")]
+    order: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +156,15 @@ fn sql(frame: &Frame<'_>, is_transaction: bool, principal: &Principal) -> Result
     SqlBody { sql: frame.sql, params: frame.params, transaction }.into_request(Format::Objects, principal)
 }
 
+/// The SQL of a live collection.
+fn documents(collection: &str, frame: &Frame<'_>) -> Result<(String, Params)> {
+    let filter = frame.filter.as_ref().map(Filter::parse).transpose()?;
+    let order = frame.order.as_deref().map_or(Ok(Vec::new()), Order::parse)?;
+    let sql =
+        Query { collection: CollectionPath::parse(collection)?, filter, order, limit: frame.limit, after: None }.sql();
+    Ok((sql.text, Params::Positional(sql.values)))
+}
+
 fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
     let since = frame
         .since
@@ -153,9 +175,12 @@ fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
             Ok::<_, Error>(Since { history: since.history, revision: since.revision, tag: since.tag })
         })
         .transpose()?;
-    let named = [frame.sql.is_some(), frame.table.is_some(), frame.key.is_some(), frame.topic.is_some()];
-    if named.iter().filter(|named| **named).count() != 1 {
-        return Err(Error::invalid("subscribe needs exactly one of \"sql\", \"table\", \"key\" and \"topic\"."));
+    let texts = [&frame.table, &frame.key, &frame.topic, &frame.collection, &frame.doc];
+    let named = texts.iter().filter(|text| text.is_some()).count() + usize::from(frame.sql.is_some());
+    if named != 1 {
+        return Err(Error::invalid(
+            "subscribe needs exactly one of \"sql\", \"table\", \"key\", \"topic\", \"collection\" and \"doc\".",
+        ));
     }
     if let Some(topic) = &frame.topic {
         let presence = frame.presence.map(|state| state.get().to_owned());
@@ -163,6 +188,12 @@ fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
     }
     Ok(Ask::Subscribe(if let Some(key) = &frame.key {
         Wanted::Key { key: key.clone() }
+    } else if let Some(doc) = &frame.doc {
+        let (sql, params) = DocumentPath::parse(doc)?.sql();
+        Wanted::Query { sql, params, since }
+    } else if let Some(collection) = &frame.collection {
+        let (sql, params) = documents(collection, frame)?;
+        Wanted::Query { sql, params, since }
     } else if let Some(table) = &frame.table {
         Wanted::Changes { table: (table != "*").then(|| table.clone()), since }
     } else {

@@ -1,0 +1,198 @@
+//! Documents one at a time and a page at a time, by SQL that goes the way of any SQL of whoever asks: a caller meets its policies, the
+//! administrator none. A document that is hidden is as one that is not there.
+
+use super::filter::Sql;
+use super::path::{CollectionPath, DocumentPath};
+use super::query::{Aggregate, Cursor, Query};
+use super::{Presence, presence};
+use crate::access::policy::Action;
+use crate::access::{Access, Role};
+use crate::changes::change::Revision;
+use crate::error::{Error, Result};
+use crate::json;
+use crate::sqlite::exclude::quoted;
+use crate::sqlite::{Sqlite, Statement};
+use crate::storage::execute::{self, Place, Rights};
+use crate::value::{Params, Value, ValueRef};
+use std::ops::ControlFlow;
+
+/// A page ends early when its documents are this long together.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// One document as it is told. `data` is JSON text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub path: String,
+    pub id: String,
+    pub data: String,
+    pub revision: Option<Revision>,
+}
+
+impl Document {
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        json::write_str(out, &self.id);
+        out.extend_from_slice(b",\"path\":");
+        json::write_str(out, &self.path);
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(self.data.as_bytes());
+        out.extend_from_slice(b",\"revision\":");
+        match self.revision {
+            Some(revision) => json::write_integer(out, revision),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
+}
+
+/// One page of a query.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub documents: Vec<Document>,
+    /// Where the next one begins, if there may be more.
+    pub after: Option<Cursor>,
+}
+
+/// Whose documents, and where. The connection speaks for whoever asks already, bounded in time.
+pub struct Desk<'a> {
+    pub sqlite: &'a mut Sqlite,
+    pub access: &'a Access,
+    /// None is the administrator.
+    pub role: Option<Role>,
+    pub place: Place<'a>,
+}
+
+/// SQL for one document: its collection's WHERE.
+pub(super) fn at(path: &DocumentPath) -> (&'static str, Vec<Value>) {
+    match &path.collection.parent {
+        Some(parent) => ("parent = ?1 AND id = ?2", vec![Value::text(&**parent), Value::text(&*path.id)]),
+        None => ("id = ?1", vec![Value::text(&*path.id)]),
+    }
+}
+
+/// The statement that reads one document of the collection.
+pub(super) fn read_sql(collection: &CollectionPath) -> String {
+    let place = if collection.parent.is_some() { "parent = ?1 AND id = ?2" } else { "id = ?1" };
+    format!("SELECT id, data, revision FROM {} WHERE {place}", quoted(&collection.table))
+}
+
+impl Desk<'_> {
+    /// `None` if it is not there, or hidden.
+    ///
+    /// # Errors
+    /// `forbidden` if no policy shows any document of the collection to the role.
+    pub fn get(&mut self, path: &DocumentPath) -> Result<Option<Document>> {
+        if !self.is_there(&path.collection)? {
+            return Ok(None);
+        }
+        let mut found = None;
+        self.run(&read_sql(&path.collection), at(path).1, &mut |row| {
+            found = document(row, 0, &path.collection);
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// # Errors
+    /// As [`Desk::get`].
+    pub fn list(&mut self, query: &Query) -> Result<Page> {
+        let mut page = Page::default();
+        if !self.is_there(&query.collection)? {
+            return Ok(page);
+        }
+        let limit = query.limit.unwrap_or(super::query::LIMIT_DEFAULT);
+        // One more tells whether there are more.
+        let Sql { text, values } = Query { limit: Some(limit + 1), ..query.clone() }.sql();
+        let first = usize::from(query.collection.is_group());
+        let mut bytes = 0;
+        self.run(&text, values, &mut |row| {
+            if page.documents.len() == limit || bytes > PAGE_BYTES {
+                return ControlFlow::Break(());
+            }
+            let collection =
+                if query.collection.is_group() { of_row(row, &query.collection) } else { query.collection.clone() };
+            if let Some(document) = document(row, first, &collection) {
+                bytes += document.data.len() + document.path.len();
+                let values = (first + 3..row.column_count()).map(|column| row.column(column).into()).collect();
+                page.after = Some(Cursor { values, id: document.id.clone() });
+                page.documents.push(document);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if page.documents.len() < limit && bytes <= PAGE_BYTES {
+            page.after = None;
+        }
+        Ok(page)
+    }
+
+    /// One value for each.
+    ///
+    /// # Errors
+    /// As [`Desk::get`].
+    pub fn aggregate(&mut self, query: &Query, aggregates: &[Aggregate]) -> Result<Vec<Value>> {
+        if !self.is_there(&query.collection)? {
+            let of_nothing = |aggregate: &Aggregate| match aggregate {
+                Aggregate::Count | Aggregate::Sum(_) => Value::Integer(0),
+                Aggregate::Average(_) => Value::Null,
+            };
+            return Ok(aggregates.iter().map(of_nothing).collect());
+        }
+        let Sql { text, values } = query.aggregate_sql(aggregates);
+        let mut found = Vec::new();
+        self.run(&text, values, &mut |row| {
+            found = (0..row.column_count()).map(|column| row.column(column).into()).collect();
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Is there such a collection? To a caller one that is closed is none.
+    pub(super) fn is_there(&self, collection: &CollectionPath) -> Result<bool> {
+        let schema = &self.access.schema;
+        if let Some(role) = self.role {
+            let is_open = self.access.policies_for(&collection.table, Action::Select, role).next().is_some();
+            if !is_open || presence(schema, &collection.table) != Presence::Collection {
+                return Err(closed(&collection.table));
+            }
+            return Ok(true);
+        }
+        super::refuse_foreign(schema, &collection.table)?;
+        Ok(presence(schema, &collection.table) == Presence::Collection)
+    }
+
+    pub(super) fn run(
+        &mut self,
+        sql: &str,
+        values: Vec<Value>,
+        row: &mut dyn FnMut(&Statement) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let rights = self.role.map(|role| Rights { access: self.access, role });
+        execute::run_rows(self.sqlite, sql, &Params::Positional(values), rights, self.place, row)
+    }
+}
+
+pub(super) fn closed(table: &str) -> Error {
+    Error::forbidden(format!("There is no collection {table} that is open to you."))
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Text(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+        _ => None,
+    }
+}
+
+/// Which collection of a group the row, whose first column is `parent`, is of.
+fn of_row(row: &Statement, group: &CollectionPath) -> CollectionPath {
+    CollectionPath { table: group.table.clone(), parent: text(row.column(0)).map(Into::into) }
+}
+
+/// `id`, `data` and `revision` from a column on.
+fn document(row: &Statement, first: usize, collection: &CollectionPath) -> Option<Document> {
+    let id = text(row.column(first))?;
+    let revision = match row.column(first + 2) {
+        ValueRef::Integer(revision) => Some(revision),
+        _ => None,
+    };
+    Some(Document { path: format!("{collection}/{id}"), id, data: text(row.column(first + 1))?, revision })
+}

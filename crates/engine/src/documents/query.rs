@@ -1,0 +1,323 @@
+//! Documents of a collection that fulfil a filter, in an order, a page at a time; their number, and sums over them. All of it one SELECT.
+
+use super::fields::Field;
+use super::filter::{Filter, Sql};
+use super::path::CollectionPath;
+use crate::error::{Error, Result};
+use crate::sqlite::exclude::quoted;
+use crate::value::Value;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use serde_json::Value as Json;
+
+/// Fields to order by.
+const ORDERS_MAX: usize = 8;
+pub const LIMIT_DEFAULT: usize = 100;
+pub const LIMIT_MAX: usize = 10_000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub collection: CollectionPath,
+    pub filter: Option<Filter>,
+    pub order: Vec<Order>,
+    pub limit: Option<usize>,
+    pub after: Option<Cursor>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    pub field: Field,
+    pub is_descending: bool,
+}
+
+/// Behind which document a page begins: what it is ordered by, and its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    pub values: Vec<Value>,
+    pub id: String,
+}
+
+/// What is computed of all documents found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Aggregate {
+    Count,
+    Sum(Field),
+    Average(Field),
+}
+
+impl Order {
+    /// `age`, or `age desc`; several with commas between them.
+    ///
+    /// # Errors
+    /// `invalid` for what is no field, and for too many.
+    pub fn parse(text: &str) -> Result<Vec<Self>> {
+        let orders: Vec<Self> = text
+            .split(',')
+            .map(|part| {
+                let (field, is_descending) = match part.trim().rsplit_once(' ') {
+                    Some((field, way)) if way.eq_ignore_ascii_case("desc") => (field, true),
+                    Some((field, way)) if way.eq_ignore_ascii_case("asc") => (field, false),
+                    _ => (part.trim(), false),
+                };
+                Ok(Self { field: Field::parse(field.trim())?, is_descending })
+            })
+            .collect::<Result<_>>()?;
+        if orders.len() > ORDERS_MAX {
+            return Err(Error::invalid(format!("Documents can be ordered by {ORDERS_MAX} fields.")));
+        }
+        Ok(orders)
+    }
+}
+
+impl Cursor {
+    pub fn write(&self) -> String {
+        let mut values: Vec<Json> = self.values.iter().map(json).collect();
+        values.push(self.id.as_str().into());
+        BASE64.encode(Json::Array(values).to_string())
+    }
+
+    /// # Errors
+    /// `invalid` for what no page has told, or one that was ordered by other fields.
+    pub fn read(text: &str, order: &[Order]) -> Result<Self> {
+        let odd = || Error::invalid("startAfter is the \"after\" of a page with the same order.");
+        let bytes = BASE64.decode(text).map_err(|_| odd())?;
+        let mut values: Vec<Json> = serde_json::from_slice(&bytes).map_err(|_| odd())?;
+        match values.pop() {
+            Some(Json::String(id)) if values.len() == order.len() => {
+                Ok(Self { values: values.iter().map(crate::access::asking::value).collect(), id })
+            }
+            _ => Err(odd()),
+        }
+    }
+}
+
+/// What is ordered by is plain; a text that is no UTF-8 only SQL can have written.
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Integer(value) => (*value).into(),
+        Value::Real(value) => (*value).into(),
+        Value::Text(text) => String::from_utf8_lossy(text).into(),
+        Value::Null | Value::Blob(_) => Json::Null,
+    }
+}
+
+/// What a field is worth in an order, and what an index of it is of.
+pub fn ordered_by(field: &Field) -> String {
+    format!("data ->> '{}'", field.json_path())
+}
+
+/// The statement that makes an index for queries with this order, and for conditions on its first fields.
+pub fn index_sql(table: &str, order: &[Order]) -> String {
+    let mut columns: Vec<String> = if table.contains('/') { vec!["parent".into()] } else { Vec::new() };
+    let mut name = Vec::new();
+    for order in order {
+        let descending = if order.is_descending { " DESC" } else { "" };
+        columns.push(format!("({}){descending}", ordered_by(&order.field)));
+        name.push(format!("{}{}", order.field, descending.to_ascii_lowercase()));
+    }
+    columns.push("id".into());
+    let name = quoted(&format!("{table} by {}", name.join(", ")));
+    format!("CREATE INDEX IF NOT EXISTS {name} ON {} ({})", quoted(table), columns.join(", "))
+}
+
+impl Query {
+    /// `id`, `data`, `revision` (and `parent` in front, for a group), then what it is ordered by.
+    pub fn sql(&self) -> Sql {
+        let mut sql = Sql::default();
+        sql.say(if self.collection.is_group() {
+            "SELECT parent, id, data, revision"
+        } else {
+            "SELECT id, data, revision"
+        });
+        for order in &self.order {
+            sql.say(", ").say(&ordered_by(&order.field));
+        }
+        self.push_from(&mut sql);
+        if let Some(after) = &self.after {
+            sql.say(" AND ");
+            self.push_after(after, &mut sql);
+        }
+        sql.say(" ORDER BY ");
+        for order in &self.order {
+            sql.say(&ordered_by(&order.field)).say(if order.is_descending { " DESC, " } else { ", " });
+        }
+        sql.say(if self.is_reversed() { "id DESC" } else { "id" });
+        if let Some(limit) = self.limit {
+            sql.say(&format!(" LIMIT {limit}"));
+        }
+        sql
+    }
+
+    /// One row, a column for each.
+    pub fn aggregate_sql(&self, aggregates: &[Aggregate]) -> Sql {
+        let mut sql = Sql::default();
+        sql.say("SELECT ");
+        for (index, aggregate) in aggregates.iter().enumerate() {
+            if index > 0 {
+                sql.say(", ");
+            }
+            // Only numbers are summed.
+            let number = |field: &Field| {
+                let path = field.json_path();
+                format!("CASE WHEN json_type(data, '{path}') IN ('integer', 'real') THEN data ->> '{path}' END")
+            };
+            match aggregate {
+                Aggregate::Count => sql.say("count(*)"),
+                Aggregate::Sum(field) => sql.say(&format!("coalesce(sum({}), 0)", number(field))),
+                Aggregate::Average(field) => sql.say(&format!("avg({})", number(field))),
+            };
+        }
+        self.push_from(&mut sql);
+        sql
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.order.last().is_some_and(|order| order.is_descending)
+    }
+
+    fn push_from(&self, sql: &mut Sql) {
+        sql.say(" FROM ").say(&quoted(&self.collection.table)).say(" WHERE ");
+        match self.collection.parent.as_deref().filter(|_| !self.collection.is_group()) {
+            Some(parent) => sql.say("parent = ").bind_value(Value::text(parent)),
+            None => sql.say("true"),
+        };
+        if let Some(filter) = &self.filter {
+            sql.say(" AND ");
+            filter.push(sql);
+        }
+        // As in Firestore: what is not there has no place in an order.
+        for order in &self.order {
+            sql.say(&format!(" AND json_type(data, '{}') IS NOT NULL", order.field.json_path()));
+        }
+    }
+
+    /// Behind the cursor: more in one of the orders where all before it are equal, or in the id where all are.
+    fn push_after(&self, after: &Cursor, sql: &mut Sql) {
+        sql.say("(");
+        for (index, order) in self.order.iter().enumerate() {
+            sql.say("(");
+            self.push_equals(after, index, sql);
+            let (by, value) = (ordered_by(&order.field), after.values[index].clone());
+            match (value, order.is_descending) {
+                (Value::Null, false) => sql.say(&format!("{by} IS NOT NULL")),
+                (Value::Null, true) => sql.say("false"),
+                (value, false) => sql.say(&format!("{by} > ")).bind_value(value),
+                (value, true) => sql.say(&format!("({by} < ")).bind_value(value).say(&format!(" OR {by} IS NULL)")),
+            };
+            sql.say(") OR ");
+        }
+        sql.say("(");
+        self.push_equals(after, self.order.len(), sql);
+        sql.say(if self.is_reversed() { "id < " } else { "id > " }).bind_value(Value::text(&after.id)).say("))");
+    }
+
+    fn push_equals(&self, after: &Cursor, number: usize, sql: &mut Sql) {
+        for (order, value) in self.order.iter().zip(&after.values).take(number) {
+            sql.say(&ordered_by(&order.field)).say(" IS ").bind_value(value.clone()).say(" AND ");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+    use rusqlite::types::ToSqlOutput;
+    use serde_json::json;
+
+    fn run(connection: &Connection, sql: &Sql) -> Vec<Vec<Value>> {
+        let mut statement = connection.prepare(&sql.text).unwrap_or_else(|error| panic!("{}: {error}", sql.text));
+        let columns = statement.column_count();
+        let values = sql.values.iter().map(|value| ToSqlOutput::Borrowed(value.as_ref()));
+        let mut rows = statement.query(rusqlite::params_from_iter(values)).unwrap();
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            all.push((0..columns).map(|column| row.get_ref(column).unwrap().into()).collect());
+        }
+        all
+    }
+
+    fn documents() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (id TEXT PRIMARY KEY, data TEXT, revision INTEGER)").unwrap();
+        for number in 0..40 {
+            let a = match number % 5 {
+                0 => json!(null),
+                1 => json!(number / 10),
+                2 => json!(format!("x{}", number / 10)),
+                3 => json!(true),
+                _ => json!(1.5),
+            };
+            let mut data = json!({"a": a, "b": number % 3});
+            if number % 7 == 0 {
+                data.as_object_mut().unwrap().remove("b");
+            }
+            connection
+                .execute("INSERT INTO t VALUES (?1, ?2, 1)", (format!("d{number:02}"), data.to_string()))
+                .unwrap();
+        }
+        connection
+    }
+
+    fn query(order: &str) -> Query {
+        let order = if order.is_empty() { Vec::new() } else { Order::parse(order).unwrap() };
+        let collection = CollectionPath { table: "t".into(), parent: None };
+        Query { collection, filter: None, order, limit: None, after: None }
+    }
+
+    #[test]
+    fn pages_together_are_the_whole_in_its_order() {
+        let connection = documents();
+        for order in ["", "a", "a desc", "b, a", "b desc, a", "a desc,b desc", "b asc"] {
+            let whole = run(&connection, &query(order).sql());
+            for limit in [1, 3, 7] {
+                let mut pages = Vec::new();
+                let mut next = Query { limit: Some(limit), ..query(order) };
+                loop {
+                    let page = run(&connection, &next.sql());
+                    let Some(last) = page.last() else { break };
+                    let Value::Text(id) = &last[0] else { panic!() };
+                    let id = String::from_utf8_lossy(id).into_owned();
+                    let told = Cursor { values: last[3..].to_vec(), id }.write();
+                    next.after = Some(Cursor::read(&told, &next.order).unwrap());
+                    pages.extend(page);
+                }
+                assert_eq!(pages, whole, "{order} by {limit}");
+            }
+        }
+        assert_eq!(run(&connection, &query("b").sql()).len(), 34);
+    }
+
+    #[test]
+    fn documents_are_counted_and_summed() {
+        let connection = documents();
+        let field = |path| Field::parse(path).unwrap();
+        let aggregates = [
+            Aggregate::Count,
+            Aggregate::Sum(field("b")),
+            Aggregate::Average(field("missing")),
+            Aggregate::Sum(field("a")),
+        ];
+        let filter = Filter::parse(&json!(["b", ">=", 1])).unwrap();
+        let row = run(&connection, &Query { filter: Some(filter), ..query("") }.aggregate_sql(&aggregates)).remove(0);
+        let expected: (i64, i64) = connection
+            .query_row("SELECT count(*), sum(data ->> 'b') FROM t WHERE data ->> 'b' >= 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(row[..3], [Value::Integer(expected.0), Value::Integer(expected.1), Value::Null]);
+    }
+
+    #[test]
+    fn a_cursor_of_another_order_is_refused() {
+        let order = Order::parse("a").unwrap();
+        let told = Cursor { values: vec![Value::Integer(1)], id: "x".into() }.write();
+        assert!(Cursor::read(&told, &order).is_ok());
+        assert!(Cursor::read(&told, &[]).is_err());
+        for odd in ["", "x", "W10", "////"] {
+            assert!(Cursor::read(odd, &order).is_err(), "{odd}");
+        }
+        assert!(
+            Order::parse("a b").is_ok() && Order::parse("a,,b").is_err() && Order::parse("a,b,c,d,e,f,g,h,i").is_err()
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! Documents: JSON in collections, by path, by field and by query, and the same rows by SQL.
+
+use crate::server::http::{Answer, Request};
+use crate::server::socket::Socket;
+use crate::server::{Server, TOKEN};
+use serde_json::{Value as Json, json};
+
+async fn send(server: &Server, method: &'static str, path: &str, body: Json) -> Answer {
+    server.send(Request::new(method, path).json(body)).await
+}
+
+async fn get(server: &Server, path: &str) -> Json {
+    server.send(Request::get(path)).await.json()
+}
+
+/// The ids that a collection gives.
+async fn ids(server: &Server, path: &str) -> Vec<String> {
+    let page = get(server, path).await;
+    let docs = page["docs"].as_array().unwrap_or_else(|| panic!("{path}: {page}"));
+    docs.iter().map(|doc| doc["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn asked(filter: &Json) -> String {
+    filter.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_document_is_set_changed_and_taken_away() {
+    let server = Server::start().await;
+    send(&server, "GET", "/docs/rooms/r1", json!(null)).await.is_refused(404, "not_found", "rooms/r1");
+    assert_eq!(get(&server, "/docs/rooms").await, json!({"docs": [], "after": null}));
+    let set = send(&server, "PUT", "/docs/rooms/r1", json!({"name": "Harbour", "open": {"from": 8, "to": 18}})).await;
+    assert_eq!(set.status, 200, "{}", set.text());
+    let expected = json!({"id": "r1", "path": "rooms/r1", "data": {"name": "Harbour", "open": {"from": 8, "to": 18}}, "revision": set.revision()});
+    assert_eq!((set.json(), get(&server, "/docs/rooms/r1").await), (expected.clone(), expected));
+
+    let fields = json!({"open.to": 20, "visits": {"$increment": 1}, "tags": {"$arrayUnion": ["sea"]}, "seen": {"$serverTimestamp": true}, "name": {"$delete": true}});
+    let changed = send(&server, "PATCH", "/docs/rooms/r1", fields).await.json();
+    let seen = changed["data"]["seen"].as_str().unwrap();
+    assert_eq!(changed["data"], json!({"open": {"from": 8, "to": 20}, "visits": 1, "tags": ["sea"], "seen": seen}));
+    assert_eq!(
+        server.sql(&format!("SELECT abs(unixepoch('now') - unixepoch('{seen}')) < 60 AS ok")).await,
+        json!([{"ok": 1}])
+    );
+
+    // The same row by SQL, and back.
+    let row = server.sql("SELECT data ->> '$.open.to' AS until FROM rooms WHERE id = 'r1'").await;
+    assert_eq!(row, json!([{"until": 20}]));
+    let revision = server.write("UPDATE rooms SET data = json_set(data, '$.open.to', 21)").await;
+    let document = get(&server, "/docs/rooms/r1").await;
+    assert_eq!((&document["data"]["open"]["to"], &document["revision"]), (&json!(21), &json!(revision)));
+    let revision = server.write(r#"INSERT INTO rooms (id, data) VALUES ('r2', '{"by": "sql"}')"#).await;
+    assert_eq!(get(&server, "/docs/rooms/r2").await["revision"], json!(revision));
+    server
+        .query(json!({"sql": "INSERT INTO rooms (id, data) VALUES ('r3', '[1]')"}))
+        .await
+        .is_refused(409, "conflict", "CHECK");
+
+    let made = send(&server, "POST", "/docs/rooms", json!({"name": "new"})).await;
+    assert_eq!(made.status, 201);
+    let path = format!("/docs/{}", made.json()["path"].as_str().unwrap());
+    assert_eq!(get(&server, &path).await["data"], json!({"name": "new"}));
+    let later = send(&server, "POST", "/docs/rooms", json!({})).await.json();
+    assert!(
+        later["id"].as_str() > made.json()["id"].as_str()
+            || later["id"].as_str().unwrap()[..12] == made.json()["id"].as_str().unwrap()[..12]
+    );
+
+    let deleted = send(&server, "DELETE", "/docs/rooms/r1", json!(null)).await;
+    assert_eq!(
+        deleted.json(),
+        json!({"id": "r1", "path": "rooms/r1", "deleted": true, "revision": deleted.revision()})
+    );
+    assert_eq!(send(&server, "DELETE", "/docs/rooms/r1", json!(null)).await.json()["deleted"], false);
+    let server = server.crash_and_restart().await;
+    assert_eq!(get(&server, &path).await["data"], json!({"name": "new"}));
+    assert_eq!(get(&server, "/collections").await["result"], json!(["rooms"]));
+}
+
+#[tokio::test]
+async fn preconditions_hold_or_nothing_is_written() {
+    let server = Server::start().await;
+    let first = send(&server, "PUT", "/docs/a/1?exists=false", json!({"n": 1})).await;
+    assert_eq!(first.status, 201, "{}", first.text());
+    send(&server, "PUT", "/docs/a/1?exists=false", json!({"n": 2})).await.is_refused(409, "conflict", "exists");
+    send(&server, "PATCH", "/docs/a/2?exists=true", json!({"n": 2})).await.is_refused(404, "not_found", "a/2");
+    let at = first.revision();
+    let second = send(&server, "PATCH", &format!("/docs/a/1?if_revision={at}"), json!({"n": 2})).await;
+    assert_eq!(second.status, 200);
+    send(&server, "PATCH", &format!("/docs/a/1?if_revision={at}"), json!({"n": 3})).await.is_refused(
+        409,
+        "conflict",
+        "stands at revision",
+    );
+    send(&server, "DELETE", "/docs/a/1?if_revision=0", json!(null)).await.is_refused(
+        409,
+        "conflict",
+        "stands at revision",
+    );
+    assert_eq!(get(&server, "/docs/a/1").await["data"], json!({"n": 2}));
+
+    // All or none, and the one that is wrong is named.
+    let writes = json!({"writes": [
+        {"op": "set", "path": "a/3", "data": {"n": 3}}, {"op": "update", "path": "a/missing", "data": {"n": 1}}]});
+    let refused = send(&server, "POST", "/docs:batch", writes).await;
+    assert_eq!((refused.status, &refused.json()["statement"]), (404, &json!(1)), "{}", refused.text());
+    send(&server, "GET", "/docs/a/3", json!(null)).await.is_refused(404, "not_found", "");
+    let writes = json!({"writes": [
+        {"op": "set", "path": "a/3", "data": {"n": 3}}, {"op": "merge", "path": "a/3", "data": {"n": {"$increment": 2}}},
+        {"op": "merge", "path": "b/1/c/1", "data": {"x.y": 1}}, {"op": "delete", "path": "a/1"}]});
+    let done = send(&server, "POST", "/docs:batch", writes).await;
+    let results = done.json()["results"].clone();
+    assert_eq!(
+        (&results[1]["data"], &results[2]["path"], &results[3]["deleted"]),
+        (&json!({"n": 5}), &json!("b/1/c/1"), &json!(true))
+    );
+    assert_eq!(get(&server, "/docs/a/3").await["revision"], json!(done.revision()));
+
+    // A transaction: what was read, and what follows from it.
+    let commit = |revision: i64| {
+        json!({"reads": [{"path": "a/3", "revision": revision}, {"path": "a/none", "revision": 0}],
+               "writes": [{"op": "set", "path": "a/4", "data": {"n": 6}}]})
+    };
+    send(&server, "POST", "/docs:commit", commit(done.revision() - 1)).await.is_refused(
+        409,
+        "conflict",
+        "a/3 stands at revision",
+    );
+    send(&server, "POST", "/docs:commit", commit(done.revision())).await.json();
+    assert_eq!(get(&server, "/docs/a/4").await["data"], json!({"n": 6}));
+    // Sent again under its key it is done once.
+    let again =
+        || Request::new("PATCH", "/docs/a/4").json(json!({"n": {"$increment": 1}})).header("Idempotency-Key", "k");
+    assert_eq!(server.send(again()).await.json(), server.send(again()).await.json());
+    assert_eq!(get(&server, "/docs/a/4").await["data"], json!({"n": 7}));
+}
+
+#[tokio::test]
+async fn documents_are_found_by_their_fields_in_pages() {
+    let server = Server::start().await;
+    let writes: Vec<Json> = (0..30)
+        .map(|n| json!({"op": "set", "path": format!("shops/s{}/sales/{n:02}", n % 2), "data": {"n": n, "by": if n % 3 == 0 { "ann" } else { "bob" }, "tags": [n % 5]}}))
+        .collect();
+    send(&server, "POST", "/docs:batch", json!({"writes": writes})).await.json();
+    let filter = asked(&json!([["by", "==", "ann"], ["n", ">", 5]]));
+    assert_eq!(ids(&server, &format!("/docs/shops/s0/sales?where={filter}")).await, ["06", "12", "18", "24"]);
+    let tagged = asked(&json!({"or": [["tags", "array-contains", 3], ["n", "in", [0, 2]]]}));
+    assert_eq!(
+        ids(&server, &format!("/docs/shops/s0/sales?where={tagged}&orderBy=n+desc")).await,
+        ["28", "18", "08", "02", "00"]
+    );
+    // All shops.
+    assert_eq!(ids(&server, "/docs/shops/*/sales?orderBy=by,n&limit=3").await, ["00", "03", "06"]);
+    let numbers = get(&server, "/docs/shops/*/sales?count&sum=n&average=n").await;
+    assert_eq!(numbers, json!({"count": 30, "sum(n)": 435, "average(n)": 14.5}));
+
+    let mut all = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = get(&server, &format!("/docs/shops/s1/sales?orderBy=by+desc&limit=4{next}")).await;
+        all.extend(page["docs"].as_array().unwrap().iter().map(|doc| doc["id"].as_str().unwrap().to_owned()));
+        match page["after"].as_str() {
+            Some(after) => next = format!("&startAfter={after}"),
+            None => break,
+        }
+    }
+    assert_eq!(all, ids(&server, "/docs/shops/s1/sales?orderBy=by+desc").await);
+    assert_eq!(all.len(), 15);
+
+    let index = send(&server, "POST", "/collections/shops/sales/indexes", json!({"fields": ["n desc"]})).await;
+    assert_eq!(index.status, 201, "{}", index.text());
+    let above = asked(&json!(["n", ">", 20]));
+    assert_eq!(
+        ids(&server, &format!("/docs/shops/s0/sales?where={above}&orderBy=n+desc")).await,
+        ["28", "26", "24", "22"]
+    );
+    let plan: String = server
+        .home
+        .outside()
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT id FROM \"shops/sales\" WHERE parent = 's0' AND data ->> '$.\"n\"' > 5",
+            [],
+            |row| row.get(3),
+        )
+        .unwrap();
+    assert!(plan.contains("shops/sales by n desc"), "{plan}");
+    send(&server, "POST", "/collections/nothing/indexes", json!({"fields": ["n"]})).await.is_refused(
+        404,
+        "not_found",
+        "nothing",
+    );
+}
+
+#[tokio::test]
+async fn live_documents_are_told_as_they_change() {
+    let server = Server::start().await;
+    send(&server, "PUT", "/docs/rooms/r1", json!({"size": 5})).await.json();
+    let mut socket = server.live().await;
+    let first = socket.ask(json!({"id": 1, "action": "subscribe", "collection": "rooms", "where": ["size", ">", 3], "orderBy": "size", "limit": 10})).await;
+    assert_eq!(first["columns"], json!(["id", "data", "revision", "data ->> '$.\"size\"'"]));
+    assert_eq!((&first["rows"][0][1], &first["rows"][0][2]), (&json!("r1"), &json!("{\"size\":5}")));
+    socket.ask(json!({"id": 2, "action": "subscribe", "doc": "rooms/r2"})).await;
+    let set = send(&server, "PUT", "/docs/rooms/r2", json!({"size": 4})).await;
+    let told = socket.until(|frame| frame["type"] == "delta").await;
+    assert_eq!(told["queries"].as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told["to"], json!(set.revision()));
+    send(&server, "PATCH", "/docs/rooms/r2", json!({"size": 1})).await;
+    let told = socket.until(|frame| frame["type"] == "delta").await;
+    assert!(
+        told["queries"].as_array().unwrap().iter().any(|query| query["id"] == 1 && query["delete"].is_array()),
+        "{told}"
+    );
+    for (frame, words) in [
+        (json!({"id": 3, "action": "subscribe", "collection": "rooms/r1"}), "names a document"),
+        (json!({"id": 3, "action": "subscribe", "doc": "rooms"}), "names a collection"),
+        (json!({"id": 3, "action": "subscribe", "collection": "rooms", "where": ["a", "=", 1]}), "Unknown operator"),
+        (json!({"id": 3, "action": "subscribe", "collection": "rooms", "doc": "rooms/r1"}), "exactly one"),
+    ] {
+        let refused = socket.ask(frame).await;
+        assert!(refused["error"].as_str().unwrap().contains(words), "{refused}");
+    }
+    socket.still_serves().await;
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_a_reason() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE plain (id INTEGER PRIMARY KEY, data TEXT)").await;
+    send(&server, "PUT", "/docs/a/1", json!({})).await.json();
+    let deep = (0..200).fold(json!(1), |value, _| json!({"a": value}));
+    for (method, path, body, status, code, words) in [
+        ("PUT", "/docs/plain/1", json!({}), 409, "conflict", "no collection"),
+        ("GET", "/docs/plain/1", json!(null), 409, "conflict", "no collection"),
+        ("PUT", "/docs/a", json!({}), 400, "invalid", "a slash, an id"),
+        ("POST", "/docs/a/1", json!({}), 400, "invalid", "PUT sets a document"),
+        ("PUT", "/docs/_tide_tokens/1", json!({}), 403, "forbidden", "reserved"),
+        ("PUT", "/docs/a%2Fb/1", json!({}), 400, "invalid", "slash"),
+        ("PUT", "/docs/a/%00", json!({}), 400, "invalid", "no id"),
+        ("PUT", "/docs/a//b", json!({}), 400, "invalid", "no id"),
+        ("PUT", "/docs/a/1", json!([1]), 400, "invalid", "JSON object"),
+        ("PUT", "/docs/a/1", deep, 400, "invalid", ""),
+        ("PATCH", "/docs/a/1", json!({"a..b": 1}), 400, "invalid", "no field"),
+        ("PATCH", "/docs/a/1", json!({"a": {"$increment": "x"}}), 400, "invalid", "$increment takes a number"),
+        ("PUT", "/docs/a/1?if_revision=x", json!({}), 400, "invalid", "if_revision"),
+        ("PUT", "/docs/a/1?revision=1", json!({}), 400, "invalid", "does not know the parameter"),
+        ("GET", "/docs/a?where=nonsense", json!(null), 400, "invalid", "\"where\" is JSON"),
+        ("GET", "/docs/a?where=%5B%22a%22,%22~%22,1%5D", json!(null), 400, "invalid", "Unknown operator"),
+        ("GET", "/docs/a?limit=0", json!(null), 400, "invalid", "limit"),
+        ("GET", "/docs/a?startAfter=x", json!(null), 400, "invalid", "startAfter"),
+        ("GET", "/docs/a?order=x", json!(null), 400, "invalid", "does not know the parameter"),
+        ("GET", "/docs/a/1?where=x", json!(null), 400, "invalid", "does not know the parameter"),
+        ("POST", "/docs:batch", json!({"writes": [{"op": "set", "path": "a/1"}]}), 400, "invalid", "need \"data\""),
+        (
+            "POST",
+            "/docs:batch",
+            json!({"reads": [{"path": "a/1", "revision": 1}], "writes": []}),
+            400,
+            "invalid",
+            "docs:commit",
+        ),
+        ("PUT", "/collections/1x", json!(null), 400, "invalid", "no name of a collection"),
+        ("PUT", "/collections/plain", json!(null), 409, "conflict", "no collection"),
+    ] {
+        send(&server, method, path, body).await.is_refused(status, code, words);
+    }
+    let long = json!({"a": "x".repeat(1 << 20)});
+    send(&server, "PUT", "/docs/a/1", long).await.is_refused(413, "too_large", "A document may have");
+    let many: Vec<Json> = (0..501).map(|n| json!({"op": "delete", "path": format!("a/{n}")})).collect();
+    send(&server, "POST", "/docs:batch", json!({"writes": many})).await.is_refused(413, "too_large", "500 writes");
+    assert_eq!(get(&server, "/docs/a/1").await["data"], json!({}));
+}
+
+#[tokio::test]
+async fn a_collection_may_have_a_schema() {
+    let server = Server::start().await;
+    for table in ["rooms", "rooms/messages"] {
+        send(&server, "PUT", &format!("/collections/{table}"), json!(null)).await.result();
+        let schema = json!({"required": ["name"], "properties": {"size": {"type": "integer"}}});
+        let schema = send(&server, "PUT", &format!("/schemas/{}/data", table.replace('/', "%2F")), schema).await;
+        assert_eq!(schema.status, 200, "{}", schema.text());
+    }
+    for path in ["/docs/rooms/r1", "/docs/rooms/r1/messages/m1"] {
+        send(&server, "PUT", path, json!({"size": 1})).await.is_refused(400, "invalid", "does not fit its JSON Schema");
+        send(&server, "PUT", path, json!({"name": "x", "size": 1})).await.json();
+        let refused = send(&server, "PATCH", path, json!({"size": "large"})).await;
+        assert_eq!((refused.status, &refused.json()["pointer"]), (400, &json!("/size")));
+        assert_eq!(get(&server, path).await["data"], json!({"name": "x", "size": 1}));
+    }
+}
+
+/// The client that Blaze's page sketches: `GET` at the start, `UPDATE` to write, and everybody is told.
+#[tokio::test]
+async fn blazes_frames_work_on_a_documents_own_socket() {
+    let server = Server::start().await;
+    let open = async |path: &str| Socket::try_open(server.address, path, Some(TOKEN)).await;
+    let (mut one, mut two) = (open("/docs/rooms/r1").await.unwrap(), open("/docs/rooms/r1").await.unwrap());
+    for socket in [&mut one, &mut two] {
+        socket.send(json!({"type": "GET"})).await;
+        assert_eq!(socket.next().await, json!({"type": "INIT", "data": {}}));
+    }
+    one.send(json!({"type": "UPDATE", "payload": {"name": "Harbour"}})).await;
+    for socket in [&mut one, &mut two] {
+        assert_eq!(socket.next().await, json!({"type": "UPDATE", "data": {"name": "Harbour"}}));
+    }
+    // Whoever writes, and however.
+    send(&server, "PATCH", "/docs/rooms/r1", json!({"open": true})).await.json();
+    assert_eq!(two.next().await, json!({"type": "UPDATE", "data": {"name": "Harbour", "open": true}}));
+    send(&server, "PUT", "/docs/rooms/r2", json!({"other": true})).await.json();
+    send(&server, "DELETE", "/docs/rooms/r1", json!(null)).await.json();
+    assert_eq!(two.next().await, json!({"type": "UPDATE", "data": {}}));
+    for (frame, words) in [
+        (json!({"type": "UPDATE"}), "A frame is"),
+        (json!({"type": "UPDATE", "payload": [1]}), "A frame is"),
+        (json!({"type": "LOST"}), "A frame is"),
+    ] {
+        two.send(frame).await;
+        let refused = two.next().await;
+        assert!(refused["type"] == "ERROR" && refused["error"].as_str().unwrap().contains(words), "{refused}");
+    }
+    two.send(json!({"type": "GET"})).await;
+    assert_eq!(two.next().await["type"], "INIT");
+    assert!(open("/docs/rooms").await.is_err());
+    assert!(Socket::try_open(server.address, "/docs/rooms/r1", Some("tide_client_wrong")).await.is_err());
+}

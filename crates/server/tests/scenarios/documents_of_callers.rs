@@ -1,0 +1,102 @@
+//! Documents as callers see and write them: what policies on the collection's table open, and nothing about the rest.
+
+use super::callers::{allow, bearer, token};
+use crate::server::Server;
+use crate::server::http::{Answer, Request};
+use serde_json::{Value as Json, json};
+
+async fn start() -> Server {
+    let server = Server::start().await;
+    server.send(Request::new("PUT", "/collections/notes").json(json!(null))).await.result();
+    allow(
+        &server,
+        json!({"name": "own", "table": "notes", "action": "all", "using": "data ->> '$.owner' = auth.claim('name')"}),
+    )
+    .await;
+    for (id, owner) in [("a", "alice"), ("b", "bob")] {
+        server
+            .send(Request::new("PUT", format!("/docs/notes/{id}")).json(json!({"owner": owner, "n": 1})))
+            .await
+            .json();
+    }
+    server
+}
+
+async fn send(server: &Server, token: &Json, method: &'static str, path: &str, body: Json) -> Answer {
+    server.send(bearer(Request::new(method, path).json(body), token)).await
+}
+
+#[tokio::test]
+async fn a_caller_reads_and_writes_its_own_documents() {
+    let server = start().await;
+    let alice = token(&server, json!({"name": "alice"})).await;
+    let changed = send(&server, &alice, "PATCH", "/docs/notes/a", json!({"n": {"$increment": 1}})).await;
+    assert_eq!(changed.json()["data"], json!({"owner": "alice", "n": 2}), "{}", changed.text());
+    let read = send(&server, &alice, "GET", "/docs/notes/a", json!(null)).await;
+    assert_eq!(read.json()["revision"], json!(changed.revision()));
+    let made = send(&server, &alice, "POST", "/docs/notes", json!({"owner": "alice", "n": 5})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let listed = send(&server, &alice, "GET", "/docs/notes?orderBy=n&count", json!(null)).await;
+    assert_eq!(listed.json(), json!({"count": 2}));
+    let gone = send(&server, &alice, "DELETE", "/docs/notes/a", json!(null)).await;
+    assert_eq!(gone.json()["deleted"], true);
+}
+
+#[tokio::test]
+async fn a_hidden_document_is_as_one_that_is_not_there() {
+    let server = start().await;
+    let alice = token(&server, json!({"name": "alice"})).await;
+    let hidden = send(&server, &alice, "GET", "/docs/notes/b", json!(null)).await;
+    let missing = send(&server, &alice, "GET", "/docs/notes/c", json!(null)).await;
+    assert_eq!((hidden.status, missing.status), (404, 404));
+    assert_eq!(hidden.text().replace("notes/b", "notes/c"), missing.text());
+    for (method, path, body) in [
+        ("PATCH", "/docs/notes/{}", json!({"n": 9})),
+        ("PUT", "/docs/notes/{}", json!({"owner": "bob"})),
+        ("PUT", "/docs/notes/{}?if_revision=0", json!({"owner": "bob"})),
+        ("PATCH", "/docs/notes/{}?exists=true", json!({"owner": "alice"})),
+        ("DELETE", "/docs/notes/{}", json!(null)),
+        ("DELETE", "/docs/notes/{}?if_revision=5", json!(null)),
+    ] {
+        let at = |id: &str| path.replace("{}", id);
+        let hidden = send(&server, &alice, method, &at("b"), body.clone()).await;
+        let missing = send(&server, &alice, method, &at("c"), body).await;
+        assert_eq!(hidden.status, missing.status, "{method} {path}: {} {}", hidden.text(), missing.text());
+        assert_eq!(
+            hidden.text().replace("notes/b", "notes/c").replace("\"b\"", "\"c\""),
+            missing.text(),
+            "{method} {path}"
+        );
+    }
+    // A name that is taken is refused like one that may not be written.
+    let taken = send(&server, &alice, "PUT", "/docs/notes/b", json!({"owner": "alice"})).await;
+    taken.is_refused(403, "forbidden", "No policy lets you write notes/b like this.");
+    let given = send(&server, &alice, "PATCH", "/docs/notes/a", json!({"owner": "bob"})).await;
+    given.is_refused(403, "forbidden", "No policy lets you");
+    let batch = json!({"writes": [{"op": "set", "path": "notes/d", "data": {"owner": "alice"}}, {"op": "merge", "path": "notes/b", "data": {"owner": "alice"}}]});
+    send(&server, &alice, "POST", "/docs:batch", batch).await.is_refused(403, "forbidden", "notes/b");
+    assert_eq!(
+        server.sql("SELECT group_concat(id) AS ids, sum(data ->> 'n') AS n FROM notes").await,
+        json!([{"ids": "a,b", "n": 2}])
+    );
+    for path in ["/docs/closed", "/docs/closed/1", "/docs/notes/a/closed/1"] {
+        send(&server, &alice, "GET", path, json!(null)).await.is_refused(403, "forbidden", "There is no collection");
+        let body = if path == "/docs/closed" { continue } else { json!({}) };
+        send(&server, &alice, "PUT", path, body).await.is_refused(403, "forbidden", "No policy lets you write");
+    }
+    assert_eq!(server.send(Request::get("/collections")).await.result(), json!(["notes"]));
+}
+
+#[tokio::test]
+async fn live_documents_of_a_caller_are_its_own() {
+    let server = start().await;
+    let alice = token(&server, json!({"name": "alice"})).await;
+    let mut socket =
+        crate::server::socket::Socket::try_open(server.address, "/ws", alice["token"].as_str()).await.unwrap();
+    let first = socket.ask(json!({"id": 1, "action": "subscribe", "collection": "notes"})).await;
+    assert_eq!(first["rows"].as_array().unwrap().len(), 1, "{first}");
+    server.send(Request::new("PATCH", "/docs/notes/b").json(json!({"n": 2}))).await.json();
+    server.send(Request::new("PATCH", "/docs/notes/b").json(json!({"owner": "alice"}))).await.json();
+    let told = socket.until(|frame| frame["type"] == "delta").await;
+    assert!(told["queries"][0]["insert"].is_array(), "{told}");
+}
