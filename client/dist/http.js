@@ -1,0 +1,94 @@
+// One request over HTTP: with the token, within its time, made again where that is safe.
+//
+// Safe are reads, and writes under an Idempotency-Key, which the server carries out once however often they come. All
+// requests of this package are one or the other; what has no such key goes over the socket.
+import { onAbort } from "./abort.js";
+import { pause, sleep } from "./backoff.js";
+import { told, TidebaseError } from "./error.js";
+import { parse } from "./value.js";
+export class Http {
+    constructor(base, token, limits) {
+        this.base = base;
+        this.token = token;
+        this.limits = limits;
+    }
+    /** Rejects with a TidebaseError, or with the signal's reason. */
+    async ask(ask) {
+        const headers = {};
+        if (ask.body !== undefined)
+            headers["Content-Type"] = "application/json";
+        if (ask.isWrite)
+            headers["Idempotency-Key"] = newKey();
+        let hasRenewed = false;
+        for (let attempt = 0;; attempt++) {
+            const token = await this.token.get();
+            try {
+                return await this.#once(ask, headers, token);
+            }
+            catch (error) {
+                if (!(error instanceof TidebaseError))
+                    throw error;
+                if (error.code === "unauthorized" && this.token.canRenew && !hasRenewed) {
+                    hasRenewed = true;
+                    this.token.refuse(token);
+                }
+                else if (mayPass(error) && attempt + 1 < this.limits.attempts) {
+                    await sleep(pause(attempt, this.limits, (error.retryAfter ?? 0) * 1000), ask.signal);
+                }
+                else {
+                    throw error;
+                }
+            }
+        }
+    }
+    async #once(ask, headers, token) {
+        ask.signal?.throwIfAborted();
+        const bounds = new AbortController();
+        const timer = setTimeout(() => bounds.abort(), this.limits.requestTime);
+        const off = onAbort(ask.signal, (reason) => bounds.abort(reason));
+        try {
+            const response = await fetch(new URL(ask.path, this.base), {
+                method: ask.method ?? "POST",
+                headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers,
+                body: ask.body ?? null,
+                signal: bounds.signal,
+            });
+            const text = await response.text();
+            if (!response.ok)
+                throw refusal(response.status, response.headers.get("Retry-After"), text);
+            return { body: text && parse(text), headers: response.headers };
+        }
+        catch (error) {
+            if (error instanceof TidebaseError)
+                throw error;
+            ask.signal?.throwIfAborted();
+            if (bounds.signal.aborted)
+                throw new TidebaseError("timeout", "The server did not answer in time.", { cause: error });
+            throw new TidebaseError("unavailable", `No Tidebase answers at ${this.base.origin}.`, { cause: error });
+        }
+        finally {
+            clearTimeout(timer);
+            off();
+        }
+    }
+}
+/** Nothing is wrong with the request; the server was busy, or not there. */
+const mayPass = ({ code, retryAfter = 0 }) => (code === "unavailable" || code === "too_many") && retryAfter <= 10;
+/** The error that an answer of such a status tells; also of a refused socket. */
+export function refusal(status, retry, text) {
+    const details = { status, ...(retry && { retryAfter: Number(retry) || 1 }) };
+    try {
+        const written = JSON.parse(text);
+        if (written.code)
+            return told(written, details);
+    }
+    catch {
+        // Not the server's own words, but those of something in front of it.
+    }
+    const code = status === 401 ? "unauthorized" : status === 429 || status > 500 ? "unavailable" : "internal";
+    return new TidebaseError(code, `The answer was ${status}, and not the server's.`, details);
+}
+/** `crypto.randomUUID` is there only on secure origins; this is everywhere. */
+function newKey() {
+    return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}

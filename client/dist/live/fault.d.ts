@@ -1,0 +1,3 @@
+export declare class Fault extends Error {
+    constructor(what: string);
+}

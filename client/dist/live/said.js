@@ -1,0 +1,2 @@
+// What has been said on one socket, and is gone with it.
+export {};

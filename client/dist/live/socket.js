@@ -1,0 +1,44 @@
+// The edge to the network where there is a WebSocket: browsers, workers, Node 22 and later. Its address cannot carry a
+// header, so a single-use ticket stands in for the token, which is thereby in no log of addresses.
+//
+// Where there is none, `#socket` is ../node/socket.ts instead. What is said on a socket: loop.ts.
+import { TidebaseError } from "../error.js";
+export function address(http) {
+    const url = new URL("ws", http.base);
+    url.protocol = url.protocol.replace("http", "ws");
+    return url;
+}
+export function openSocket(http, _token, events) {
+    let socket;
+    let isClosed = false;
+    const lost = (code, reason, error) => {
+        if (!isClosed)
+            events.lost(code, reason, error);
+        isClosed = true;
+    };
+    ticket(http).then((token) => {
+        if (isClosed)
+            return;
+        const url = address(http);
+        url.searchParams.set("token", token);
+        socket = listen(url, { heard: events.heard, lost });
+    }, (error) => lost(0, "", error));
+    return {
+        send: (text) => socket.send(text),
+        close: () => {
+            isClosed = true;
+            socket?.close();
+        },
+    };
+}
+async function ticket(http) {
+    return (await http.ask({ path: "auth/ticket" })).body.result.ticket;
+}
+function listen(url, { heard, lost }) {
+    const socket = new WebSocket(url);
+    let hasOpened = false;
+    socket.onopen = () => (hasOpened = true);
+    socket.onmessage = ({ data }) => heard(String(data));
+    socket.onclose = ({ code, reason }) => lost(code, reason, hasOpened ? undefined : new TidebaseError("unavailable", `No socket could be opened to ${url.host}.`));
+    return socket;
+}

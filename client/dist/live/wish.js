@@ -1,0 +1,43 @@
+// One thing that the application wants told for as long as somebody listens: a live query, a key, a topic. What they
+// have in common; each kind has a file of its own, which says what its frames do.
+//
+// A wish outlives sockets. It changes only in `receive`, `lost` and `end`, and calls no listener there: the loop does,
+// when the whole frame has been applied.
+import { callAll, unhandled } from "../error.js";
+export class Wish {
+    /** Wishes of one identity are one subscription. */
+    constructor(identity) {
+        this.identity = identity;
+        /** Its name on the wire, the same on every socket. */
+        this.id = 0;
+        this.listeners = new Set();
+        /** How often the server was too busy for it. */
+        this.refusals = 0;
+    }
+    /** It has been said on a new socket. */
+    said() {
+        return undefined;
+    }
+    /** The socket is gone. */
+    lost() { }
+    /** It stands for somebody else from now on, or may be wrong: nothing is to be resumed. */
+    forget() { }
+    /** Why it takes no second listener, if it does not. */
+    get refusesMore() {
+        return undefined;
+    }
+    /** What a listener who comes late is told first. */
+    get latest() {
+        return undefined;
+    }
+    tell(told) {
+        return () => this.#each((listener) => listener.next(told));
+    }
+    end(error) {
+        return () => this.#each(({ error: listen = unhandled }) => listen(error));
+    }
+    /** One may have left because of what another was told. */
+    #each(call) {
+        callAll(this.listeners, (listener) => this.listeners.has(listener) && call(listener));
+    }
+}

@@ -1,0 +1,95 @@
+// Values as the server writes them: integers beyond 2^53 as BigInt, digit for digit, and BLOBs as Uint8Array.
+//
+// JSON.parse turns 9007199254740993 into 9007199254740992. Such integers pass through it as strings behind a mark that
+// is made anew in each process, so that no text from outside can be taken for one.
+import { TidebaseError } from "./error.js";
+const MARK = `${Math.random().toString(36).slice(2)}:`;
+const MARKED = new RegExp(`"${MARK}(-?\\d+)"`, "g");
+const LONG_DIGITS = /\d{16}/;
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const INTEGER = /^-?\d+$/;
+/** JSON.parse that loses no digit of an integer. */
+export function parse(text) {
+    if (!LONG_DIGITS.test(text))
+        return JSON.parse(text);
+    let isMarked = false;
+    const marked = text.replace(TOKEN, (token) => {
+        if (token[0] === '"' || token.length < 16 || !INTEGER.test(token) || Number.isSafeInteger(Number(token)))
+            return token;
+        isMarked = true;
+        return `"${MARK}${token}"`;
+    });
+    return isMarked ? revive(JSON.parse(marked)) : JSON.parse(text);
+}
+function revive(value) {
+    if (typeof value === "string")
+        return value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value;
+    if (typeof value === "object" && value !== null) {
+        for (const key of Object.keys(value)) {
+            const part = value[key];
+            if (typeof part !== "number")
+                define(value, key, revive(part));
+        }
+    }
+    return value;
+}
+/** JSON.stringify that writes a BigInt as its digits. */
+export function write(value) {
+    let isMarked = false;
+    const text = JSON.stringify(value, (_key, part) => {
+        if (typeof part !== "bigint")
+            return part;
+        isMarked = true;
+        return `${MARK}${part}`;
+    });
+    return isMarked ? text.replace(MARKED, "$1") : text;
+}
+/** A cell of a result as a value. */
+export function cell(wire) {
+    return typeof wire === "object" && wire !== null && typeof wire.$blob === "string" ? bytes(wire.$blob) : wire;
+}
+/** Sets a property of the object itself, whatever its name: a column may be called `__proto__`. */
+export function define(object, name, value) {
+    if (name !== "__proto__")
+        object[name] = value;
+    else
+        Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+}
+/** Rows that were parsed as objects, with their BLOBs as bytes. Changes them. */
+export function cells(rows) {
+    for (const row of rows) {
+        for (const name of Object.keys(row)) {
+            if (typeof row[name] === "object" && row[name] !== null)
+                define(row, name, cell(row[name]));
+        }
+    }
+    return rows;
+}
+/** A value as it is sent, or `undefined` for what SQLite has no value for. */
+export function wire(value) {
+    if (value instanceof Uint8Array)
+        return { $blob: base64(value) };
+    if (typeof value === "number")
+        return Number.isFinite(value) ? value : undefined;
+    if (value === null || ["string", "bigint", "boolean"].includes(typeof value))
+        return value;
+    return undefined;
+}
+/** The same, refused in words. `what` names the place. */
+export function bound(value, what) {
+    const sent = wire(value);
+    if (sent !== undefined)
+        return sent;
+    throw new TidebaseError("invalid", `${what} is no value of SQLite: ${String(value)}.`, {
+        hint: "Of a date or an object bind its text.",
+    });
+}
+function bytes(text) {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+function base64(value) {
+    let text = "";
+    for (let at = 0; at < value.length; at += 0x8000)
+        text += String.fromCharCode(...value.subarray(at, at + 0x8000));
+    return btoa(text);
+}

@@ -1,0 +1,33 @@
+// The package as most use it: createClient(url, { token }) gives SQL and live queries, keys, topics and tables.
+
+import { Core, type Options } from "./core.js";
+import { Keys } from "./kv.js";
+import { Table, type AnyTable, type TableTypes } from "./table.js";
+import { Topic } from "./topic.js";
+
+/** `Tables` is the `Database` that `tidebase types` writes. */
+export class Client<Tables = Record<string, AnyTable>> extends Core {
+  readonly kv: Keys;
+
+  constructor(url: string | URL, options?: Options) {
+    super(url, options);
+    this.kv = new Keys(this.http, this.loop);
+  }
+
+  topic<Data = any>(name: string): Topic<Data> {
+    return new Topic<Data>(name, this.loop);
+  }
+
+  table<Name extends Extract<keyof Tables, string>>(name: Name): Table<Tables[Name] & TableTypes> {
+    return new Table<Tables[Name] & TableTypes>(name, this.http);
+  }
+}
+
+export function createClient<Tables = Record<string, AnyTable>>(url: string | URL, options?: Options): Client<Tables> {
+  return new Client<Tables>(url, options);
+}
+
+export * from "./core.js";
+export type { Entry, Keys, Page as KeyPage, Setting, Watched } from "./kv.js";
+export type { AnyTable, Inserting, Page, RowId, Table, TableTypes } from "./table.js";
+export type { ListeningToTopic, Member, Message, Topic } from "./topic.js";

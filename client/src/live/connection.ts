@@ -1,0 +1,38 @@
+// What the application may know of the connection: its state, and why it is not open.
+
+import { callAll } from "../error.js";
+
+/**
+ * `idle`: nothing is wanted, or the server refuses us. `connecting`. `open`. `waiting` for the next try. `closed` by
+ * the application.
+ */
+export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "closed";
+
+export class Connection {
+  #state: ConnectionState = "idle";
+  #error: unknown;
+  #listeners = new Set<(state: ConnectionState) => void>();
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Why the last connection failed, until one is open again. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /** Called after each change. */
+  subscribe(listener: (state: ConnectionState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** @internal */
+  become(state: ConnectionState, error?: unknown): void {
+    if (error || state === "open") this.#error = error;
+    if (state === this.#state) return;
+    this.#state = state;
+    callAll(this.#listeners, (listener) => listener(state));
+  }
+}

@@ -1,0 +1,328 @@
+// The one place where live things happen: each event, of the application, the socket or the clock, is acted on here.
+//
+// What is wanted (wanted.ts) outlives sockets; what was said (said.ts) goes with one; what waits for an answer is in
+// in_flight.ts; what frames do is in receive.ts; the network is behind `#socket`.
+
+import { openSocket } from "#socket";
+import { onAbort } from "../abort.js";
+import { askedPause, pause } from "../backoff.js";
+import { TidebaseError } from "../error.js";
+import type { Http } from "../http.js";
+import { FRAME_BYTES_MAX } from "../limits.js";
+import { parse, write } from "../value.js";
+import { Connection } from "./connection.js";
+import type { Frame } from "./frame.js";
+import { InFlight } from "./in_flight.js";
+import { hello, receive } from "./receive.js";
+import type { Said } from "./said.js";
+import type { Socket, SocketEvents } from "./socket.js";
+import { Timers } from "./timers.js";
+import { Wanted } from "./wanted.js";
+import type { Listener, Tell, Wish } from "./wish.js";
+
+/** Ends a subscription. May be called again, and then does nothing. */
+export type Stop = () => void;
+
+type Timer = "again" | "silence" | "answer" | "idle" | "renew" | "subscribe";
+
+/** Besides what the socket tells: `heard` and `lost`. */
+type Event = "wanted" | "online" | Timer;
+
+type How = Parameters<SocketEvents["lost"]>;
+
+const RESTARTING = 1012;
+const SIGN_IN_AGAIN = 4401;
+
+export class Loop {
+  readonly connection = new Connection();
+  #http: Http;
+  #wanted = new Wanted();
+  #inFlight = new InFlight();
+  #said: Said | undefined;
+  #socket: Socket | undefined;
+  #token: string | undefined;
+  /** Of the socket that counts. */
+  #turn = 0;
+  #attempt = 0;
+  #openedAt = Infinity;
+  #wasRefused = false;
+  #timers = new Timers<Timer>((timer) => this.#on(timer));
+  #online = () => this.#on("online");
+
+  constructor(http: Http) {
+    this.#http = http;
+    globalThis.addEventListener?.("online", this.#online);
+  }
+
+  /** Adds a listener to the wish of this identity, which is made if there is none. */
+  want<Told>(identity: string, make: () => Wish<Told>, listener: Listener<Told>, signal?: AbortSignal): Stop {
+    this.#refuseIfClosed();
+    if (signal?.aborted) return () => {};
+    const shared: Wish<Told> | undefined = this.#wanted.get(identity);
+    if (shared?.refusesMore) throw shared.refusesMore;
+    const wish = shared ?? make();
+    wish.listeners.add(listener);
+    const stop = () => {
+      off();
+      this.#leave(wish, listener);
+    };
+    const off = onAbort(signal, stop);
+    if (shared) greet(wish, listener);
+    else this.#wish(wish);
+    this.#on("wanted");
+    return stop;
+  }
+
+  latest(identity: string): unknown {
+    return this.#wanted.get(identity)?.latest;
+  }
+
+  /** A request on the socket, opened for it if need be. Not sent twice. */
+  async request(body: object, signal?: AbortSignal): Promise<unknown> {
+    this.#refuseIfClosed();
+    signal?.throwIfAborted();
+    const { inFlight, requestTime } = this.#http.limits;
+    if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests have no answer yet.`);
+    const id = this.#wanted.newId();
+    const unsent = sized(write({ id, ...body }));
+    const giveUp = (reason: unknown) => this.#inFlight.take(id)?.reject(reason);
+    const off = onAbort(signal, giveUp);
+    const timer = setTimeout(() => giveUp(late(this.connection.error)), requestTime);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#inFlight.set(id, { resolve, reject, unsent });
+        this.#sendWaiting();
+        this.#on("wanted");
+      });
+    } finally {
+      clearTimeout(timer);
+      off();
+      this.#restIfIdle();
+    }
+  }
+
+  /** The token is another one now: the socket goes on with it, or if it is somebody else's, a new one is opened. */
+  async renew(): Promise<void> {
+    const said = this.#said;
+    if (!said) return this.#on("online");
+    try {
+      const token = await this.#http.token.get();
+      if (this.#said === said) await this.#present(token, said);
+    } catch {
+      // There is none to be had now. The server says when it takes the old one no more.
+    }
+  }
+
+  async #present(token: string | undefined, said: Said): Promise<void> {
+    try {
+      await this.request({ action: "auth", token: token ?? "" });
+      this.#token = token;
+      this.#renewInTime();
+    } catch {
+      if (this.#said !== said) return;
+      for (const wish of this.#wanted.values()) wish.forget();
+      this.#drop();
+      void this.#open();
+    }
+  }
+
+  close(): void {
+    globalThis.removeEventListener?.("online", this.#online);
+    this.#drop();
+    this.connection.become("closed");
+    this.#endAll(closed());
+  }
+
+  #on(event: Event): void {
+    const { state } = this.connection;
+    switch (event) {
+      case "wanted":
+        this.#timers.clear("idle");
+        if (state === "idle") void this.#open();
+        break;
+      case "again":
+      case "online":
+        if (state === "waiting") void this.#open();
+        break;
+      case "silence":
+        this.#timers.set("answer", this.#http.limits.answerTime);
+        this.#send(write({ id: this.#wanted.newId(), action: "ping" }));
+        break;
+      case "answer":
+        this.#lost(0, "", late());
+        break;
+      case "idle":
+        this.#drop();
+        this.connection.become("idle");
+        break;
+      case "renew":
+        void this.renew();
+        break;
+      case "subscribe":
+        for (const wish of this.#wanted.values()) if (!this.#said!.wishes.has(wish.id)) this.#say(wish, this.#said!);
+    }
+  }
+
+  async #open(): Promise<void> {
+    // Events of a socket that has been given up are nobody's.
+    const turn = ++this.#turn;
+    const isCurrent = () => turn === this.#turn;
+    const lost = (...how: How) => isCurrent() && this.#lost(...how);
+    this.connection.become("connecting");
+    this.#timers.set("answer", this.#http.limits.answerTime);
+    try {
+      const token = await this.#http.token.get();
+      if (!isCurrent()) return;
+      this.#token = token;
+      this.#socket = openSocket(this.#http, token, { heard: (text) => isCurrent() && this.#heard(text), lost });
+    } catch (error) {
+      lost(0, "", error);
+    }
+  }
+
+  #heard(text: string): void {
+    this.#timers.clear("answer");
+    this.#timers.set("silence", this.#http.limits.silenceTime);
+    let tells: Tell[] = [];
+    try {
+      const frame = parse(text) as Frame;
+      if (this.#said) tells = receive(frame, this.#said, this.#inFlight, this.#refused);
+      else this.#greeted(hello(frame));
+    } catch (error) {
+      // Not only a Fault: whatever cannot be read is one.
+      return this.#lost(0, "", error);
+    }
+    for (const tell of tells) tell();
+  }
+
+  /** The first frame has come: everything wanted is said again, with the place to go on from. */
+  #greeted(said: Said): void {
+    this.#said = said;
+    this.#wasRefused = false;
+    this.#openedAt = Date.now();
+    this.connection.become("open");
+    for (const wish of this.#wanted.values()) this.#say(wish, said);
+    this.#sendWaiting();
+    this.#renewInTime();
+    this.#restIfIdle();
+  }
+
+  #wish(wish: Wish): void {
+    this.#wanted.add(wish);
+    if (this.#said) this.#say(wish, this.#said);
+  }
+
+  #say(wish: Wish, said: Said): void {
+    try {
+      const frame = sized(write({ id: wish.id, action: "subscribe", ...wish.ask() }));
+      said.wishes.set(wish.id, wish);
+      this.#send(frame);
+      wish.said()?.();
+    } catch (error) {
+      this.#end(wish, error as TidebaseError);
+    }
+  }
+
+  #refused = (wish: Wish, error: TidebaseError): void => {
+    const { limits } = this.#http;
+    const isBusy = error.code === "unavailable" || error.code === "too_many";
+    if (!isBusy || ++wish.refusals >= limits.subscribeAttempts) return this.#end(wish, error);
+    wish.lost();
+    this.#timers.set("subscribe", pause(wish.refusals, limits, limits.pauseMin));
+  };
+
+  /** After a socket is lost: another one, now or later, or none if the server would refuse it. */
+  #lost(...[code, reason, error]: How): void {
+    this.#drop();
+    const why = refusalOf(code, error);
+    if (why?.code === "unauthorized" && this.#http.token.canRenew && !this.#wasRefused) {
+      this.#wasRefused = true;
+      this.#http.token.refuse(this.#token);
+    } else if (why) {
+      this.connection.become("idle", why);
+      return this.#endAll(why);
+    }
+    if (this.#isUnwanted) return this.connection.become("idle");
+    const asked = code === RESTARTING ? askedPause(reason) : 0;
+    this.connection.become("waiting", error);
+    if (Date.now() - this.#openedAt > this.#http.limits.stableTime) this.#attempt = 0;
+    this.#openedAt = Infinity;
+    this.#timers.set("again", pause(this.#attempt++, this.#http.limits, asked));
+  }
+
+  #drop(): void {
+    this.#turn++;
+    this.#socket?.close();
+    this.#socket = this.#said = undefined;
+    this.#timers.clearAll();
+    for (const wish of this.#wanted.values()) wish.lost();
+    this.#inFlight.lost();
+  }
+
+  #leave(wish: Wish, listener: Listener<any>): void {
+    if (!wish.listeners.delete(listener) || wish.listeners.size > 0 || !this.#wanted.remove(wish)) return;
+    if (this.#said?.wishes.delete(wish.id)) {
+      this.#send(write({ id: this.#wanted.newId(), action: "unsubscribe", sub: wish.id }));
+    }
+    this.#restIfIdle();
+  }
+
+  #end(wish: Wish, error: TidebaseError): void {
+    this.#said?.wishes.delete(wish.id);
+    if (this.#wanted.remove(wish)) wish.end(error)();
+    this.#restIfIdle();
+  }
+
+  #endAll(error: TidebaseError): void {
+    this.#inFlight.end(error);
+    for (const wish of [...this.#wanted.values()]) this.#end(wish, error);
+  }
+
+  #send(frame: string): void {
+    this.#socket?.send(frame);
+  }
+
+  #sendWaiting(): void {
+    if (this.#said) for (const frame of this.#inFlight.send()) this.#send(frame);
+  }
+
+  #renewInTime(): void {
+    if (this.#http.token.canRenew) this.#timers.set("renew", this.#http.token.renewIn);
+  }
+
+  get #isUnwanted(): boolean {
+    return this.#wanted.size + this.#inFlight.size === 0;
+  }
+
+  #restIfIdle(): void {
+    if (this.#isUnwanted && this.#socket) this.#timers.set("idle", this.#http.limits.idleTime);
+  }
+
+  #refuseIfClosed(): void {
+    if (this.connection.state === "closed") throw closed();
+  }
+}
+
+/** A listener who comes late is told what the others know, but not before its caller has got its Stop. */
+function greet<Told>(wish: Wish<Told>, listener: Listener<Told>): void {
+  const { latest } = wish;
+  if (latest === undefined) return;
+  queueMicrotask(() => {
+    if (wish.latest === latest && wish.listeners.has(listener)) listener.next(latest);
+  });
+}
+
+function refusalOf(code: number, error: unknown): TidebaseError | undefined {
+  if (code === SIGN_IN_AGAIN) return new TidebaseError("unauthorized", "The token is good no more.");
+  const isFinal = error instanceof TidebaseError && ["unauthorized", "forbidden", "unsupported"].includes(error.code);
+  return isFinal ? error : undefined;
+}
+
+const closed = () => new TidebaseError("closed", "The client was closed.");
+const late = (cause?: unknown) => new TidebaseError("timeout", "The server did not answer in time.", { cause });
+
+function sized(frame: string): string {
+  const isTooLarge = new TextEncoder().encode(frame).length > FRAME_BYTES_MAX;
+  if (isTooLarge) throw new TidebaseError("too_large", "A frame may have 1 MiB.");
+  return frame;
+}

@@ -1,0 +1,129 @@
+// A live query as a wish: its rows, and where they stand.
+//
+// Two revisions: `revision` is that of the rows; the socket may be further when first rows took many frames, or when a
+// resumed query has not been answered yet. The next delta frame covers the difference, named in it or not.
+
+import type { Statement } from "../statement.js";
+import { Fault } from "./fault.js";
+import type { Delta, Entry, Frame, Rows } from "./frame.js";
+import { append, apply, finish, type Incoming, type Result } from "./result.js";
+import { Wish, type Standing, type Tell } from "./wish.js";
+
+/** What a live query is at one revision. The same rows are the same objects in the next. */
+export interface Snapshot<Row> {
+  readonly rows: readonly Row[];
+  /** All commits up to this one are in it, and none behind it. */
+  readonly revision: number;
+}
+
+export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
+  #statement: Statement;
+  #result: Result<Row> | undefined;
+  #incoming: Incoming | undefined;
+  #since: { history: string; revision: number } | undefined;
+  #snapshot: Snapshot<Row> | undefined;
+  /** Has it been answered on this socket, so that deltas are of these rows? */
+  #isLive = false;
+  #isBehind = false;
+
+  constructor(statement: Statement) {
+    super(statement.identity);
+    this.#statement = statement;
+  }
+
+  override get latest(): Snapshot<Row> | undefined {
+    return this.#snapshot;
+  }
+
+  ask(): object {
+    const { body } = this.#statement;
+    return this.#result && this.#since ? { ...body, since: { ...this.#since, tag: this.#result.tag } } : body;
+  }
+
+  receive(frame: Frame, standing: Standing): Tell | undefined {
+    switch (frame.type) {
+      case "rows":
+        return this.#rows(frame, standing);
+      case "unchanged":
+        if (!this.#result) throw new Fault("no rows were here");
+        this.#stand(frame.revision, standing);
+        return undefined;
+      case "resync":
+        this.forget();
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  /** What an entry of a delta frame makes of it; nothing is changed before the returned function is called. */
+  stage(entry: Entry, { from, to }: Delta, standing: Standing): () => Tell | undefined {
+    if (!this.#result || !this.#since || (!this.#isLive && entry.since === undefined)) {
+      throw new Fault("the rows are not whole");
+    }
+    const start = entry.since ?? (this.#isBehind ? this.#since.revision : from);
+    if (start !== this.#since.revision) {
+      this.forget();
+      throw new Fault(`its rows are not at ${start}`);
+    }
+    const after = this.#applied(this.#result, entry);
+    return () => {
+      this.#result = after;
+      this.#stand(to, { ...standing, revision: to });
+      return this.#show();
+    };
+  }
+
+  /** The socket has come to a revision. Behind rows that are not whole, or have not caught up, only a delta frame leads. */
+  reach(revision: number, byDelta: boolean): void {
+    if (!this.#isLive || !this.#since || (this.#isBehind && !byDelta)) return;
+    this.#since.revision = revision;
+    this.#isBehind = false;
+  }
+
+  override lost(): void {
+    this.#incoming = undefined;
+    this.#isLive = false;
+  }
+
+  override forget(): void {
+    this.lost();
+    this.#since = undefined;
+  }
+
+  /** A result that a frame does not fit is read anew as a whole. */
+  #applied(result: Result<Row>, entry: Entry): Result<Row> {
+    try {
+      return apply(result, entry);
+    } catch (error) {
+      this.forget();
+      throw error;
+    }
+  }
+
+  #rows(frame: Rows, standing: Standing): Tell | undefined {
+    if (!this.#incoming) this.forget();
+    const incoming = (this.#incoming ??= { frame, keys: [], rows: [] });
+    append(incoming, frame);
+    if (!frame.done) return undefined;
+    this.#incoming = undefined;
+    this.#result = finish(incoming, this.#result);
+    this.#stand(frame.revision, standing);
+    return this.#show();
+  }
+
+  #stand(revision: number, { history, revision: socket }: Standing): void {
+    this.#since = { history, revision };
+    this.#isLive = true;
+    this.#isBehind = revision !== socket;
+    this.refusals = 0;
+  }
+
+  /** Rows that came again as they were are no news. */
+  #show(): Tell | undefined {
+    const { rows } = this.#result!;
+    if (this.#snapshot?.rows === rows) return undefined;
+    this.#snapshot = { rows, revision: this.#since!.revision };
+    return this.tell(this.#snapshot);
+  }
+}

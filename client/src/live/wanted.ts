@@ -1,0 +1,24 @@
+// What the application wants told, whatever sockets come and go: by its identity one wish, with all its listeners.
+//
+// What has been said of it on a socket is in said.ts.
+
+import type { Wish } from "./wish.js";
+
+export class Wanted extends Map<string, Wish> {
+  #lastId = 0;
+
+  add(wish: Wish): void {
+    wish.id = this.newId();
+    this.set(wish.identity, wish);
+  }
+
+  /** True if it was still wanted. */
+  remove(wish: Wish): boolean {
+    return this.get(wish.identity) === wish && this.delete(wish.identity);
+  }
+
+  /** Wishes and requests share their numbers, so that no answer is taken for another's. */
+  newId(): number {
+    return ++this.#lastId;
+  }
+}

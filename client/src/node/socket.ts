@@ -1,0 +1,22 @@
+// The edge to the network in Node. Where there is a WebSocket it is used as in a browser; where there is none, one of our
+// own is loaded, which sends the token in a header and so needs no ticket.
+
+import type { Http } from "../http.js";
+import { address, openSocket as openStandard, type Socket, type SocketEvents } from "../live/socket.js";
+
+export function openSocket(http: Http, token: string | undefined, events: SocketEvents): Socket {
+  if (typeof WebSocket === "function") return openStandard(http, token, events);
+  let socket: Socket | undefined;
+  let isClosed = false;
+  import("./websocket.js").then(({ connect }) => {
+    const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    if (!isClosed) socket = connect(address(http), headers, events);
+  });
+  return {
+    send: (text) => socket!.send(text),
+    close: () => {
+      isClosed = true;
+      socket?.close();
+    },
+  };
+}

@@ -1,0 +1,50 @@
+// A tagged template as SQL with bound parameters. No value is ever written into the text.
+//
+// A template may be put into another: its text is spliced in and its values are bound, in order.
+
+import { bound, write, type Wire } from "./value.js";
+
+export class Statement {
+  readonly sql: string;
+  readonly params: readonly Wire[];
+
+  constructor(
+    readonly strings: readonly string[],
+    readonly values: readonly unknown[],
+  ) {
+    const params: Wire[] = [];
+    const spelt = (strings: readonly string[], values: readonly unknown[]): string =>
+      strings.reduce((sql, part, index) => sql + one(values[index - 1]) + part);
+    const one = (value: unknown) =>
+      isFragment(value)
+        ? spelt(value.statement.strings, value.statement.values)
+        : `?${params.push(bound(value, `Parameter ${params.length + 1}`))}`;
+    this.sql = spelt(strings, values);
+    this.params = params;
+  }
+
+  /** As the server takes it. */
+  get body(): { sql: string; params: readonly Wire[] } {
+    return { sql: this.sql, params: this.params };
+  }
+
+  /** Live queries with the same are one. */
+  get identity(): string {
+    return `sql ${write(this.body)}`;
+  }
+}
+
+/** What may stand in a template besides values: another template. */
+export interface Fragment {
+  readonly statement: Statement;
+}
+
+const isFragment = (value: any): value is Fragment => value?.statement instanceof Statement;
+
+/**
+ * Does it surely only read? Everything else is sent under an Idempotency-Key, which a read could do without: the server
+ * gives it to its writer.
+ */
+export function onlyReads(sql: string): boolean {
+  return /^\s*(select|values|explain|pragma|with)\b/i.test(sql) && !/;\s*\S|\b(insert|update|delete|replace)\b/i.test(sql);
+}
