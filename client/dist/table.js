@@ -26,7 +26,7 @@ export class Table {
         return this.#with("select", columns.join(","));
     }
     in(column, values) {
-        return this.#with(`${column}.in`, values.map((value) => `"${asText(value).replaceAll('"', '""')}"`).join(","));
+        return this.#with(`${column}.in`, values.map((value) => `"${asText(value).replace(/["\\]/g, "\\$&")}"`).join(","));
     }
     is(column, what) {
         return this.#with(`${column}.is`, what);

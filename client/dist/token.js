@@ -29,7 +29,12 @@ export class Token {
             return this.#source;
         if (this.#held && Date.now() < this.#held.renewAt)
             return this.#held.token;
-        return (this.#asked ??= this.#ask(this.#source));
+        const source = this.#source;
+        // Not in #ask itself, which may be over before its promise is kept here.
+        return (this.#asked ??= this.#ask(source).finally(() => {
+            if (source === this.#source)
+                this.#asked = this.#refused = undefined;
+        }));
     }
     /** The server does not take it. Whoever hears of it late has no effect on a newer one. */
     refuse(token) {
@@ -43,16 +48,11 @@ export class Token {
         return this.#held ? Math.max(0, this.#held.renewAt - Date.now()) : Infinity;
     }
     async #ask(source) {
-        try {
-            const token = await source(this.#refused);
-            if (source === this.#source)
-                this.#held = { token, renewAt: Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT) };
-            return token;
-        }
-        finally {
-            if (source === this.#source)
-                this.#asked = this.#refused = undefined;
-        }
+        const token = await source(this.#refused);
+        const renewAt = Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT);
+        if (source === this.#source)
+            this.#held = { token, renewAt };
+        return token;
     }
 }
 /**

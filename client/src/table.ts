@@ -64,7 +64,7 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
   like = this.#compare("like");
 
   in(column: Column<Types["Row"]>, values: readonly Value[]): Table<Types, Row> {
-    return this.#with(`${column}.in`, values.map((value) => `"${asText(value).replaceAll('"', '""')}"`).join(","));
+    return this.#with(`${column}.in`, values.map((value) => `"${asText(value).replace(/["\\]/g, "\\$&")}"`).join(","));
   }
 
   is(column: Column<Types["Row"]>, what: "null" | "not_null" | "true" | "false"): Table<Types, Row> {

@@ -37,7 +37,11 @@ export class Token {
   async get(): Promise<string | undefined> {
     if (typeof this.#source !== "function") return this.#source;
     if (this.#held && Date.now() < this.#held.renewAt) return this.#held.token;
-    return (this.#asked ??= this.#ask(this.#source));
+    const source = this.#source;
+    // Not in #ask itself, which may be over before its promise is kept here.
+    return (this.#asked ??= this.#ask(source).finally(() => {
+      if (source === this.#source) this.#asked = this.#refused = undefined;
+    }));
   }
 
   /** The server does not take it. Whoever hears of it late has no effect on a newer one. */
@@ -53,13 +57,10 @@ export class Token {
   }
 
   async #ask(source: GetToken): Promise<string | undefined> {
-    try {
-      const token = await source(this.#refused);
-      if (source === this.#source) this.#held = { token, renewAt: Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT) };
-      return token;
-    } finally {
-      if (source === this.#source) this.#asked = this.#refused = undefined;
-    }
+    const token = await source(this.#refused);
+    const renewAt = Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT);
+    if (source === this.#source) this.#held = { token, renewAt };
+    return token;
   }
 }
 

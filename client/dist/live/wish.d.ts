@@ -36,5 +36,6 @@ export declare abstract class Wish<Told = any> {
     /** What a listener who comes late is told first. */
     get latest(): Told | undefined;
     tell(told: Told): Tell;
+    /** That the application has closed the client is no news to it. */
     end(error: TidebaseError): Tell;
 }

@@ -33,8 +33,10 @@ export class Wish {
     tell(told) {
         return () => this.#each((listener) => listener.next(told));
     }
+    /** That the application has closed the client is no news to it. */
     end(error) {
-        return () => this.#each(({ error: listen = unhandled }) => listen(error));
+        const unheard = error.code === "closed" ? () => { } : unhandled;
+        return () => this.#each(({ error: listen = unheard }) => listen(error));
     }
     /** One may have left because of what another was told. */
     #each(call) {

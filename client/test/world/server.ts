@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
 
-const ROOT = resolve(import.meta.dirname, "../../../..");
+const ROOT = resolve(import.meta.dirname, "../../..");
 const BINARY = process.env.TIDEBASE_BIN ?? join(ROOT, "target/debug/tidebase");
 export const TOKEN = "let-me-in-please";
 
@@ -80,6 +80,17 @@ export class Server {
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${path}: ${text}`);
     return text === "" ? undefined : JSON.parse(text).result;
+  }
+
+  /** The revision at which it was written. */
+  async write(sql: string, params: unknown[] = []): Promise<number> {
+    const answer = await fetch(`${this.url}/query`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ sql, params }),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+    return Number(answer.headers.get("Tidebase-Revision"));
   }
 
   query(sql: string, params: unknown[] = [], token = TOKEN): Promise<any[]> {

@@ -1,0 +1,119 @@
+// Tokens on a socket: renewed before they run out, replaced when they were refused, and an end where there is no other.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TidebaseError } from "tidebase";
+import { client, Server, until } from "./world/index.js";
+
+async function serverWithTable(context: import("node:test").TestContext, ...words: string[]): Promise<Server> {
+  const server = await Server.start(context, ...words);
+  await server.query("create table t (id integer primary key)");
+  return server;
+}
+
+const makeToken = (server: Server, more = {}) => server.call("auth/tokens", { name: "test", role: "admin", ...more });
+
+test("a revoked token ends what is live, with an error that says so", async (context) => {
+  const server = await serverWithTable(context);
+  const { id, token } = await makeToken(server);
+  const db = client(context, server.url, { token });
+  const live = db.sql`select * from t`.live();
+  await until("the rows", () => live.value);
+  await server.call(`auth/tokens/${id}`, undefined, undefined, "DELETE");
+  const error = (await until("the end", () => live.error)) as TidebaseError;
+  assert.equal(error.code, "unauthorized");
+  assert.equal(db.connection.state, "idle");
+  await assert.rejects(db.sql`select 1`.run(), (error: TidebaseError) => error.code === "unauthorized" && error.status === 401);
+});
+
+test("where a function gives another token, everything goes on", async (context) => {
+  const server = await serverWithTable(context);
+  let current = await makeToken(server);
+  const refused: (string | undefined)[] = [];
+  const db = client(context, server.url, { token: (token) => (refused.push(token), current.token) });
+  const live = db.sql`select * from t`.live();
+  await until("the rows", () => live.value);
+  for (let round = 0; round < 3; round++) {
+    const old = current;
+    current = await makeToken(server);
+    await server.call(`auth/tokens/${old.id}`, undefined, undefined, "DELETE");
+    await server.query("insert into t default values");
+    await until("the row", () => live.value!.rows.length === round + 1);
+    assert.equal(refused.at(-1), old.token);
+  }
+  assert.equal(refused.length, 4, "asked once, and once for each that was refused");
+});
+
+test("a token that has run out is replaced", async (context) => {
+  const server = await serverWithTable(context);
+  let asked = 0;
+  const token = async () => (asked++, (await makeToken(server, { expires_in: 1 })).token);
+  const db = client(context, server.url, { token });
+  const live = db.sql`select * from t`.live();
+  await until("the rows", () => live.value);
+  await until("two more", () => asked >= 3);
+  await server.query("insert into t default values");
+  await until("the row", () => live.value!.rows.length === 1);
+});
+
+test("a function that gives nothing good ends it; it is not asked for ever", async (context) => {
+  const server = await serverWithTable(context);
+  let asked = 0;
+  const db = client(context, server.url, { token: () => `wrong ${asked++}` });
+  const live = db.sql`select * from t`.live();
+  assert.equal(((await until("the end", () => live.error)) as TidebaseError).code, "unauthorized");
+  assert.equal(asked, 2);
+});
+
+test("a function that fails for a while is asked again", async (context) => {
+  const server = await serverWithTable(context);
+  const { token } = await makeToken(server);
+  let asked = 0;
+  const db = client(context, server.url, {
+    token: () => {
+      if (++asked < 3) throw new Error("the network is away");
+      return token;
+    },
+  });
+  const live = db.sql`select * from t`.live();
+  await until("the rows", () => live.value);
+  assert.equal(asked, 3);
+});
+
+test("a socket is given the next token before the one it has runs out", async (context) => {
+  const server = await serverWithTable(context, "--signup", "open", "--limit", "access_token_time_max=2000");
+  await server.call("policies", { name: "all", table: "t", action: "all", using: "1" });
+  let session = await server.call("auth/signup", { email: "ann@example.org", password: "correct horse" });
+  let asked = 0;
+  const db = client(context, server.url, {
+    token: async () => {
+      if (asked++ > 0) session = await server.call("auth/refresh", { refresh_token: session.refresh_token });
+      return session.access_token;
+    },
+  });
+  const states: string[] = [];
+  const live = db.sql`select * from t`.live();
+  await until("the rows", () => live.value);
+  db.connection.subscribe((state) => states.push(state));
+  await until("three tokens", () => asked >= 3);
+  await server.query("insert into t default values");
+  await until("the row", () => live.value!.rows.length === 1);
+  assert.deepEqual(states, [], "on the same socket");
+});
+
+test("somebody else's token gets a socket and rows of its own", async (context) => {
+  const server = await serverWithTable(context, "--signup", "open");
+  await server.query("create table note (id integer primary key, owner text default (auth_uid()), body text)");
+  await server.call("policies", { name: "own", table: "note", action: "all", role: "user", using: "owner = auth.uid()" });
+  const signUp = (name: string) => server.call("auth/signup", { email: `${name}@example.org`, password: "correct horse" });
+  const [ann, bob] = [await signUp("ann"), await signUp("bob")];
+  for (const { access_token, user } of [ann, bob]) await server.query("insert into note (body) values (?)", [user.email], access_token);
+  const db = client(context, server.url, { token: ann.access_token });
+  const live = db.sql<{ body: string }>`select body from note`.live();
+  await until("Ann's", () => live.value);
+  assert.deepEqual(live.value!.rows, [{ body: "ann@example.org" }]);
+  db.setToken(bob.access_token);
+  await until("Bob's", () => live.value!.rows[0]!.body === "bob@example.org");
+  db.setToken(undefined);
+  assert.equal(((await until("nobody's", () => live.error)) as TidebaseError).code, "unauthorized");
+});
