@@ -26,6 +26,10 @@ export class Topic {
     /** Shows this client with a state of its own, and calls back with all who show themselves, this client included. */
     presence(state, onMembers, { onError, signal } = {}) {
         const identity = `presence ${this.name}`;
+        if (this.#loop.latest(identity)) {
+            const hint = "The server tells members apart by their sockets. End the earlier presence first.";
+            throw new TidebaseError("conflict", `This client shows itself in ${this.name} already.`, { hint });
+        }
         const make = () => new Showing(identity, this.name, state);
         return this.#loop.want(identity, make, { next: onMembers, error: onError }, signal);
     }
@@ -74,10 +78,8 @@ class Showing extends Wish {
     ask() {
         return { topic: this.topic, presence: this.state };
     }
-    /** The server tells members apart by their sockets. */
-    get refusesMore() {
-        const hint = "End the earlier presence first.";
-        return new TidebaseError("conflict", `This client shows itself in ${this.topic} already.`, { hint });
+    get latest() {
+        return [...this.#members.values()];
     }
     lost() {
         this.#isFirst = true;
@@ -94,6 +96,6 @@ class Showing extends Wish {
             this.#members.delete(session);
         for (const member of frame.join)
             this.#members.set(member.session, member);
-        return this.tell([...this.#members.values()]);
+        return this.tell(this.latest);
     }
 }

@@ -55,6 +55,10 @@ export class Topic<Data = any> {
   /** Shows this client with a state of its own, and calls back with all who show themselves, this client included. */
   presence<State>(state: State, onMembers: (members: Member<State>[]) => void, { onError, signal }: Listening = {}): Stop {
     const identity = `presence ${this.name}`;
+    if (this.#loop.latest(identity)) {
+      const hint = "The server tells members apart by their sockets. End the earlier presence first.";
+      throw new TidebaseError("conflict", `This client shows itself in ${this.name} already.`, { hint });
+    }
     const make = () => new Showing(identity, this.name, state);
     return this.#loop.want(identity, make, { next: onMembers, error: onError }, signal);
   }
@@ -116,10 +120,8 @@ class Showing extends Wish<Member[]> {
     return { topic: this.topic, presence: this.state };
   }
 
-  /** The server tells members apart by their sockets. */
-  override get refusesMore(): TidebaseError {
-    const hint = "End the earlier presence first.";
-    return new TidebaseError("conflict", `This client shows itself in ${this.topic} already.`, { hint });
+  override get latest(): Member[] {
+    return [...this.#members.values()];
   }
 
   override lost(): void {
@@ -134,6 +136,6 @@ class Showing extends Wish<Member[]> {
     this.refusals = 0;
     for (const { session } of frame.leave) this.#members.delete(session);
     for (const member of frame.join) this.#members.set(member.session, member as Member);
-    return this.tell([...this.#members.values()]);
+    return this.tell(this.latest);
   }
 }

@@ -9,6 +9,7 @@ export declare class Loop {
     constructor(http: Http);
     /** Adds a listener to the wish of this identity, which is made if there is none. */
     want<Told>(identity: string, make: () => Wish<Told>, listener: Listener<Told>, signal?: AbortSignal): Stop;
+    /** What the listeners to this were told last. */
     latest(identity: string): unknown;
     /** A request on the socket, opened for it if need be. Not sent twice. */
     request(body: object, signal?: AbortSignal): Promise<unknown>;

@@ -57,8 +57,6 @@ export class Loop {
         if (signal?.aborted)
             return () => { };
         const shared = this.#wanted.get(identity);
-        if (shared?.refusesMore)
-            throw shared.refusesMore;
         const wish = shared ?? make();
         wish.listeners.add(listener);
         const stop = () => {
@@ -73,6 +71,7 @@ export class Loop {
         this.#on("wanted");
         return stop;
     }
+    /** What the listeners to this were told last. */
     latest(identity) {
         return this.#wanted.get(identity)?.latest;
     }

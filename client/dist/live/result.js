@@ -44,13 +44,15 @@ export function apply(result, { delete: gone, insert = [], update = [], place = 
     const keys = [];
     const rows = [];
     result.keys.forEach((key, index) => {
-        if (leaving.delete(key))
+        // Asking for the size first is worth it: most rows are not concerned.
+        if (leaving.size && leaving.delete(key))
             return;
-        if (placed.has(key))
+        if (placed.size && placed.has(key))
             throw new Fault(`the row ${key} is there already`);
         const row = changed.get(key) ?? result.rows[index];
-        changed.delete(key);
-        if (moving.delete(key)) {
+        if (changed.size)
+            changed.delete(key);
+        if (moving.size && moving.delete(key)) {
             placed.set(key, row);
         }
         else {
@@ -68,6 +70,8 @@ export function apply(result, { delete: gone, insert = [], update = [], place = 
 function merge(keys, rows, place, placed) {
     if (place.length !== placed.size)
         throw new Fault("a row has no place");
+    if (place.length === 0)
+        return { keys, rows };
     const merged = { keys: [], rows: [] };
     let [staying, placing] = [0, 0];
     for (let index = 0; index < keys.length + place.length; index++) {
@@ -83,6 +87,6 @@ function merge(keys, rows, place, placed) {
             staying++;
     }
     if (placing < place.length)
-        throw new Fault("places are out of order");
+        throw new Fault("a place is out of reach");
     return merged;
 }

@@ -22,10 +22,6 @@ export class Wish {
     lost() { }
     /** It stands for somebody else from now on, or may be wrong: nothing is to be resumed. */
     forget() { }
-    /** Why it takes no second listener, if it does not. */
-    get refusesMore() {
-        return undefined;
-    }
     /** What a listener who comes late is told first. */
     get latest() {
         return undefined;

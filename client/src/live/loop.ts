@@ -59,7 +59,6 @@ export class Loop {
     this.#refuseIfClosed();
     if (signal?.aborted) return () => {};
     const shared: Wish<Told> | undefined = this.#wanted.get(identity);
-    if (shared?.refusesMore) throw shared.refusesMore;
     const wish = shared ?? make();
     wish.listeners.add(listener);
     const stop = () => {
@@ -73,6 +72,7 @@ export class Loop {
     return stop;
   }
 
+  /** What the listeners to this were told last. */
   latest(identity: string): unknown {
     return this.#wanted.get(identity)?.latest;
   }

@@ -65,11 +65,12 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
   const keys: string[] = [];
   const rows: any[] = [];
   result.keys.forEach((key, index) => {
-    if (leaving.delete(key)) return;
-    if (placed.has(key)) throw new Fault(`the row ${key} is there already`);
+    // Asking for the size first is worth it: most rows are not concerned.
+    if (leaving.size && leaving.delete(key)) return;
+    if (placed.size && placed.has(key)) throw new Fault(`the row ${key} is there already`);
     const row = changed.get(key) ?? result.rows[index];
-    changed.delete(key);
-    if (moving.delete(key)) {
+    if (changed.size) changed.delete(key);
+    if (moving.size && moving.delete(key)) {
       placed.set(key, row);
     } else {
       keys.push(key);
@@ -84,6 +85,7 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
 /** Puts each placed row at its index, between those that stay. */
 function merge(keys: string[], rows: any[], place: [string, number][], placed: Map<string, any>) {
   if (place.length !== placed.size) throw new Fault("a row has no place");
+  if (place.length === 0) return { keys, rows };
   const merged = { keys: [] as string[], rows: [] as any[] };
   let [staying, placing] = [0, 0];
   for (let index = 0; index < keys.length + place.length; index++) {
@@ -95,6 +97,6 @@ function merge(keys: string[], rows: any[], place: [string, number][], placed: M
     if (isPlaced) placing++;
     else staying++;
   }
-  if (placing < place.length) throw new Fault("places are out of order");
+  if (placing < place.length) throw new Fault("a place is out of reach");
   return merged;
 }

@@ -43,10 +43,6 @@ export abstract class Wish<Told = any> {
   lost(): void {}
   /** It stands for somebody else from now on, or may be wrong: nothing is to be resumed. */
   forget(): void {}
-  /** Why it takes no second listener, if it does not. */
-  get refusesMore(): TidebaseError | undefined {
-    return undefined;
-  }
   /** What a listener who comes late is told first. */
   get latest(): Told | undefined {
     return undefined;

@@ -4,14 +4,16 @@
 
 mod api;
 mod browser;
+mod client;
 mod run;
 
 use anyhow::{Result, bail};
 use run::{Skips, cargo, program};
 
 const HELP: &str = "\
-cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, page, browser
+cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, client, page, browser
 cargo xtask api                        the HTTP interface against its own description
+cargo xtask client                     the TypeScript client against the server
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -33,6 +35,12 @@ fn main() -> Result<()> {
             let mut skips = Skips::default();
             cargo(&["build", "--package", "tidebase"])?;
             api::test(&mut skips)?;
+            skips.report()
+        }
+        "client" => {
+            let mut skips = Skips::default();
+            cargo(&["build", "--package", "tidebase"])?;
+            client::test(&mut skips)?;
             skips.report()
         }
         "fuzz" | "capture" => {
@@ -101,7 +109,8 @@ fn test() -> Result<()> {
     cargo(&["test", "--workspace"])?;
     oracles()?;
     api::test(&mut skips)?;
-    if run::has("node", &mut skips, "the page's unit tests and its test in a browser") {
+    if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {
+        client::test(&mut skips)?;
         browser::unit_tests()?;
         browser::test(&mut skips)?;
     }

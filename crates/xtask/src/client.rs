@@ -1,0 +1,14 @@
+//! The TypeScript client: what its tests need is installed, it is built, and tested against the server.
+
+use crate::run::{Skips, is_there, program};
+use anyhow::Result;
+
+/// Types, unit tests, faults against the real binary, the guide, and the size of what a page loads.
+pub fn test(skips: &mut Skips) -> Result<()> {
+    if !is_there("npm") {
+        skips.add("the TypeScript client: there is no npm here");
+        return Ok(());
+    }
+    program("npm", &["ci"])?;
+    program("npm", &["test", "--workspace", "client"])
+}
