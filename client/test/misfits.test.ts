@@ -95,6 +95,28 @@ test("after resync the old rows stay until the new ones are whole", async (conte
   assert.equal(script.heard.length, 1, "nothing was wrong");
 });
 
+test("rows that are behind their socket are resumed from where they stand themselves", async (context) => {
+  const { script, socket, told, id } = await withRows(context);
+  socket.say({ id, type: "resync" }, { type: "at", revision: 6 }, { id, ...rows, revision: 5, rows: [] }, { type: "at", revision: 7 });
+  await until("the rows", () => told.length === 2);
+  socket.stream.destroy();
+  assert.equal((await resumed(script)).since.revision, 5);
+});
+
+test("a message that comes again is told once", async (context) => {
+  const script = await Script.start(context);
+  const db = client(context, script.url);
+  const heard: unknown[] = [];
+  context.after(db.topic("radio").subscribe(({ data }) => heard.push(data)));
+  const socket = await script.socket(0);
+  socket.hello();
+  const { id } = await socket.asked("subscribe");
+  const message = { id, type: "message", topic: "radio" };
+  socket.say({ ...message, cursor: 1, data: "a" }, { ...message, cursor: 1, data: "a" }, { ...message, cursor: 2, data: "b" });
+  await until("the second", () => heard.length >= 2);
+  assert.deepEqual(heard, ["a", "b"]);
+});
+
 test("rows that were cut off are asked for anew as a whole", async (context) => {
   const { script, socket, told } = await subscribed(context);
   socket.hello();

@@ -17,7 +17,11 @@ export class Script {
   kinds: number[] = [];
 
   private constructor() {
-    this.#server = createServer((_, response) => response.writeHead(404).end());
+    this.#server = createServer((request, response) => {
+      // Asked for where the WebSocket is that of browsers.
+      const isTicket = request.url === "/auth/ticket";
+      response.writeHead(isTicket ? 200 : 404).end(JSON.stringify({ result: { ticket: "ticket", expires_in: 60 } }));
+    });
     this.#server.on("upgrade", (request, stream) => {
       const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
       stream.write(
@@ -73,6 +77,7 @@ export class ScriptedSocket {
 
   close(code: number, reason = ""): void {
     this.raw(0x88, Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason)]));
+    this.stream.end();
   }
 
   raw(first: number, data: Buffer): void {
