@@ -50,7 +50,10 @@ export declare class Table<Types extends TableTypes = AnyTable, Row = Types["Row
     then<A = Row[], B = never>(resolve?: ((rows: Row[]) => A | PromiseLike<A>) | null, reject?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B>;
     /** `undefined` if there is none. */
     get(id: RowId, { signal }?: Asking): Promise<Row | undefined>;
-    /** The row as it is stored, or of several, all or none, the rows. `onConflict` names the columns of a unique key: rows that have them are changed. */
+    /**
+     * Gives the row as it is stored, or of several, all or none of them, the rows. `onConflict` names the columns of a
+     * unique key: where there is such a row it is changed.
+     */
     insert(row: Types["Insert"], options?: Inserting): Promise<Types["Row"]>;
     insert(rows: readonly Types["Insert"][], options?: Inserting): Promise<Types["Row"][]>;
     /** Changes the columns that are given; `not_found` if there is no such row. */

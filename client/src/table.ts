@@ -118,7 +118,10 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     }
   }
 
-  /** The row as it is stored, or of several, all or none, the rows. `onConflict` names the columns of a unique key: rows that have them are changed. */
+  /**
+   * Gives the row as it is stored, or of several, all or none of them, the rows. `onConflict` names the columns of a
+   * unique key: where there is such a row it is changed.
+   */
   insert(row: Types["Insert"], options?: Inserting): Promise<Types["Row"]>;
   insert(rows: readonly Types["Insert"][], options?: Inserting): Promise<Types["Row"][]>;
   async insert(given: Types["Insert"] | readonly Types["Insert"][], { onConflict = [], signal }: Inserting = {}) {

@@ -54,6 +54,18 @@ test("the same query is one subscription, and who comes late is told what is kno
   assert.equal(db.connection.state, "idle");
 });
 
+test("the server is told of the end of one while others go on", async (context) => {
+  const { db, server } = await todos(context);
+  const [one, other] = [db.sql`select * from todo`.live(), db.sql`select 1 as one`.live()];
+  await until("both", () => one.value && other.value);
+  other.close();
+  await until("the server holds one", async () => (await server.call("status/database")).subscriptions === 1);
+  await server.query("delete from todo");
+  await until("it goes on", () => one.value!.rows.length === 0);
+  assert.equal(db.connection.state, "open");
+  one.close();
+});
+
 test("a commit reaches all queries before any callback", async (context) => {
   const { db, server } = await todos(context);
   const all = db.sql<Todo>`select * from todo`.live();

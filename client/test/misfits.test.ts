@@ -130,6 +130,15 @@ test("rows that were cut off are asked for anew as a whole", async (context) => 
   assert.deepEqual(values(told[0]), [11]);
 });
 
+test("rows that come again as they were are no news", async (context) => {
+  const { socket, told, id } = await withRows(context);
+  const same = [["1", 1, 10], ["2", 2, 20]];
+  socket.say({ id, type: "resync" }, { type: "at", revision: 5 }, { id, ...rows, revision: 5, rows: same });
+  socket.say({ type: "delta", from: 5, to: 6, queries: [{ id, delete: ["1"] }] });
+  await until("the delta", () => told.length >= 2);
+  assert.deepEqual(told.map(({ revision }) => revision), [1, 6]);
+});
+
 test("unchanged means that nothing is told again", async (context) => {
   const { script, socket, told, id } = await withRows(context);
   socket.stream.destroy();

@@ -76,6 +76,13 @@ test("a function that gives nothing good ends it; it is not asked for ever", asy
   assert.ok(asked <= 3);
 });
 
+test("a token that no header can hold is told of", async (context) => {
+  const server = await serverWithTable(context);
+  const db = client(context, server.url, { token: "a\nb" });
+  db.sql`select 1 as one`.live();
+  await until("the failure", () => db.connection.error);
+});
+
 test("a function that fails for a while is asked again", async (context) => {
   const server = await serverWithTable(context);
   const { token } = await makeToken(server);

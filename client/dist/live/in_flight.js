@@ -18,8 +18,7 @@ export class InFlight extends Map {
     }
     /** The socket is gone; what was sent on it gets no answer any more. */
     lost() {
-        const hint = "It may or may not have been carried out.";
-        const error = new TidebaseError("unavailable", "The connection was lost before the answer.", { hint });
+        const error = new TidebaseError("unavailable", "The connection was lost. It may or may not have been carried out.");
         for (const [id, { unsent }] of this)
             if (!unsent)
                 this.take(id).reject(error);

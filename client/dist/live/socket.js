@@ -11,18 +11,18 @@ export function address(http) {
 export function openSocket(http, _token, events) {
     let socket;
     let isClosed = false;
-    const lost = (code, reason, error) => {
+    const lost = (...how) => {
         if (!isClosed)
-            events.lost(code, reason, error);
+            events.lost(...how);
         isClosed = true;
     };
-    ticket(http).then((token) => {
-        if (isClosed)
-            return;
+    const open = async () => {
         const url = address(http);
-        url.searchParams.set("token", token);
-        socket = listen(url, { heard: events.heard, lost });
-    }, (error) => lost(0, "", error));
+        url.searchParams.set("token", await ticket(http));
+        if (!isClosed)
+            socket = listen(url, { heard: events.heard, lost });
+    };
+    open().catch((error) => lost(0, "", error));
     return {
         send: (text) => socket.send(text),
         close: () => {

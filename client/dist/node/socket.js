@@ -6,11 +6,14 @@ export function openSocket(http, token, events) {
         return openStandard(http, token, events);
     let socket;
     let isClosed = false;
-    import("./websocket.js").then(({ connect }) => {
+    const open = async () => {
+        const { connect } = await import("./websocket.js");
         const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
         if (!isClosed)
             socket = connect(address(http), headers, events);
-    });
+    };
+    // A token that no header can hold, for one.
+    open().catch((error) => events.lost(0, "", error));
     return {
         send: (text) => socket.send(text),
         close: () => {

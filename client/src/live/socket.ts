@@ -26,19 +26,16 @@ export function address(http: Http): URL {
 export function openSocket(http: Http, _token: string | undefined, events: SocketEvents): Socket {
   let socket: WebSocket | undefined;
   let isClosed = false;
-  const lost = (code: number, reason: string, error?: unknown) => {
-    if (!isClosed) events.lost(code, reason, error);
+  const lost: SocketEvents["lost"] = (...how) => {
+    if (!isClosed) events.lost(...how);
     isClosed = true;
   };
-  ticket(http).then(
-    (token) => {
-      if (isClosed) return;
-      const url = address(http);
-      url.searchParams.set("token", token);
-      socket = listen(url, { heard: events.heard, lost });
-    },
-    (error) => lost(0, "", error),
-  );
+  const open = async () => {
+    const url = address(http);
+    url.searchParams.set("token", await ticket(http));
+    if (!isClosed) socket = listen(url, { heard: events.heard, lost });
+  };
+  open().catch((error) => lost(0, "", error));
   return {
     send: (text) => socket!.send(text),
     close: () => {

@@ -8,10 +8,13 @@ export function openSocket(http: Http, token: string | undefined, events: Socket
   if (typeof WebSocket === "function") return openStandard(http, token, events);
   let socket: Socket | undefined;
   let isClosed = false;
-  import("./websocket.js").then(({ connect }) => {
+  const open = async () => {
+    const { connect } = await import("./websocket.js");
     const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
     if (!isClosed) socket = connect(address(http), headers, events);
-  });
+  };
+  // A token that no header can hold, for one.
+  open().catch((error) => events.lost(0, "", error));
   return {
     send: (text) => socket!.send(text),
     close: () => {
