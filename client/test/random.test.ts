@@ -92,7 +92,8 @@ test("rows and deltas are the query run then, whatever is cut", async (context) 
   QUERIES.forEach(([name, , expected], index) => {
     let last = -1;
     for (const { rows, revision } of told[index]!) {
-      assert.ok(revision > last, `${name} goes on`);
+      // At the same one rows without ORDER BY may come in another order, when they come anew.
+      assert.ok(revision >= last, `${name} goes on from ${last} to ${revision}`);
       last = revision;
       const state = states.findLast(([at]) => at <= revision)![1];
       assert.deepEqual(inOrder(name, rows), inOrder(name, expected(state)), `${name} at ${revision}`);
