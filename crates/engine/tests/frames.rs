@@ -91,7 +91,10 @@ fn the_rest(told: &mut Told) {
 async fn the_frames_that_the_typescript_client_knows_are_those_that_are_told() {
     let database = Database::new();
     database.sql("create table t (id integer primary key, n, x real, word text, bytes blob)").await.unwrap();
-    database.sql("insert into t values (1, 10, 0.5, 'one', x'00ff'), (2, 9007199254740993, 2, 'é', null)").await.unwrap();
+    database
+        .sql("insert into t values (1, 10, 0.5, 'one', x'00ff'), (2, 9007199254740993, 2, 'é', null)")
+        .await
+        .unwrap();
     let mut told = Told { session: database.engine.open_session(), frames: Vec::new() };
     let (history, tag) = live_query(&database, &mut told).await;
     let cursor = other_subscriptions(&database, &mut told).await;
