@@ -1,5 +1,6 @@
 //! Every bound of the engine, with the behaviour at the bound. Nothing in the engine is unbounded.
 
+use crate::access::Role;
 use crate::logs::queries::LogFrom;
 use std::time::Duration;
 
@@ -145,6 +146,8 @@ Limits {
     reader_queue_max: usize = 1024,
     /// Time one write request may take; it holds up every other writer. Past it: `timeout`, undone.
     write_time_max: Duration = Duration::from_secs(5),
+    /// The same for a caller whom policies bind, if that is less. Past it: `timeout`, undone.
+    caller_write_time_max: Duration = Duration::from_secs(1),
     /// Requests waiting for the writer. Past it: `unavailable`.
     write_queue_max: usize = 8192,
     /// Requests committed by one fsync.
@@ -237,4 +240,11 @@ Limits {
     /// The audit log's retention, by number and by age.
     audit_age_max: Duration = Duration::from_hours(24 * 365),
 }
+}
+
+impl Limits {
+    /// How long a write of whoever has this role may take; none is the administrator.
+    pub fn write_time(&self, role: Option<Role>) -> Duration {
+        if role.is_some() { self.write_time_max.min(self.caller_write_time_max) } else { self.write_time_max }
+    }
 }

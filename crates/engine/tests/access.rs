@@ -6,8 +6,9 @@ mod client;
 use client::{Client, Database, ask, compare, next, user};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tidebase_engine::access::policy::PolicyWrite;
-use tidebase_engine::{Answer, Caller, Code, Format, Params, Principal, Result, Role, SqlRequest, Value};
+use tidebase_engine::{Answer, Caller, Code, Format, Limits, Params, Principal, Result, Role, SqlRequest, Value};
 
 const SCHEMA: &str = "
 CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
@@ -143,6 +144,23 @@ async fn how_many_rows_were_changed_tells_of_no_hidden_ones() {
     assert_eq!(written("DELETE FROM parents WHERE id = 1").await, json!(1));
     assert_eq!(written("INSERT INTO notes (owner, body) VALUES ('alice', 'x')").await, json!(1));
     assert_eq!(written("SELECT id FROM notes").await, json!(0));
+}
+
+#[tokio::test]
+async fn a_callers_write_ends_before_the_administrators_would() {
+    let limits = Limits {
+        write_time_max: Duration::from_secs(60),
+        caller_write_time_max: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let database = Database::with_limits(limits);
+    database.sql("CREATE TABLE notes (id INTEGER PRIMARY KEY, n INTEGER)").await.unwrap();
+    let policy = json!({"name": "all", "table": "notes", "action": "all", "using": "true"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    let endless = "INSERT INTO notes (n) VALUES ((WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c))";
+    let refused = ask(&database, &user("alice"), endless).await.unwrap_err();
+    assert_eq!(refused.code, Code::Timeout);
+    assert_eq!(database.rows("SELECT count(*) AS n FROM notes").await, json!([{"n": 0}]));
 }
 
 #[tokio::test]

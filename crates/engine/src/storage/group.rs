@@ -280,7 +280,7 @@ impl<'w> Group<'w> {
                     sqlite.own.prepare_cached("DELETE FROM _tide_meta WHERE name IS NULL")?.execute([])?;
                 }
                 let mut out = Vec::with_capacity(128);
-                let time = limits.write_time_max;
+                let time = limits.write_time(request.principal.role());
                 let rights = Rights::of(&request.principal, access);
                 let rows = Cell::new(0);
                 let terms = Terms { limits, place: Place::Writer(capture), rights, rows: &rows };
@@ -293,7 +293,8 @@ impl<'w> Group<'w> {
                 ran.map(|_| out)
             }
             Work::Key { write, principal } => {
-                let (time, revision, cancel) = (limits.write_time_max, *revision + 1, Some(job.cancel.clone()));
+                let (time, revision, cancel) =
+                    (limits.write_time(principal.role()), *revision + 1, Some(job.cancel.clone()));
                 let Some(role) = principal.role() else {
                     return sqlite.on_behalf(time, cancel, |own| keys::run(own, write, limits, revision));
                 };
@@ -305,7 +306,8 @@ impl<'w> Group<'w> {
                 })
             }
             Work::Documents { batch, principal } => {
-                let (time, revision, cancel) = (limits.write_time_max, *revision + 1, Some(job.cancel.clone()));
+                let (time, revision, cancel) =
+                    (limits.write_time(principal.role()), *revision + 1, Some(job.cancel.clone()));
                 let now = documents::timestamp(&sqlite.own, *time_ms)?;
                 let (role, place) = (principal.role(), Place::Writer(capture));
                 sqlite.speaking_for(principal, |sqlite| {
