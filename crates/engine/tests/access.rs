@@ -146,6 +146,25 @@ async fn how_many_rows_were_changed_tells_of_no_hidden_ones() {
     assert_eq!(written("SELECT id FROM notes").await, json!(0));
 }
 
+/// The key's index compares byte by byte, the column does not: each row is admitted for itself.
+#[tokio::test]
+async fn keys_that_only_look_alike_are_two() {
+    let database = Database::new();
+    database
+        .sql("CREATE TABLE pairs (k TEXT COLLATE NOCASE, owner TEXT, v TEXT, PRIMARY KEY (k COLLATE BINARY)) WITHOUT ROWID")
+        .await
+        .unwrap();
+    database.sql("INSERT INTO pairs VALUES ('a', 'alice', 'mine'), ('A', 'bob', 'hidden')").await.unwrap();
+    let policy = json!({"name": "own", "table": "pairs", "action": "all", "using": "owner = auth.uid()"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    for sql in ["UPDATE pairs SET v = 'told' WHERE owner = 'bob'", "DELETE FROM pairs WHERE owner <> 'alice'"] {
+        ask(&database, &user("alice"), sql).await.unwrap();
+    }
+    let written = rows(&database, &user("alice"), "UPDATE pairs SET v = 'new' RETURNING k, v").await;
+    assert_eq!(written, json!([{"k": "a", "v": "new"}]));
+    assert_eq!(database.rows("SELECT v FROM pairs WHERE owner = 'bob'").await, json!([{"v": "hidden"}]));
+}
+
 #[tokio::test]
 async fn a_callers_write_ends_before_the_administrators_would() {
     let limits = Limits {

@@ -17,7 +17,7 @@ use super::sight::{self, KEY, Kind, Sight, any_of};
 use super::spelling::spelt;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::{quoted, unquoted};
-use crate::sqlite::schema::{Relation, Table};
+use crate::sqlite::schema::{Relation, Table, same_key};
 use crate::sqlite::tokens::{Kind as Token_, Token, find, tokens};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -688,7 +688,11 @@ impl Work<'_> {
         };
         let sight = Sight { kind, role: self.role, table: table.name.clone(), policies };
         let keys: Vec<String> = sight::key_columns(table).into_iter().map(|key| format!("{called}.{key}")).collect();
-        let same = |(number, key): (usize, &String)| format!("_tide_s.{KEY}{number} = {key}");
+        // Under the column's own collation another row's key may be equal.
+        let same = |(number, key): (usize, &String)| match table.key_collations.get(number) {
+            Some(collation) => same_key(&format!("_tide_s.{KEY}{number}"), key, collation),
+            None => format!("_tide_s.{KEY}{number} = {key}"),
+        };
         let same = keys.iter().enumerate().map(same).collect::<Vec<_>>().join(" AND ");
         let exists = format!("EXISTS (SELECT 1 FROM {} AS _tide_s WHERE {same})", quoted(&sight.name()));
         let admitted = format!("{}({})", admission::FUNCTION, keys.join(", "));

@@ -88,6 +88,8 @@ pub struct Table {
     /// Indexes of the declared primary key's columns, in key order; empty if there is none.
     pub key: Vec<usize>,
     pub address: Address,
+    /// By which the key's index compares, column by column; none where rows have a rowid.
+    pub key_collations: Vec<Box<str>>,
     /// Names of its triggers.
     pub triggers: Vec<Box<str>>,
     /// A trigger may keep REPLACE from deleting a row, which SQLite then overwrites without a word.
@@ -246,9 +248,13 @@ impl Table {
             rowid_name(connection, name, &rows)?.map_or(Address::None, Address::Rowid)
         };
         let list = columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ");
+        let key_collations = match &address {
+            Address::Key => key_collations(connection, name, &key, &columns)?,
+            Address::Rowid(_) | Address::None => Vec::new(),
+        };
         let condition = match &address {
             Address::Rowid(rowid) => format!("{} = ?1", quoted_rowid(rowid)),
-            Address::Key => key_condition(connection, name, &key, &columns)?,
+            Address::Key => key_condition(&key, &key_collations, &columns),
             Address::None => "0".into(),
         };
         let triggers = triggers(connection, name)?;
@@ -258,6 +264,7 @@ impl Table {
             columns,
             key,
             address,
+            key_collations,
             may_overwrite: triggers.iter().any(|(_, sql)| may_ignore(sql)),
             triggers: triggers.into_iter().map(|(name, _)| name).collect(),
             condition: condition.into(),
@@ -274,21 +281,33 @@ fn collation(connection: &Connection, table: &str, column: &str) -> Result<Strin
 
 /// Finds the very row: with the collations of the key, so that its index serves, and byte for byte, since a column may
 /// have a collation of its own under which other rows are equal.
-fn key_condition(connection: &Connection, table: &str, key: &[usize], columns: &[Column]) -> Result<String> {
+fn key_condition(key: &[usize], collations: &[Box<str>], columns: &[Column]) -> String {
+    let same = |(number, (&index, collation)): (usize, (&usize, &Box<str>))| {
+        same_key(&quoted(&columns[index].name), &format!("?{number}"), collation)
+    };
+    (1..).zip(key.iter().zip(collations)).map(same).collect::<Vec<_>>().join(" AND ")
+}
+
+/// One column of a key, compared so that its index serves and that only what is the same to the byte is the same.
+pub fn same_key(column: &str, value: &str, collation: &str) -> String {
+    let same = format!("{column} = {value} COLLATE {}", quoted(collation));
+    if collation.eq_ignore_ascii_case("binary") {
+        same
+    } else {
+        format!("{same} AND {column} = {value} COLLATE BINARY")
+    }
+}
+
+fn key_collations(connection: &Connection, table: &str, key: &[usize], columns: &[Column]) -> Result<Vec<Box<str>>> {
     let mut collations = connection.prepare_cached(
         "SELECT x.coll FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x
          WHERE l.origin = 'pk' AND x.name = ?2 AND x.key",
     )?;
-    let mut conditions = Vec::new();
-    for (number, &index) in (1..).zip(key) {
-        let column = &columns[index].name;
-        let collation: String = collations.query_row([table, column], |row| row.get(0))?;
-        conditions.push(format!("{} = ?{number} COLLATE {}", quoted(column), quoted(&collation)));
-        if !collation.eq_ignore_ascii_case("binary") {
-            conditions.push(format!("{} = ?{number} COLLATE BINARY", quoted(column)));
-        }
-    }
-    Ok(conditions.join(" AND "))
+    let collation = |&index: &usize| {
+        let collation: String = collations.query_row([table, &columns[index].name], |row| row.get(0))?;
+        Ok(collation.into())
+    };
+    key.iter().map(collation).collect()
 }
 
 /// Name and SQL of each.

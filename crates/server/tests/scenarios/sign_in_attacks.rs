@@ -156,7 +156,9 @@ async fn secrets_are_not_reached_through_what_an_administrator_makes() {
         ("INSERT INTO leak SELECT hex(private) FROM _tide_signing_keys", "holds secrets"),
         ("UPDATE _tide_users SET claims = '{\"forged\": true}'", "kept by Tidebase"),
     ] {
-        server.sql(&format!("CREATE TRIGGER spy AFTER DELETE ON child BEGIN {trigger}; END")).await;
+        // By another program: our own SQL does not take the names of such tables.
+        let made = format!("CREATE TRIGGER spy AFTER DELETE ON child BEGIN {trigger}; END");
+        server.home.outside().execute_batch(&made).unwrap();
         remove(&ann).await.is_refused(403, "forbidden", words);
         server.sql("DROP TRIGGER spy").await;
     }
