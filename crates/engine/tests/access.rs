@@ -146,6 +146,40 @@ async fn how_many_rows_were_changed_tells_of_no_hidden_ones() {
     assert_eq!(written("SELECT id FROM notes").await, json!(0));
 }
 
+#[tokio::test]
+async fn no_refusal_of_a_write_tells_of_rows_that_are_hidden() {
+    let (with, without) = (open(&[HIDDEN]).await, open(&[]).await);
+    let is_hit = "body = 'hidden 2'";
+    for (condition, from) in [
+        (format!("json_valid('1', iif({is_hit}, 99, 1)) AND 0"), ""),
+        (format!("auth_claim(iif({is_hit}, 1, 'x')) IS NOT NULL"), ""),
+        (format!("(SELECT sum(column1) FROM (VALUES (9223372036854775807), ({is_hit}))) < 0"), ""),
+        (format!("CASE WHEN {is_hit} THEN (SELECT 1 LIMIT 1 OFFSET 'x') END"), ""),
+        (format!("CASE WHEN {is_hit} THEN 1 IN (SELECT 1 LIMIT 1.5) END"), ""),
+        (format!("CASE WHEN {is_hit} THEN (SELECT count(*) OVER (ROWS -1 PRECEDING) FROM (VALUES (1))) = 77 END"), ""),
+        (
+            format!(
+                "CASE WHEN {is_hit} THEN length(strftime(replace(printf('%.*c', 9000000, 'a'), 'a', '%J'), 'now')) END"
+            ),
+            "",
+        ),
+        ("0) END OR CASE WHEN abs(iif(body = 'hidden 2', -9223372036854775807 - 1, 1)) = 0 THEN (1".into(), ""),
+        ("j.value IS NULL".into(), " FROM json_each(iif(notes.body = 'hidden 2', 'x', '[]')) AS j"),
+    ] {
+        let mut writes = vec![format!("UPDATE notes SET done = done{from} WHERE {condition}")];
+        if from.is_empty() {
+            writes.push(format!("DELETE FROM notes WHERE id = 2 AND {condition}"));
+            writes.push(format!(
+                "INSERT INTO notes (id, owner) VALUES (3, 'alice') ON CONFLICT (id) DO UPDATE SET done = done WHERE {condition}"
+            ));
+        }
+        for sql in writes {
+            let (a, b) = (ask(&with, &user("alice"), &sql).await, ask(&without, &user("alice"), &sql).await);
+            assert_eq!(told(&a), told(&b), "{sql}");
+        }
+    }
+}
+
 /// The key's index compares byte by byte, the column does not: each row is admitted for itself.
 #[tokio::test]
 async fn keys_that_only_look_alike_are_two() {

@@ -48,7 +48,6 @@ const SAFE: &[&str] = &[
     "row_number",
     "rtrim",
     "sign",
-    "strftime",
     "substr",
     "substring",
     "time",
@@ -109,6 +108,7 @@ const OTHERS: &[&str] = &[
     "json_set",
     "json_type",
     "json_valid",
+    "strftime",
     "jsonb",
     "jsonb_array",
     "jsonb_extract",
@@ -216,41 +216,71 @@ pub const PATTERN_BYTES_MAX: usize = 50_000;
 /// Can the statement fail on a row, or take long over it, in a way that depends on what is in the row?
 pub fn may_tell(text: &[Token<'_>]) -> bool {
     let is_word = |token: &Token<'_>, words: &[&str]| words.iter().any(|word| token.is(word));
+    // At the top of a SELECT they are of seen rows only; anywhere else they may hang on a row that is not.
     let selects = text.iter().filter(|token| token.is("select")).count();
-    text.iter().enumerate().any(|(index, token)| {
-        let next = text.get(index + 1);
-        let is_called = next.is_some_and(|next| next.is_punctuation(b'('));
+    let is_plain_select = selects < 2 && text.first().is_some_and(|first| first.is("select"));
+    has_wide_query(text)
+        || text.iter().enumerate().any(|(index, token)| {
+            let next = text.get(index + 1);
+            let is_called = next.is_some_and(|next| next.is_punctuation(b'('));
+            match token.kind {
+                Kind::Word if is_word(token, &["match", "regexp", "escape", "raise"]) => true,
+                // It may take as long as it likes.
+                Kind::Word if token.is("recursive") => true,
+                // The word may be left out.
+                Kind::Word if token.is("with") => text.iter().any(|token| token.is("union")),
+                // They may be no whole number.
+                Kind::Word if is_word(token, &["limit", "offset"]) => !is_plain_select,
+                // Their pattern may be too complex; a plain one is the caller's own.
+                Kind::Word if is_word(token, &["like", "glob"]) => {
+                    let is_plain = |next: &Token<'_>| {
+                        next.kind == Kind::Variable || next.kind == Kind::Text && next.text.len() <= PATTERN_BYTES_MAX
+                    };
+                    !next.is_some_and(is_plain) || is_joined(text, index + 2)
+                }
+                Kind::Word if is_called => {
+                    let is_top_sum = token.is("sum") && is_plain_select;
+                    !(is_word(token, SAFE) || is_word(token, WORDS) || is_top_sum || is_named_list(text, index))
+                }
+                Kind::Quoted | Kind::Text if is_called => !is_named_list(text, index),
+                // An offset of a frame may be no number.
+                Kind::Word if is_word(token, &["preceding", "following"]) => !is_plain_select,
+                // || may grow a value past what SQLite keeps; -> and ->> fail for what is no JSON.
+                Kind::Punctuation(b'|') => next.is_some_and(|next| next.is_punctuation(b'|') && next.at == token.end()),
+                Kind::Punctuation(b'-') => next.is_some_and(|next| next.is_punctuation(b'>') && next.at == token.end()),
+                _ => false,
+            }
+        })
+}
+
+/// Is there a sub-query that joins, or has one of its own? It may take as long as it likes over few rows.
+fn has_wide_query(text: &[Token<'_>]) -> bool {
+    // For each parenthesis that is open: is it a query, and is its FROM being read?
+    let mut levels = vec![(false, false)];
+    for (index, token) in text.iter().enumerate() {
+        let queries = levels.iter().filter(|(is_query, _)| *is_query).count();
+        let last = levels.len() - 1;
         match token.kind {
-            Kind::Word if is_word(token, &["match", "regexp", "escape", "raise"]) => true,
-            // It may take as long as it likes.
-            Kind::Word if token.is("recursive") => true,
-            // The word may be left out.
-            Kind::Word if token.is("with") => text.iter().any(|token| token.is("union")),
-            // In a sub-query they may be no number, and are asked for only where a row is as wanted.
-            Kind::Word if is_word(token, &["limit", "offset"]) && selects > 1 => {
-                !next.is_some_and(|next| next.kind == Kind::Number)
+            Kind::Punctuation(b'(') => {
+                let is_query = text.get(index + 1).is_some_and(|next| next.is_any(&["select", "values", "with"]));
+                if is_query && queries > 0 {
+                    return true;
+                }
+                levels.push((is_query, false));
             }
-            // Their pattern may be too complex; a plain one is the caller's own.
-            Kind::Word if is_word(token, &["like", "glob"]) => {
-                let is_plain = |next: &Token<'_>| {
-                    next.kind == Kind::Variable || next.kind == Kind::Text && next.text.len() <= PATTERN_BYTES_MAX
-                };
-                !next.is_some_and(is_plain) || is_joined(text, index + 2)
+            Kind::Punctuation(b')') if last > 0 => drop(levels.pop()),
+            Kind::Punctuation(b',') if queries > 0 && levels[last].1 => return true,
+            Kind::Word if token.is("join") && queries > 0 => return true,
+            Kind::Word if token.is("from") => levels[last].1 = true,
+            Kind::Word
+                if token.is_any(&["where", "group", "having", "order", "limit", "union", "except", "intersect"]) =>
+            {
+                levels[last].1 = false;
             }
-            Kind::Word if is_called => {
-                // What is summed in a sub-query may depend on a row outside of it; at the top it is of seen rows only.
-                let is_top_sum = token.is("sum") && selects < 2 && text[0].is("select");
-                !(is_word(token, SAFE) || is_word(token, WORDS) || is_top_sum || is_named_list(text, index))
-            }
-            Kind::Quoted | Kind::Text if is_called => !is_named_list(text, index),
-            // An offset of a frame may be no number.
-            Kind::Word if is_word(token, &["preceding", "following"]) => selects > 1,
-            // || may grow a value past what SQLite keeps; -> and ->> fail for what is no JSON.
-            Kind::Punctuation(b'|') => next.is_some_and(|next| next.is_punctuation(b'|') && next.at == token.end()),
-            Kind::Punctuation(b'-') => next.is_some_and(|next| next.is_punctuation(b'>') && next.at == token.end()),
-            _ => false,
+            _ => {}
         }
-    })
+    }
+    false
 }
 
 /// Is the parenthesis behind this name the list of a table's or a CTE's columns?

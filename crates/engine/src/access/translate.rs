@@ -313,6 +313,7 @@ struct Work<'a> {
 struct Level {
     in_from: bool,
     expects_table: bool,
+    is_query: bool,
 }
 
 type Written = (Option<Target>, Option<(Judgement, usize)>);
@@ -322,6 +323,7 @@ impl Work<'_> {
     fn replace_tables(&mut self, target: Option<usize>) -> Result<()> {
         let text = self.text;
         let mut levels = vec![Level::default()];
+        let is_update = target.is_some() && verb(text).is_some_and(|at| text[at].is("update"));
         let mut index = 0;
         while let Some(token) = text.get(index) {
             let here = levels.len() - 1;
@@ -332,7 +334,7 @@ impl Work<'_> {
                     let is_query = next.is_some_and(|next| next.is_any(&["select", "values", "with"]));
                     let is_join = level.expects_table && !is_query;
                     levels[here].expects_table = false;
-                    levels.push(Level { in_from: is_join, expects_table: is_join });
+                    levels.push(Level { in_from: is_join, expects_table: is_join, is_query });
                 }
                 Token_::Punctuation(b')') => {
                     levels.pop();
@@ -343,6 +345,13 @@ impl Work<'_> {
                 Token_::Punctuation(b',') if level.in_from => levels[here].expects_table = true,
                 _ if is_name(token) && level.expects_table => {
                     levels[here].expects_table = false;
+                    let is_function = next.is_some_and(|next| next.is_punctuation(b'('));
+                    // Its arguments may be columns of the row that is written, and are looked at before the policies.
+                    if is_function && is_update && !levels.iter().any(|level| level.is_query) {
+                        return Err(Error::unsupported(
+                            "In the FROM of an UPDATE a function stands in a sub-query: (SELECT … FROM json_each(…)).",
+                        ));
+                    }
                     if Some(index) != target {
                         self.replace_table(index, true)?;
                     }
@@ -353,11 +362,15 @@ impl Work<'_> {
                         && index > 1
                         && text[index - 2].is_any(&["is", "not"]);
                     if !is_comparison {
-                        levels[here] = Level { in_from: true, expects_table: true };
+                        levels[here] = Level { in_from: true, expects_table: true, ..level };
                     }
                 }
-                Token_::Word if token.is("join") => levels[here] = Level { in_from: true, expects_table: true },
-                Token_::Word if token.is_any(&AFTER_FROM) => levels[here] = Level::default(),
+                Token_::Word if token.is("join") => {
+                    levels[here] = Level { in_from: true, expects_table: true, ..level };
+                }
+                Token_::Word if token.is_any(&AFTER_FROM) => {
+                    levels[here] = Level { in_from: false, expects_table: false, ..level };
+                }
                 Token_::Word if token.is("in") && next.is_some_and(is_name) => {
                     self.replace_table(index + 1, false)?;
                     index += 1;

@@ -114,7 +114,9 @@ impl Desk<'_> {
             if let Some(document) = document(row, first, &collection) {
                 bytes += document.data.len() + document.path.len();
                 let values = (first + 3..row.column_count()).map(|column| row.column(column).into()).collect();
-                page.after = Some(Cursor { values, id: document.id.clone() });
+                let parent =
+                    query.collection.is_group().then(|| collection.parent.as_deref().unwrap_or_default().to_owned());
+                page.after = Some(Cursor { values, parent, id: document.id.clone() });
                 page.documents.push(document);
             }
             ControlFlow::Continue(())

@@ -119,8 +119,15 @@ impl Collections {
         self.0.is_empty()
     }
 
-    /// Gives documents without a revision this one: those of these tables, or of all. No trigger of the administrator's runs for it.
-    pub fn stamp(&self, connection: &Connection, tables: Option<&[Box<str>]>, revision: Revision) -> Result<()> {
+    /// Gives documents that were touched, or have no revision, this one: of these tables, or of all. No trigger of the administrator's
+    /// runs for it.
+    pub fn stamp(
+        &self,
+        connection: &Connection,
+        tables: Option<&[Box<str>]>,
+        touched: impl Fn(&str) -> Vec<i64>,
+        revision: Revision,
+    ) -> Result<()> {
         use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER as TRIGGERS;
         for table in &self.0 {
             if tables.is_some_and(|tables| !tables.iter().any(|name| name.eq_ignore_ascii_case(&table.name))) {
@@ -130,8 +137,14 @@ impl Collections {
             if others {
                 connection.set_db_config(TRIGGERS, false)?;
             }
-            let sql = format!("UPDATE main.{} SET revision = ?1 WHERE revision IS NULL", quoted(&table.name));
-            let stamped = connection.prepare_cached(&sql).and_then(|mut stamp| stamp.execute([revision]));
+            let sql = format!("UPDATE main.{} SET revision = ?1 WHERE ", quoted(&table.name));
+            let unstamped = connection.prepare_cached(&format!("{sql} revision IS NULL"));
+            let mut stamped = unstamped.and_then(|mut stamp| stamp.execute([revision]));
+            // Whoever may write a document may set its revision, too; that counts for nothing.
+            for rowid in touched(&table.name) {
+                let one = connection.prepare_cached(&format!("{sql} rowid = ?2 AND revision IS NOT ?1"));
+                stamped = stamped.and(one.and_then(|mut stamp| stamp.execute([revision, rowid])));
+            }
             if others {
                 connection.set_db_config(TRIGGERS, true)?;
             }

@@ -83,7 +83,7 @@ impl CollectionPath {
 
     /// Does it stand for all collections of its name, whatever they lie beneath?
     pub fn is_group(&self) -> bool {
-        self.parent.as_deref().is_some_and(|parent| parent.starts_with(ANY))
+        self.parent.as_deref().is_some_and(|parent| parent.split('/').next() == Some(ANY))
     }
 
     /// # Errors
@@ -224,6 +224,7 @@ mod tests {
             assert!(Path::parse(path).is_err(), "{path}");
         }
         assert!(CollectionPath::parse("rooms/*/messages/*/likes").unwrap().is_group());
+        assert!(!CollectionPath::parse("rooms/*x/messages").unwrap().is_group());
         assert!(CollectionPath::parse("rooms/r1").is_err());
         assert!(DocumentPath::parse("rooms").is_err());
     }

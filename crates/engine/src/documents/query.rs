@@ -33,6 +33,8 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
     pub values: Vec<Value>,
+    /// In a group, beneath what the document lies.
+    pub parent: Option<String>,
     pub id: String,
 }
 
@@ -71,22 +73,27 @@ impl Order {
 impl Cursor {
     pub fn write(&self) -> String {
         let mut values: Vec<Json> = self.values.iter().map(json).collect();
+        values.extend(self.parent.as_deref().map(Json::from));
         values.push(self.id.as_str().into());
         BASE64.encode(Json::Array(values).to_string())
     }
 
     /// # Errors
     /// `invalid` for what no page has told, or one that was ordered by other fields.
-    pub fn read(text: &str, order: &[Order]) -> Result<Self> {
+    pub fn read(text: &str, order: &[Order], is_group: bool) -> Result<Self> {
         let odd = || Error::invalid("startAfter is the \"after\" of a page with the same order.");
         let bytes = BASE64.decode(text).map_err(|_| odd())?;
         let mut values: Vec<Json> = serde_json::from_slice(&bytes).map_err(|_| odd())?;
-        match values.pop() {
-            Some(Json::String(id)) if values.len() == order.len() => {
-                Ok(Self { values: values.iter().map(crate::access::asking::value).collect(), id })
-            }
+        let mut pop = || match values.pop() {
+            Some(Json::String(text)) => Ok(text),
             _ => Err(odd()),
+        };
+        let id = pop()?;
+        let parent = is_group.then(&mut pop).transpose()?;
+        if values.len() != order.len() {
+            return Err(odd());
         }
+        Ok(Self { values: values.iter().map(crate::access::asking::value).collect(), parent, id })
     }
 }
 
@@ -140,7 +147,11 @@ impl Query {
         for order in &self.order {
             sql.say(&ordered_by(&order.field)).say(if order.is_descending { " DESC, " } else { ", " });
         }
-        sql.say(if self.is_reversed() { "id DESC" } else { "id" });
+        let descending = if self.is_reversed() { " DESC" } else { "" };
+        if self.collection.is_group() {
+            sql.say("parent").say(descending).say(", ");
+        }
+        sql.say("id").say(descending);
         if let Some(limit) = self.limit {
             sql.say(&format!(" LIMIT {limit}"));
         }
@@ -207,7 +218,14 @@ impl Query {
         }
         sql.say("(");
         self.push_equals(after, self.order.len(), sql);
-        sql.say(if self.is_reversed() { "id < " } else { "id > " }).bind_value(Value::text(&after.id)).say("))");
+        let sign = if self.is_reversed() { "<" } else { ">" };
+        match &after.parent {
+            Some(parent) => {
+                sql.say("(parent, id) ").say(sign).say(" (").bind_value(Value::text(parent)).say(", ");
+                sql.bind_value(Value::text(&after.id)).say(")))")
+            }
+            None => sql.say("id ").say(sign).say(" ").bind_value(Value::text(&after.id)).say("))"),
+        };
     }
 
     fn push_equals(&self, after: &Cursor, number: usize, sql: &mut Sql) {
@@ -277,8 +295,8 @@ mod tests {
                     let Some(last) = page.last() else { break };
                     let Value::Text(id) = &last[0] else { panic!() };
                     let id = String::from_utf8_lossy(id).into_owned();
-                    let told = Cursor { values: last[3..].to_vec(), id }.write();
-                    next.after = Some(Cursor::read(&told, &next.order).unwrap());
+                    let told = Cursor { values: last[3..].to_vec(), parent: None, id }.write();
+                    next.after = Some(Cursor::read(&told, &next.order, false).unwrap());
                     pages.extend(page);
                 }
                 assert_eq!(pages, whole, "{order} by {limit}");
@@ -310,11 +328,11 @@ mod tests {
     #[test]
     fn a_cursor_of_another_order_is_refused() {
         let order = Order::parse("a").unwrap();
-        let told = Cursor { values: vec![Value::Integer(1)], id: "x".into() }.write();
-        assert!(Cursor::read(&told, &order).is_ok());
-        assert!(Cursor::read(&told, &[]).is_err());
+        let told = Cursor { values: vec![Value::Integer(1)], parent: None, id: "x".into() }.write();
+        assert!(Cursor::read(&told, &order, false).is_ok());
+        assert!(Cursor::read(&told, &[], false).is_err());
         for odd in ["", "x", "W10", "////"] {
-            assert!(Cursor::read(odd, &order).is_err(), "{odd}");
+            assert!(Cursor::read(odd, &order, false).is_err(), "{odd}");
         }
         assert!(
             Order::parse("a b").is_ok() && Order::parse("a,,b").is_err() && Order::parse("a,b,c,d,e,f,g,h,i").is_err()

@@ -176,7 +176,7 @@ impl<'w> Group<'w> {
             let stamp = |own: &Connection| keys::stamp_unstamped(own, set.revision);
             keys::untriggered(&self.writer.sqlite.own, &self.writer.schema, stamp)?;
         }
-        self.writer.collections.stamp(&self.writer.sqlite.own, None, set.revision)?;
+        self.writer.collections.stamp(&self.writer.sqlite.own, None, |_| Vec::new(), set.revision)?;
         self.sets.push(set);
         Ok(())
     }
@@ -427,12 +427,14 @@ impl<'w> Group<'w> {
         let own = &self.writer.sqlite.own;
         if self.changes_schema {
             // What it has made is not known yet.
-            return Collections::of(&Schema::load(own)?).stamp(own, None, revision);
+            return Collections::of(&Schema::load(own)?).stamp(own, None, |_| Vec::new(), revision);
         }
         if self.writer.collections.is_empty() {
             return Ok(());
         }
-        self.writer.collections.stamp(own, self.writer.capture.touched_tables().as_deref(), revision)
+        let capture = &self.writer.capture;
+        let touched = |table: &str| capture.touched_keys(table);
+        self.writer.collections.stamp(own, capture.touched_tables().as_deref(), touched, revision)
     }
 
     fn stamp_keys(&mut self, revision: Revision) -> Result<()> {

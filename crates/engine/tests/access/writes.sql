@@ -131,3 +131,9 @@ UPDATE drawers SET label = 'told' FROM (SELECT abs(random()) % 4 AS rowid FROM (
 UPDATE drawers AS "S" SET label = 'told' FROM (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) 's' WHERE 1
 UPDATE drawers AS rooms SET label = 'told' FROM rooms WHERE 0
 WITH s AS (SELECT abs(random()) % 4 AS rowid FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7))) UPDATE drawers AS s SET label = 'told' FROM s WHERE 1
+-- Bounds that are no number, and what is asked before the policies are
+DELETE FROM notes WHERE CASE WHEN body = 'hidden 2' THEN (SELECT 1 LIMIT 1 OFFSET 'x') END
+UPDATE notes SET done = done WHERE CASE WHEN body = 'hidden 2' THEN (SELECT count(*) OVER (ROWS -1 PRECEDING) FROM (VALUES (1))) = 77 END
+UPDATE notes SET done = done FROM json_each(iif(notes.body = 'hidden 2', 'x', '[]')) AS j WHERE j.value IS NULL
+UPDATE notes SET done = done FROM (rooms AS r JOIN json_tree(iif(notes.body = 'hidden 2', 'x', '[]')) AS j ON true) WHERE j.value IS NULL
+INSERT INTO notes (id, owner) VALUES (3, 'alice') ON CONFLICT (id) DO UPDATE SET done = done WHERE CASE WHEN body = 'hidden 2' THEN (SELECT 1 LIMIT 1 OFFSET 'x') END

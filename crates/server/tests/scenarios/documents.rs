@@ -167,6 +167,25 @@ async fn documents_are_found_by_their_fields_in_pages() {
     assert_eq!(all, ids(&server, "/docs/shops/s1/sales?orderBy=by+desc").await);
     assert_eq!(all.len(), 15);
 
+    // Of several shops, with the same ids in each.
+    for shop in ["s0", "s1", "*x"] {
+        send(&server, "PUT", &format!("/docs/shops/{shop}/sales/same"), json!({"n": 99, "by": "all"})).await.json();
+    }
+    let mut group = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = get(&server, &format!("/docs/shops/*/sales?orderBy=by&limit=2{next}")).await;
+        group.extend(page["docs"].as_array().unwrap().iter().map(|doc| doc["path"].to_string()));
+        match page["after"].as_str() {
+            Some(after) => next = format!("&startAfter={after}"),
+            None => break,
+        }
+    }
+    group.sort_unstable();
+    group.dedup();
+    assert_eq!(group.len(), 33);
+    assert_eq!(ids(&server, "/docs/shops/*x/sales").await, ["same"]);
+
     let index = send(&server, "POST", "/collections/shops/sales/indexes", json!({"fields": ["n desc"]})).await;
     assert_eq!(index.status, 201, "{}", index.text());
     let above = asked(&json!(["n", ">", 20]));

@@ -87,6 +87,25 @@ async fn a_hidden_document_is_as_one_that_is_not_there() {
     assert_eq!(server.send(Request::get("/collections")).await.result(), json!(["notes"]));
 }
 
+/// What a transaction rests on is not for writers to choose.
+#[tokio::test]
+async fn nobody_says_at_which_revision_a_document_stands() {
+    let server = start().await;
+    let alice = token(&server, json!({"name": "alice"})).await;
+    for write in [
+        "UPDATE notes SET data = json_set(data, '$.n', 9), revision = 1000000 WHERE id = 'a'",
+        "UPDATE notes SET revision = 0 WHERE id = 'a'",
+        "UPDATE notes SET revision = 'x' WHERE id = 'a'",
+        r#"INSERT INTO notes (id, data, revision) VALUES ('f', '{"owner":"alice"}', -7)"#,
+    ] {
+        let written = super::callers::sql(&server, &alice, write).await;
+        assert_eq!(written.status, 200, "{}", written.text());
+        let id = if write.starts_with("INSERT") { "f" } else { "a" };
+        let stands = send(&server, &alice, "GET", &format!("/docs/notes/{id}"), json!(null)).await;
+        assert_eq!(stands.json()["revision"], json!(written.revision()), "{write}");
+    }
+}
+
 #[tokio::test]
 async fn live_documents_of_a_caller_are_its_own() {
     let server = start().await;

@@ -55,6 +55,8 @@ pub async fn open(app: Shared, mut parts: Parts, path: DocumentPath) -> Reply {
         // Whoever looks at a document that may come one day sees it come.
         app.engine.make_collection(&path.collection.table).await?;
     }
+    let at = path.clone();
+    app.engine.documents(&grant.principal, move |desk| desk.get(&at)).await?;
     let session = app.engine.open_session_for(grant.principal.clone());
     let (sql, params) = path.sql();
     app.engine.subscribe(&session, Some(RequestId::parse("1")?), Wanted::Query { sql, params, since: None })?;

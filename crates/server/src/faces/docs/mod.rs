@@ -142,7 +142,7 @@ fn asked(collection: CollectionPath, uri: &Uri) -> Result<Asked> {
             _ => return Err(Error::invalid(format!("A collection does not know the parameter {name:?}."))),
         }
     }
-    query.after = after.map(|after| Cursor::read(&after, &query.order)).transpose()?;
+    query.after = after.map(|after| Cursor::read(&after, &query.order, query.collection.is_group())).transpose()?;
     Ok(Asked { query, aggregates })
 }
 
