@@ -71,8 +71,11 @@ impl Twin {
             ..SqlRequest::query(sql, write.params.clone())
         };
         let (got, twin) = (told(got)?, told(&self.engine.query(request).await)?);
-        let constrains =
-            |told: &Result<_, String>| told.as_ref().is_err_and(|words| words.contains("constraint failed"));
+        // An AUTOINCREMENT key that has reached the last number is one, too; SQLite calls it a full disk.
+        let constrains = |told: &Result<_, String>| {
+            let speaks = |words: &String| words.contains("constraint failed") || words.contains("AUTOINCREMENT");
+            told.as_ref().is_err_and(speaks)
+        };
         let passes_over = match &write.deed {
             Deed::Insert { conflict, .. } => conflict.is_some() || write.how.contains("IGNORE"),
             _ => write.how.contains("IGNORE"),
