@@ -202,7 +202,7 @@ async fn keys_that_only_look_alike_are_two() {
 #[tokio::test]
 async fn a_callers_write_ends_before_the_administrators_would() {
     let limits = Limits {
-        write_time_max: Duration::from_secs(60),
+        write_time_max: Duration::from_mins(1),
         caller_write_time_max: Duration::from_millis(50),
         ..Limits::default()
     };

@@ -282,10 +282,11 @@ fn collation(connection: &Connection, table: &str, column: &str) -> Result<Strin
 /// Finds the very row: with the collations of the key, so that its index serves, and byte for byte, since a column may
 /// have a collation of its own under which other rows are equal.
 fn key_condition(key: &[usize], collations: &[Box<str>], columns: &[Column]) -> String {
-    let same = |(number, (&index, collation)): (usize, (&usize, &Box<str>))| {
-        same_key(&quoted(&columns[index].name), &format!("?{number}"), collation)
-    };
-    (1..).zip(key.iter().zip(collations)).map(same).collect::<Vec<_>>().join(" AND ")
+    let mut conditions = Vec::new();
+    for (number, (&index, collation)) in (1..).zip(key.iter().zip(collations)) {
+        conditions.push(same_key(&quoted(&columns[index].name), &format!("?{number}"), collation));
+    }
+    conditions.join(" AND ")
 }
 
 /// One column of a key, compared so that its index serves and that only what is the same to the byte is the same.
