@@ -1,3 +1,0 @@
-export declare class Fault extends Error {
-    constructor(what: string);
-}

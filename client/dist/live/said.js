@@ -1,2 +1,0 @@
-// What has been said on one socket, and is gone with it.
-export {};
