@@ -8,7 +8,9 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tidebase_engine::access::policy::PolicyWrite;
-use tidebase_engine::{Answer, Caller, Code, Format, Limits, Params, Principal, Result, Role, SqlRequest, Value};
+use tidebase_engine::{
+    Answer, Caller, Code, Format, Limits, Params, Principal, Result, Role, SqlRequest, Value, Wanted,
+};
 
 const SCHEMA: &str = "
 CREATE TABLE notes (id INTEGER PRIMARY KEY, owner TEXT, body TEXT, slug TEXT UNIQUE, done INTEGER DEFAULT 0);
@@ -214,6 +216,18 @@ async fn a_callers_write_ends_before_the_administrators_would() {
     let refused = ask(&database, &user("alice"), endless).await.unwrap_err();
     assert_eq!(refused.code, Code::Timeout);
     assert_eq!(database.rows("SELECT count(*) AS n FROM notes").await, json!([{"n": 0}]));
+}
+
+#[tokio::test]
+async fn a_write_is_no_live_query() {
+    let database = open(&[HIDDEN]).await;
+    let mut client = Client::connect_as(&database, user("alice")).await;
+    for (id, sql) in [("a", "DELETE FROM notes"), ("b", "WITH x AS (SELECT 1) DELETE FROM notes RETURNING id")] {
+        client.subscribe(&database, id, Wanted::Query { sql: sql.into(), params: Params::None, since: None });
+        client.wait(|client| client.lives.get(id).is_some_and(|live| live.error.is_some())).await;
+        let error = client.lives[id].error.as_deref().unwrap();
+        assert!(error.contains("Only a SELECT can be live."), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -62,18 +62,18 @@ pub struct Desk<'a> {
     pub place: Place<'a>,
 }
 
-/// SQL for one document: its collection's WHERE.
-pub(super) fn at(path: &DocumentPath) -> (&'static str, Vec<Value>) {
-    match &path.collection.parent {
-        Some(parent) => ("parent = ?1 AND id = ?2", vec![Value::text(&**parent), Value::text(&*path.id)]),
-        None => ("id = ?1", vec![Value::text(&*path.id)]),
-    }
+/// What is true of one document of the collection, and of no other: of a path's ids, bound by [`ids`].
+pub(super) fn place(collection: &CollectionPath) -> &'static str {
+    if collection.parent.is_some() { "parent = ?1 AND id = ?2" } else { "id = ?1" }
+}
+
+pub(super) fn ids(path: &DocumentPath) -> Vec<Value> {
+    path.collection.parent.iter().chain([&path.id]).map(|id| Value::text(&**id)).collect()
 }
 
 /// The statement that reads one document of the collection.
 pub(super) fn read_sql(collection: &CollectionPath) -> String {
-    let place = if collection.parent.is_some() { "parent = ?1 AND id = ?2" } else { "id = ?1" };
-    format!("SELECT id, data, revision FROM {} WHERE {place}", quoted(&collection.table))
+    format!("SELECT id, data, revision FROM {} WHERE {}", quoted(&collection.table), place(collection))
 }
 
 impl Desk<'_> {
@@ -86,7 +86,7 @@ impl Desk<'_> {
             return Ok(None);
         }
         let mut found = None;
-        self.run(&read_sql(&path.collection), at(path).1, &mut |row| {
+        self.run(&read_sql(&path.collection), ids(path), &mut |row| {
             found = document(row, 0, &path.collection);
             ControlFlow::Break(())
         })?;

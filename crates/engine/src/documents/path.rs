@@ -111,7 +111,7 @@ impl DocumentPath {
 impl DocumentPath {
     /// The query that shows it: one row, or none.
     pub fn sql(&self) -> (String, Params) {
-        (super::desk::read_sql(&self.collection), Params::Positional(super::desk::at(self).1))
+        (super::desk::read_sql(&self.collection), Params::Positional(super::desk::ids(self)))
     }
 }
 

@@ -101,12 +101,13 @@ fn insert_sql(path: &DocumentPath) -> String {
 }
 
 fn update_sql(path: &DocumentPath) -> String {
-    let (place, values) = desk::at(path);
-    format!("UPDATE {} SET data = ?{} WHERE {place}", quoted(&path.collection.table), values.len() + 1)
+    let place = desk::place(&path.collection);
+    let data = if path.collection.parent.is_some() { "?3" } else { "?2" };
+    format!("UPDATE {} SET data = {data} WHERE {place}", quoted(&path.collection.table))
 }
 
 fn delete_sql(path: &DocumentPath) -> String {
-    format!("DELETE FROM {} WHERE {}", quoted(&path.collection.table), desk::at(path).0)
+    format!("DELETE FROM {} WHERE {}", quoted(&path.collection.table), desk::place(&path.collection))
 }
 
 impl Desk<'_> {
@@ -138,7 +139,7 @@ impl Desk<'_> {
         }
         let data = match &write.change {
             Change::Delete => {
-                let deleted = known.is_some() && self.change(path, &delete_sql(path), desk::at(path).1)? > 0;
+                let deleted = known.is_some() && self.change(path, &delete_sql(path), desk::ids(path))? > 0;
                 if known.is_some() && !deleted {
                     return Err(refused(path));
                 }
@@ -161,7 +162,7 @@ impl Desk<'_> {
             return Err(Error::too_large(format!("A document may have {} bytes of JSON.", limits.document_bytes_max)));
         }
         let sql = if known.is_some() { update_sql(path) } else { insert_sql(path) };
-        let mut values = desk::at(path).1;
+        let mut values = desk::ids(path);
         values.push(Value::text(&data));
         if self.change(path, &sql, values)? == 0 {
             return Err(refused(path));

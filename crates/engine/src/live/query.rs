@@ -365,6 +365,9 @@ pub fn analyse(
     let mut bound = asker
         .map(|(role, access)| {
             let translated = access.translate(role, one)?;
+            if translated.judgement.is_some() {
+                return Err(Error::invalid(ONLY_SELECT));
+            }
             sqlite.pass(access, &translated)?;
             Ok::<_, Error>(Bound { role, access: Arc::clone(access), translated, shown: Vec::new(), names: Vec::new() })
         })
@@ -465,6 +468,8 @@ pub fn prepare_plain(sqlite: &mut Sqlite, sql: &str) -> Option<(Statement, Reads
     prepare(sqlite, sql).ok()
 }
 
+const ONLY_SELECT: &str = "Only a SELECT can be live.";
+
 fn joins_silently<'a>(mut text: impl Iterator<Item = Token<'a>>) -> bool {
     text.any(|token| token.is_any(&["using", "natural"]))
 }
@@ -497,7 +502,7 @@ fn prepare(sqlite: &mut Sqlite, sql: &str) -> Result<(Statement, Reads)> {
     let reads = sqlite.take_reads();
     let is_pragma = tokens::tokens(sql).next().is_some_and(|first| first.is("pragma"));
     if !statement.is_readonly() || statement.is_explain() || statement.column_count() == 0 || is_pragma {
-        return Err(Error::invalid("Only a SELECT can be live."));
+        return Err(Error::invalid(ONLY_SELECT));
     }
     Ok((statement, reads))
 }
