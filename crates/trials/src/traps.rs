@@ -31,6 +31,7 @@ traps! {
     SelfJoin: "self joins",
     SubQuery: "IN, EXISTS and scalar sub-queries",
     Grouping: "GROUP BY, HAVING, DISTINCT",
+    Extreme: "min, max",
     Window: "windows",
     Compound: "UNION, EXCEPT, INTERSECT",
     Recursion: "recursive CTEs",

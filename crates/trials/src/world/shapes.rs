@@ -263,7 +263,8 @@ fn cross_or_self_join(build: &mut Build<'_>) -> Shape {
 
 fn aggregate(build: &mut Build<'_>, scope: &[Source]) -> String {
     let term = build.column(scope);
-    let of = if build.random.percent(30) { build.scalar(scope, 1) } else { term.sql };
+    let is_computed = build.random.percent(30);
+    let of = if is_computed { build.scalar(scope, 1) } else { term.sql };
     let shown = match build.random.below(14) {
         0 | 1 => "count(*)".to_owned(),
         2 => format!("count({of})"),
@@ -281,8 +282,13 @@ fn aggregate(build: &mut Build<'_>, scope: &[Source]) -> String {
             build.traps.add(Trap::FloatSum);
             format!("total({of} * 0.1)")
         }
-        8 => format!("min({of})"),
-        9 => format!("max({of})"),
+        extreme @ (8 | 9) => {
+            build.traps.add(Trap::Extreme);
+            if is_computed {
+                build.traps.add(Trap::MixedTypes);
+            }
+            format!("{}({of})", if extreme == 8 { "min" } else { "max" })
+        }
         10 | 11 => {
             build.traps.add(Trap::UnorderedConcat);
             format!("group_concat({of}, '-')")
