@@ -30,7 +30,7 @@ pub use limits::{Limits, LiveTiers};
 pub use live::inbox::{Since, Wanted};
 pub use live::session::{RequestId, Session};
 pub use logs::AuditEntry;
-pub use request::{Answer, Format, Idempotency, Origin, Sql, SqlRequest};
+pub use request::{Answer, Format, Idempotency, Line, Origin, Sql, SqlRequest, WriteName};
 pub use storage::rehearse::Rehearsal;
 pub use value::{Params, Value};
 
@@ -855,8 +855,8 @@ fn check(request: &SqlRequest, limits: &Limits) -> Result<()> {
     if request.principal.caller().is_some() && request.statements.iter().any(has_too_long_pattern) {
         return Err(Error::too_large("A statement with LIKE or GLOB may have texts of 50,000 bytes at most."));
     }
-    match &request.idempotency {
-        Some(idempotency) if idempotency.key.len() > Idempotency::KEY_BYTES_MAX * 2 => {
+    match request.idempotency.as_ref().map(|idempotency| &idempotency.name) {
+        Some(WriteName::Key(key)) if key.len() > Idempotency::KEY_BYTES_MAX * 2 => {
             Err(Error::invalid("An Idempotency-Key may have 255 characters."))
         }
         _ => Ok(()),

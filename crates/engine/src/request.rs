@@ -5,6 +5,7 @@ use crate::changes::change::Revision;
 use crate::value::Params;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One statement, or several separated by semicolons (whose last result counts), with its parameters.
 #[derive(Clone, Debug)]
@@ -75,14 +76,43 @@ impl SqlRequest {
 /// A client's own name for a write, so that it may send it again: the first answer is kept and repeated.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
-    /// At most [`Idempotency::KEY_BYTES_MAX`] bytes; the face prefixes what separates callers.
-    pub key: String,
-    /// A hash of the request: the same key with another request is a mistake.
+    pub name: WriteName,
+    /// A hash of the request: the same name with another request is a mistake.
     pub fingerprint: Vec<u8>,
 }
 
 impl Idempotency {
     pub const KEY_BYTES_MAX: usize = 255;
+}
+
+#[derive(Clone, Debug)]
+pub enum WriteName {
+    /// At most [`Idempotency::KEY_BYTES_MAX`] bytes; the face prefixes what separates callers. Answers are kept for a day.
+    Key(String),
+    /// One of a client that writes while it is away, and sends it again until it hears what came of it, be it weeks later.
+    Mutation { client: Box<str>, number: i64, line: Arc<Line> },
+}
+
+/// Mutations that were sent together. They are carried out in their order: behind one that fails for now none is tried.
+#[derive(Debug)]
+pub struct Line {
+    /// The client knows what came of all up to this one: it need not be kept any longer.
+    pub acknowledged: i64,
+    is_broken: AtomicBool,
+}
+
+impl Line {
+    pub fn new(acknowledged: i64) -> Arc<Self> {
+        Arc::new(Self { acknowledged, is_broken: AtomicBool::new(false) })
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    pub fn break_off(&self) {
+        self.is_broken.store(true, Ordering::Release);
+    }
 }
 
 /// What stands before a result in its envelope; behind it a brace.

@@ -7,7 +7,9 @@ use client::{Client, Database};
 use serde_json::json;
 use std::time::Duration;
 use tidebase_engine::keys::KeyWrite;
-use tidebase_engine::{Answer, Code, Idempotency, Limits, Params, Pending, Principal, Result, SqlRequest, Wanted};
+use tidebase_engine::{
+    Answer, Code, Idempotency, Limits, Params, Pending, Principal, Result, SqlRequest, Wanted, WriteName,
+};
 
 /// Keeps the writer busy, so that what is queued behind it forms one group.
 fn hold_up(database: &Database) -> Pending {
@@ -151,7 +153,7 @@ async fn a_write_past_its_time_is_undone_alone() {
 async fn an_idempotency_key_is_served_once_within_a_group_too() {
     let database = prepared().await;
     let request = |sql: &str, key: &str| SqlRequest {
-        idempotency: Some(Idempotency { key: key.into(), fingerprint: sql.as_bytes().to_vec() }),
+        idempotency: Some(Idempotency { name: WriteName::Key(key.into()), fingerprint: sql.as_bytes().to_vec() }),
         ..SqlRequest::query(sql, Params::None)
     };
     let insert = "insert into t (v) values ('once') returning id";
@@ -177,7 +179,7 @@ async fn a_refusal_that_ended_the_transaction_is_kept_too() {
     database.sql("insert into p values (1)").await.unwrap();
     let sql = "insert or rollback into p values (1)";
     let again = || async {
-        let idempotency = Some(Idempotency { key: "k".into(), fingerprint: vec![] });
+        let idempotency = Some(Idempotency { name: WriteName::Key("k".into()), fingerprint: vec![] });
         let request = SqlRequest { idempotency, ..SqlRequest::query(sql, Params::None) };
         database.engine.write(request).unwrap().wait().await.unwrap_err()
     };
@@ -191,7 +193,7 @@ async fn a_refusal_that_ended_the_transaction_is_kept_too() {
 #[tokio::test]
 async fn the_first_answer_after_a_start_is_kept_as_long_as_any() {
     let database = Database::new();
-    let idempotency = Some(Idempotency { key: "k".into(), fingerprint: vec![] });
+    let idempotency = Some(Idempotency { name: WriteName::Key("k".into()), fingerprint: vec![] });
     let request = SqlRequest { idempotency, ..SqlRequest::query("select 1; create table t (v)", Params::None) };
     database.engine.write(request).unwrap().wait().await.unwrap();
     let age = "select unixepoch() - time / 1000 < 600 as is_new from _tide_answers";

@@ -111,6 +111,8 @@ pub struct RowsHead<'a> {
     /// A JSON array of names.
     pub columns: &'a [u8],
     pub is_ordered: bool,
+    /// In the first chunk, if there is one.
+    pub base: Option<&'a [u8]>,
 }
 
 /// `rows` is the inside of the array.
@@ -119,8 +121,11 @@ pub fn rows(id: &RequestId, head: RowsHead<'_>, rows: &[u8], is_done: bool) -> F
         .integer("revision", head.revision)
         .text("tag", head.tag)
         .raw("columns", head.columns)
-        .raw("ordered", if head.is_ordered { b"true" } else { b"false" })
-        .raw("rows", b"[");
+        .raw("ordered", if head.is_ordered { b"true" } else { b"false" });
+    if let Some(base) = head.base {
+        object = object.raw("base", base);
+    }
+    object = object.raw("rows", b"[");
     object.0.extend_from_slice(rows);
     object.0.push(b']');
     object.raw("done", if is_done { b"true" } else { b"false" }).end(Kind::Rows, head.revision)

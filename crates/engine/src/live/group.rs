@@ -346,9 +346,12 @@ impl Group {
     pub fn send_rows(&self, session: &Session, id: &RequestId, chunks: &[Bytes], revision: Revision) {
         let template = &self.query.template;
         let tag = self.query.tag();
-        let head = RowsHead { revision, tag: &tag, columns: &template.columns, is_ordered: template.is_ordered };
+        let base = template.base.as_ref().map(|base| base.told(&self.query.params));
+        let (columns, is_ordered) = (&template.columns, template.is_ordered);
+        let mut head = RowsHead { revision, tag: &tag, columns, is_ordered, base: base.as_deref() };
         for (index, chunk) in chunks.iter().enumerate() {
             session.push(frame::rows(id, head, chunk, index + 1 == chunks.len()));
+            head.base = None;
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | `tally` | counts and sums that go on from the changed rows |
 //! | `mirror` | the changed rows alone, for a query to be run on |
 //! | `edge` | the last row of a result with a LIMIT, behind which nothing matters |
+//! | `base` | which rows of one table a result is, so that a client can show its own writes in it |
 //! | `granted` | these ways for callers whom policies bind |
 //! | `merged` | a SELECT and the policy of its table as one |
 //! | `audience` | who of many callers sees a row |
@@ -41,6 +42,7 @@
 //! | `frame` | the frames as bytes |
 
 mod audience;
+mod base;
 pub mod delta;
 mod edge;
 pub mod explain;

@@ -220,11 +220,26 @@ impl<'a> Outline<'a> {
     /// The first of ORDER BY, if it is a column's name, and whether the greatest come first. A name alone, not `t.a`, may be
     /// that of a result column.
     pub fn first_order(&self) -> Option<(OrderName<'a>, bool)> {
-        let words = self.text.get(self.tail..).filter(|words| words.len() > 2 && words[0].is("order"))?;
-        let depth_ends =
-            |token: &Token<'_>| token.is("limit") || token.is_punctuation(b',') || token.is_punctuation(b';');
-        let length = words[2..].iter().position(depth_ends).unwrap_or(words.len() - 2);
-        let (name, is_descending) = match &words[2..2 + length] {
+        self.order_name(self.order_items().next()?)
+    }
+
+    /// All of ORDER BY, if they are columns' names.
+    pub fn orders(&self) -> Option<Vec<(OrderName<'a>, bool)>> {
+        let names: Vec<_> = self.order_items().map(|item| self.order_name(item)).collect::<Option<_>>()?;
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn order_items(&self) -> impl Iterator<Item = Range<usize>> {
+        let words = &self.text[self.tail..];
+        let has_order = words.len() > 2 && words[0].is("order");
+        let length = words.iter().position(|token| token.is("limit") || token.is_punctuation(b';'));
+        let end = self.tail + length.unwrap_or(words.len());
+        let start = if has_order { (self.tail + 2).min(end) } else { end };
+        (start < end).then(|| self.list(start..end)).into_iter().flatten()
+    }
+
+    fn order_name(&self, item: Range<usize>) -> Option<(OrderName<'a>, bool)> {
+        let (name, is_descending) = match &self.text[item] {
             [name @ .., last] if last.is_any(&["asc", "desc"]) => (name, last.is("desc")),
             name => (name, false),
         };
@@ -363,6 +378,17 @@ impl<'a> Outline<'a> {
             }
         }
         pieces.into_iter().filter_map(|(piece, holds)| Some((self.condition(piece)?, holds))).collect()
+    }
+
+    /// The conditions of its WHERE, if all of them are of the plain shapes.
+    pub fn whole_filter(&self) -> Option<Vec<Condition<'a>>> {
+        let Some(filter) = &self.filter else { return Some(Vec::new()) };
+        if self.filter().iter().any(|token| token.is_any(&["or", "case"])) {
+            return None;
+        }
+        let mut pieces = Vec::new();
+        self.split(filter.clone(), Holds::Always, &mut pieces);
+        pieces.into_iter().map(|(piece, _)| self.condition(piece)).collect()
     }
 
     /// The parts of a row of ANDs, or of such a row in parentheses. An OR undoes the promise for all beside it.

@@ -4,6 +4,7 @@
 //! looked at only for what that cannot tell, and every doubt falls on the safe side: read everything, run again.
 
 use super::audience::{Answers, Audience};
+use super::base::{Base, Known};
 use super::granted::routing_params;
 use super::inbox::Wanted;
 use super::rows::KeySource;
@@ -61,6 +62,8 @@ pub struct Template {
     pub sql: String,
     /// JSON array of the columns' names.
     pub columns: Vec<u8>,
+    /// What a client needs to show its own writes in the result.
+    pub base: Option<Base>,
     pub is_ordered: bool,
     pub key: KeySource,
     pub reads: Dependencies,
@@ -362,6 +365,7 @@ pub fn analyse(
     let expanded = execute::expanded(sqlite, sql, rights)?;
     let parts = execute::split(&expanded)?;
     let [one] = parts[..] else { return Err(Error::invalid("One SELECT at a time can be live.")) };
+    let written = one;
     let mut bound = asker
         .map(|(role, access)| {
             let translated = access.translate(role, one)?;
@@ -418,6 +422,7 @@ pub fn analyse(
     }
     .run(one);
     let key = key_source(&origins, schema, &text, &ways);
+    let base = Base::of(written, &Known { schema, origins: &origins, names: &columns, reads: &reads, parameters });
     if let Some(bound) = &mut bound {
         (bound.shown, bound.names) = (origins, columns.clone());
     }
@@ -436,6 +441,7 @@ pub fn analyse(
         reads: dependencies(&reads, schema, is_free_of_scan_order)?,
         sql: run,
         columns: names(&columns),
+        base,
         is_ordered,
         schema_epoch,
     })

@@ -1,9 +1,11 @@
-//! Answers kept under an idempotency key, so that a client may send a write again after a timeout.
+//! Answers kept under the name that a client gave its write, so that it may send it again: after a timeout under an idempotency
+//! key, after weeks if it is a mutation.
 //!
-//! Refusals that would be the same next time are kept too; those that time may mend (busy, full, timeout) are not.
+//! Refusals that would be the same next time are kept too; those that time may mend (busy, full, timeout) are not. Of a
+//! mutation a timeout is kept as well: tried again for ever, it would hold up all behind it.
 
 use crate::error::{Code, Error, Result};
-use crate::request::{Answer, Idempotency};
+use crate::request::{Answer, Idempotency, WriteName};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -16,8 +18,6 @@ pub enum Kept {
 }
 
 pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option<Kept>> {
-    let mut statement =
-        connection.prepare_cached("SELECT fingerprint, revision, code, body FROM _tide_answers WHERE key = ?1")?;
     let read = |row: &rusqlite::Row<'_>| {
         let fingerprint: Vec<u8> = row.get(0)?;
         let (code, body): (Option<String>, Vec<u8>) = (row.get(2)?, row.get(3)?);
@@ -46,10 +46,44 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
         };
         Ok((fingerprint, kept))
     };
-    match statement.query_row([&idempotency.key], read).optional()? {
+    let found = match &idempotency.name {
+        WriteName::Key(key) => connection
+            .prepare_cached("SELECT fingerprint, revision, code, body FROM _tide_answers WHERE key = ?1")?
+            .query_row([key], read),
+        WriteName::Mutation { client, number, .. } => connection
+            .prepare_cached(
+                "SELECT fingerprint, revision, code, body FROM _tide_mutations WHERE client = ?1 AND number = ?2",
+            )?
+            .query_row((&**client, number), read),
+    };
+    match found.optional()? {
         Some((fingerprint, kept)) if fingerprint == idempotency.fingerprint => Ok(Some(kept)),
-        Some(_) => Err(Error::conflict("This Idempotency-Key was already used with another request.")),
+        Some(_) => Err(Error::conflict(match idempotency.name {
+            WriteName::Key(_) => "This Idempotency-Key was already used with another request.",
+            WriteName::Mutation { .. } => "This client has sent another mutation under this number.",
+        })),
         None => Ok(None),
+    }
+}
+
+/// What a client knows of is not kept for it any longer.
+pub fn forget_acknowledged(connection: &Connection, name: &WriteName) -> Result<()> {
+    if let WriteName::Mutation { client, line, .. } = name
+        && line.acknowledged > 0
+    {
+        connection
+            .prepare_cached("DELETE FROM _tide_mutations WHERE client = ?1 AND number <= ?2")?
+            .execute((&**client, line.acknowledged))?;
+    }
+    Ok(())
+}
+
+/// Would the same request be refused in the same way another time? Then, and only then, its refusal is kept.
+pub fn is_final(name: &WriteName, code: Code) -> bool {
+    match code {
+        Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => true,
+        Code::Timeout | Code::Internal => matches!(name, WriteName::Mutation { .. }),
+        Code::Unauthorized | Code::TooMany | Code::Unavailable => false,
     }
 }
 
@@ -58,32 +92,38 @@ pub fn keep(connection: &Connection, idempotency: &Idempotency, answer: &Answer,
 }
 
 pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &Error, time_ms: i64) -> Result<()> {
-    match error.code {
-        Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => {
-            let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
-            let mut body = error.message.replace(BETWEEN, " ");
-            for part in [error.column(), error.pointer()].into_iter().flatten() {
-                body.push(BETWEEN);
-                body.push_str(part);
-            }
-            insert(connection, idempotency, time_ms, statement, Some(error.code.name()), body.as_bytes())
-        }
-        _ => Ok(()),
+    if !is_final(&idempotency.name, error.code) {
+        return Ok(());
     }
+    let statement = error.statement.map_or(0, |statement| statement as i64 + 1);
+    let mut body = error.message.replace(BETWEEN, " ");
+    for part in [error.column(), error.pointer()].into_iter().flatten() {
+        body.push(BETWEEN);
+        body.push_str(part);
+    }
+    insert(connection, idempotency, time_ms, statement, Some(error.code.name()), body.as_bytes())
 }
 
 fn insert(
     connection: &Connection,
-    idempotency: &Idempotency,
+    Idempotency { name, fingerprint }: &Idempotency,
     time_ms: i64,
     revision: i64,
     code: Option<&str>,
     body: &[u8],
 ) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO _tide_answers (key, fingerprint, time, revision, code, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((&idempotency.key, &idempotency.fingerprint, time_ms, revision, code, body))?;
+    match name {
+        WriteName::Key(key) => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO _tide_answers (key, fingerprint, time, revision, code, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((key, fingerprint, time_ms, revision, code, body))?,
+        WriteName::Mutation { client, number, .. } => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO _tide_mutations (client, number, fingerprint, time, revision, code, body) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute((&**client, number, fingerprint, time_ms, revision, code, body))?,
+    };
     Ok(())
 }

@@ -82,6 +82,7 @@ impl<'w> Group<'w> {
         let mut outcomes = Vec::with_capacity(jobs.len());
         for (index, job) in jobs.iter_mut().enumerate() {
             if job.cancel.is_cancelled() {
+                job.break_line();
                 outcomes.push(Err(Error::unavailable("The request was cancelled.")));
                 continue;
             }
@@ -183,9 +184,21 @@ impl<'w> Group<'w> {
 
     fn serve(&mut self, job: &mut Job) -> Fate {
         if let Some(idempotency) = &job.idempotency {
-            match answers::find(&self.writer.sqlite.own, idempotency) {
+            let own = &self.writer.sqlite.own;
+            let kept =
+                answers::forget_acknowledged(own, &idempotency.name).and_then(|()| answers::find(own, idempotency));
+            match kept {
                 Ok(Some(Kept::Answer(answer))) => return Fate::Done(answer),
-                Ok(Some(Kept::Refusal(error))) | Err(error) => return Fate::Refused(error),
+                Ok(Some(Kept::Refusal(error))) => return Fate::Refused(error),
+                Err(error) => {
+                    job.note_refusal(&error);
+                    return Fate::Refused(error);
+                }
+                Ok(None) if job.is_behind_a_broken_line() => {
+                    return Fate::Refused(Error::unavailable(
+                        "A mutation before this one has to be tried again first.",
+                    ));
+                }
                 Ok(None) => {}
             }
         }
@@ -197,6 +210,7 @@ impl<'w> Group<'w> {
                 kept.map_or_else(Fate::TransactionLost, |()| Fate::Done(answer))
             }
             (Some(idempotency), Fate::Refused(error)) => {
+                job.note_refusal(&error);
                 match answers::keep_refusal(&self.writer.sqlite.own, idempotency, &error, self.writer.time_ms) {
                     Ok(()) => Fate::Refused(error),
                     Err(error) => Fate::TransactionLost(error),

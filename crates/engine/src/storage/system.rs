@@ -5,6 +5,7 @@
 //! | `_tide_meta` | a setting of the file: version, history, schema epoch, hash of the admin token | rarely |
 //! | `_tide_log` | the change sets of one group commit | with every group |
 //! | `_tide_answers` | an answer kept under an idempotency key | with its request |
+//! | `_tide_mutations` | what came of a write that a client made while it was away | with the write |
 //! | `_tide_topics` | a topic's setting, and up to where its messages are gone | rarely |
 //! | `_tide_messages` | a message a topic keeps | with its publish |
 //! | `_tide_policies` | a policy | rarely |
@@ -26,7 +27,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The layout below. Raise it with a step in [`upgrade`].
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -37,6 +38,10 @@ CREATE TABLE IF NOT EXISTS _tide_answers (
   key TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, time INTEGER NOT NULL, revision INTEGER NOT NULL,
   code TEXT, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS _tide_answers_time ON _tide_answers (time);
+CREATE TABLE IF NOT EXISTS _tide_mutations (
+  client TEXT NOT NULL, number INTEGER NOT NULL, fingerprint BLOB NOT NULL, time INTEGER NOT NULL, revision INTEGER NOT NULL,
+  code TEXT, body BLOB NOT NULL, PRIMARY KEY (client, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tide_mutations_time ON _tide_mutations (time);
 CREATE TABLE IF NOT EXISTS _tide_topics (topic TEXT PRIMARY KEY, keep INTEGER NOT NULL, gone INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tide_messages (
   topic TEXT NOT NULL, cursor INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (topic, cursor)) WITHOUT ROWID;

@@ -3,13 +3,14 @@
 use crate::access::policy::PolicyWrite;
 use crate::access::{Principal, Role};
 use crate::documents::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
-use crate::request::{Answer, Idempotency, SqlRequest};
+use crate::request::{Answer, Idempotency, Line, SqlRequest, WriteName};
 use crate::schemas::SchemaWrite;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::tokens::{self, Class};
+use crate::storage::answers;
 use crate::storage::rehearse::Rehearsal;
 use crate::storage::system::SystemStatement;
 use crate::topics::TopicWrite;
@@ -100,6 +101,40 @@ impl Job {
         let company = work.company();
         let mends_indexes = company == Company::OwnGroup && mentions("reindex");
         (Self { work, company, asks_changes, defers_keys, mends_indexes, idempotency, cancel, reply }, answer)
+    }
+}
+
+impl Job {
+    /// Answers whoever asked. One who has gone away needs no answer.
+    pub fn answer(self, outcome: Result<Answer>) {
+        if let Err(error) = &outcome {
+            self.note_refusal(error);
+        }
+        let _ = self.reply.send(outcome);
+    }
+
+    /// Nothing that was sent behind it may come before it, should it be tried again.
+    pub fn note_refusal(&self, error: &Error) {
+        if let Some(idempotency) = &self.idempotency
+            && !answers::is_final(&idempotency.name, error.code)
+        {
+            self.break_line();
+        }
+    }
+
+    pub fn break_line(&self) {
+        self.line().inspect(|line| line.break_off());
+    }
+
+    pub fn is_behind_a_broken_line(&self) -> bool {
+        self.line().is_some_and(Line::is_broken)
+    }
+
+    fn line(&self) -> Option<&Line> {
+        match &self.idempotency.as_ref()?.name {
+            WriteName::Mutation { line, .. } => Some(line),
+            WriteName::Key(_) => None,
+        }
     }
 }
 

@@ -139,11 +139,11 @@ impl Writer {
     fn serve(&mut self, mut jobs: VecDeque<Job>) {
         while let Some(first) = jobs.pop_front() {
             if let Some(reason) = &self.broken {
-                let _ = first.reply.send(Err(Error::unavailable(reason.clone())));
+                first.answer(Err(Error::unavailable(reason.clone())));
                 continue;
             }
             if let Err(error) = self.make_what_it_needs(&first) {
-                let _ = first.reply.send(Err(error));
+                first.answer(Err(error));
                 continue;
             }
             match first.company {
@@ -225,8 +225,7 @@ impl Writer {
                         self.shared.topics.deliver_kept(message);
                     }
                     for (job, outcome) in jobs.drain(..).zip(committed.outcomes) {
-                        // A caller who has gone away needs no answer.
-                        let _ = job.reply.send(outcome);
+                        job.answer(outcome);
                     }
                 }
                 Attempt::Lost { offender, error } => {
@@ -236,7 +235,7 @@ impl Writer {
                     self.note_failure(&error);
                     // Waiting once was enough for all of them.
                     for job in jobs.drain(..) {
-                        let _ = job.reply.send(Err(Error::new(error.code, error.message.clone())));
+                        job.answer(Err(Error::new(error.code, error.message.clone())));
                     }
                 }
                 Attempt::Failed(error) if jobs.len() == 1 => {
@@ -292,7 +291,7 @@ impl Writer {
                 Err(error) => tracing::debug!(%error, "a refusal could not be kept; sent again it is looked at anew"),
             }
         }
-        let _ = job.reply.send(Err(error));
+        job.answer(Err(error));
     }
 
     /// The order that everything told rests on: durable, visible, told to the live queries, and only then answered.
@@ -328,7 +327,7 @@ impl Writer {
             }
             answer.revision = self.revision;
         }
-        let _ = job.reply.send(done);
+        job.answer(done);
     }
 
     fn tick(&mut self) {
@@ -388,6 +387,15 @@ impl Writer {
             .own
             .prepare_cached(
                 "DELETE FROM _tide_answers WHERE key IN (SELECT key FROM _tide_answers WHERE time < ?1 LIMIT 256)",
+            )?
+            .execute([kept_since])?;
+        let kept_since =
+            self.time_ms - i64::try_from(self.limits.kept_mutation_age_max.as_millis()).unwrap_or(i64::MAX / 2);
+        self.sqlite
+            .own
+            .prepare_cached(
+                "DELETE FROM _tide_mutations WHERE (client, number) IN \
+                 (SELECT client, number FROM _tide_mutations WHERE time < ?1 LIMIT 256)",
             )?
             .execute([kept_since])?;
         let logged = logs::queries::flush(&self.sqlite.own, &self.shared.query_log, &self.schema)?;

@@ -8,7 +8,7 @@ use axum::extract::Path;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
-use tidebase_engine::{Error, Idempotency, Principal, Result};
+use tidebase_engine::{Error, Idempotency, Principal, Result, WriteName};
 
 /// The body, or why there is none.
 pub fn whole(app: &Shared, body: Result<Bytes, BytesRejection>) -> Result<Bytes> {
@@ -38,13 +38,17 @@ pub fn idempotency(principal: &Principal, headers: &HeaderMap, what: &str, body:
     fingerprint.update(what.as_bytes());
     fingerprint.update([0]);
     fingerprint.update(body);
-    let whose = match principal {
+    let name = WriteName::Key(format!("{}/{key}", whose(principal)));
+    Ok(Some(Idempotency { name, fingerprint: fingerprint.finalize().to_vec() }))
+}
+
+/// What keeps one caller's names for writes apart from another's, of a length that is bounded, whatever somebody is called.
+pub fn whose(principal: &Principal) -> String {
+    match principal {
         Principal::Admin => "admin".to_owned(),
-        // Of a length that is bounded, whatever somebody is called.
         Principal::Caller(caller) => {
             let called = format!("{}/{}", caller.role.name(), caller.uid.as_deref().unwrap_or_default());
             stored(&hash(&called))
         }
-    };
-    Ok(Some(Idempotency { key: format!("{whose}/{key}"), fingerprint: fingerprint.finalize().to_vec() }))
+    }
 }

@@ -4,6 +4,7 @@
 //! waits for the writes before it), and frames go out as the engine fills the session's outbox, all that is queued in
 //! one write ([`outgoing`]). A slow request holds up later requests of this socket, never its live queries.
 
+mod mutate;
 mod outgoing;
 mod request;
 mod worker;

@@ -24,6 +24,7 @@ mod live;
 mod logs;
 mod measures;
 mod members;
+mod mutations;
 mod people;
 mod refused_sql;
 mod requests;

@@ -14,6 +14,7 @@ use tidebase_engine::keys::KeyWrite;
 use tidebase_engine::live::session::Batch;
 use tidebase_engine::{
     Answer, Code, Engine, Error, Format, Idempotency, Params, Principal, RequestId, Session, Sql, SqlRequest, Wanted,
+    WriteName,
 };
 
 /// How long a subscriber waits for what it must be told.
@@ -26,7 +27,8 @@ pub enum Queued {
 }
 
 pub async fn queue(engine: &Engine, planned: &Planned) -> Result<Queued> {
-    let idempotency = planned.key().map(|key| Idempotency { fingerprint: key.clone().into_bytes(), key });
+    let idempotency =
+        planned.key().map(|key| Idempotency { fingerprint: key.clone().into_bytes(), name: WriteName::Key(key) });
     let pending = match planned.request() {
         Request::Say { data } => return Ok(Queued::Said(engine.publish(&Principal::Admin, TOPIC, &data, None).await)),
         Request::Sql { statements, is_transaction } => {

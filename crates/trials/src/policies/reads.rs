@@ -75,11 +75,11 @@ fn is_left_open(traps: Traps) -> bool {
     picks_one_of_equals || LEFT_OPEN.into_iter().any(|trap| traps.has(trap))
 }
 
-/// Has it a sub-query for one value, of which several rows may be the first?
+/// May it have a sub-query for one value, of which several rows may be the first? One in a list of FROM counts as such.
 pub fn picks_a_row(sql: &str) -> bool {
     sql.match_indices("(SELECT ").any(|(at, open)| {
         let before = sql[..at].trim_end();
-        let is_list = ["IN", "EXISTS", "FROM", "JOIN", "AS", ","].iter().any(|word| before.ends_with(word));
+        let is_list = ["IN", "EXISTS", "FROM", "JOIN", "AS"].iter().any(|word| before.ends_with(word));
         let inside = &sql[at + open.len()..];
         !is_list && !["count(", "min(", "max("].iter().any(|call| inside.starts_with(call))
     })
@@ -131,7 +131,7 @@ pub async fn compare(
         Err(error) => Err(error),
     };
     match (expected, got) {
-        (Ok(expected), Ok(got)) if expected == got => stats.with_rows += u64::from(!got.is_empty()),
+        (Ok(expected), Ok(got)) if is_same(sql, &expected, &got) => stats.with_rows += u64::from(!got.is_empty()),
         (Ok(expected), Ok(got)) => {
             bail!("{sql} {params:?}\nexpected:\n{}\ngot:\n{}", expected.join("\n"), got.join("\n"))
         }
@@ -142,4 +142,21 @@ pub async fn compare(
         }
     }
     Ok(())
+}
+
+/// Where several values are one to SQL, 3 and 3.0, the plan decides which of them is shown.
+fn is_same(sql: &str, expected: &[String], got: &[String]) -> bool {
+    const PICKING: [&str; 10] =
+        ["GROUP BY", "DISTINCT", "UNION", "INTERSECT", "EXCEPT", "min(", "max(", "v0", "v1", "v2"];
+    let is_whole = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = |cell: &str| match cell.strip_suffix(".0") {
+        Some(digits) if is_whole(digits.trim_start_matches('-')) => digits.to_owned(),
+        _ => cell.to_owned(),
+    };
+    let plainly = |lines: &[String]| {
+        let mut lines: Vec<Vec<String>> = lines.iter().map(|line| line.split('|').map(whole).collect()).collect();
+        lines.sort();
+        lines
+    };
+    expected == got || PICKING.iter().any(|word| sql.contains(word)) && plainly(expected) == plainly(got)
 }

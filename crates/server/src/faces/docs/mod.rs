@@ -248,9 +248,10 @@ struct Read {
     revision: i64,
 }
 
+/// One write of several.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Write {
+pub struct Write {
     op: Op,
     path: String,
     #[serde(default)]
@@ -263,13 +264,25 @@ struct Write {
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Op {
+pub enum Op {
     Set,
     /// Of what there is, if anything.
     Merge,
     /// Of what there is.
     Update,
     Delete,
+}
+
+/// What the writes of a batch mean.
+///
+/// # Errors
+/// `too_large` for more than [`BATCH_MAX`]; else the mistake of one, with its index.
+pub fn understood(writes: Vec<Write>) -> Result<Vec<DocumentWrite>> {
+    if writes.len() > BATCH_MAX {
+        return Err(Error::too_large(format!("A batch may have {BATCH_MAX} writes.")));
+    }
+    let one = |(index, write): (usize, Write)| write.understood().map_err(|error| error.at_statement(index));
+    writes.into_iter().enumerate().map(one).collect()
 }
 
 impl Write {
@@ -318,16 +331,14 @@ async fn several(
     let name = if may_read { "docs:commit" } else { "docs:batch" };
     let idempotency = idempotency(&grant.principal, &headers, name, &body)?;
     let asked: Several = parse(&body)?;
-    if asked.writes.len() > BATCH_MAX || asked.reads.len() > BATCH_MAX {
-        return Err(Error::too_large(format!("A batch may have {BATCH_MAX} writes, and as many reads.")).into());
+    if asked.reads.len() > BATCH_MAX {
+        return Err(Error::too_large(format!("A batch may have {BATCH_MAX} reads.")).into());
     }
     if !may_read && !asked.reads.is_empty() {
         return Err(Error::invalid("\"reads\" are for /docs:commit.").into());
     }
     let reads = asked.reads.into_iter().map(|read| Ok((DocumentPath::parse(&read.path)?, read.revision)));
     let reads = reads.collect::<Result<Vec<_>>>()?;
-    let writes = asked.writes.into_iter().enumerate();
-    let writes = writes.map(|(index, write)| write.understood().map_err(|error| error.at_statement(index)));
-    let batch = Batch { reads, writes: writes.collect::<Result<_>>()?, is_single: false };
+    let batch = Batch { reads, writes: understood(asked.writes)?, is_single: false };
     Ok(answer::bare(&app.engine.write_documents(&grant.principal, batch, idempotency)?.wait().await?))
 }

@@ -42,7 +42,7 @@ pub fn find(path: &str, tables: &Tables, principal: &Principal) -> Result<Addres
     Ok(Address { table: Arc::clone(table), id })
 }
 
-fn missing(name: &str, principal: &Principal) -> Error {
+pub fn missing(name: &str, principal: &Principal) -> Error {
     match principal {
         Principal::Admin => Error::not_found(format!("There is no table {name}.")),
         Principal::Caller(_) => Error::forbidden(closed(name)),

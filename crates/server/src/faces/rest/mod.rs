@@ -8,6 +8,7 @@
 //! | [`filter`], [`cell`] | conditions; values of texts and of JSON |
 //! | [`cursor`] | where a page goes on |
 //! | [`read`], [`write`] | SQL of all that |
+//! | [`patch`] | what a client wrote to one row while it was away |
 //! | [`body`], [`answer`] | JSON objects in, JSON objects out |
 //! | [`blame`] | which column a constraint is about |
 //!
@@ -22,6 +23,7 @@ mod body;
 mod cell;
 mod cursor;
 mod filter;
+pub mod patch;
 mod read;
 mod select;
 mod text;
@@ -37,6 +39,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, Method, Uri};
 use std::sync::Arc;
 use tidebase_engine::{Answer, Error, Format, Origin, Principal, Result, Sql, SqlRequest};
+use write::Tells;
 
 /// `/rest` alone, in StarbaseDB's words.
 pub async fn nameless() -> Failure {
@@ -70,8 +73,8 @@ pub async fn write(
         Method::POST if id.is_some() => {
             return Err(Error::invalid("A new row has no id in the path: POST to the table.").into());
         }
-        Method::POST => write::create(&table, &body, &options, app.engine.limits())?,
-        Method::PATCH => write::change(&table, id, &body, &options)?,
+        Method::POST => write::create(&table, &body, &options, app.engine.limits(), Tells::Row)?,
+        Method::PATCH => write::change(&table, id, &body, &options, Tells::Row)?,
         // What it leaves out is replaced, too: also what the caller cannot know of.
         Method::PUT => {
             whole = app.engine.tables(&Principal::Admin)?.get(&table.name).map_or(whole, Arc::clone);

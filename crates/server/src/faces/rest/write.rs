@@ -11,6 +11,14 @@ use axum::http::{Response, StatusCode};
 use tidebase_engine::tables::{Kind, Open, Relation, Table};
 use tidebase_engine::{Answer, Engine, Error, Limits, Principal, Result, Sql, Value};
 
+/// What is asked to be told of a row that was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    Row,
+    /// That there was one.
+    Nothing,
+}
+
 pub struct Plan {
     pub statements: Vec<Sql>,
     /// What is set, for each statement: to find out what a constraint is about.
@@ -29,7 +37,7 @@ enum Done {
 
 type Options = [(String, String)];
 
-pub fn create(table: &Table, body: &[u8], options: &Options, limits: &Limits) -> Result<Plan> {
+pub fn create(table: &Table, body: &[u8], options: &Options, limits: &Limits, tells: Tells) -> Result<Plan> {
     writable(table, Open::INSERT)?;
     let mut conflict = None;
     for (name, value) in options {
@@ -42,11 +50,11 @@ pub fn create(table: &Table, body: &[u8], options: &Options, limits: &Limits) ->
     if rows.len() > limits.statements_max {
         return Err(Error::too_large(format!("One request may make {} rows.", limits.statements_max)));
     }
-    let statements = rows.iter().map(|row| insert(table, row, conflict.as_deref())).collect();
+    let statements = rows.iter().map(|row| insert(table, row, conflict.as_deref(), tells)).collect();
     Ok(Plan { statements, rows, done: Done::Created, is_array })
 }
 
-pub fn change(table: &Table, id: Option<Vec<Value>>, body: &[u8], options: &Options) -> Result<Plan> {
+pub fn change(table: &Table, id: Option<Vec<Value>>, body: &[u8], options: &Options, tells: Tells) -> Result<Plan> {
     no_options(options)?;
     writable(table, Open::UPDATE)?;
     let mut row = one(table, body)?;
@@ -58,7 +66,7 @@ pub fn change(table: &Table, id: Option<Vec<Value>>, body: &[u8], options: &Opti
         return Err(Error::invalid("No updatable data provided"));
     }
     Ok(Plan {
-        statements: vec![update(table, table, &row, &id)],
+        statements: vec![update(table, table, &row, &id, tells)],
         rows: vec![row],
         done: Done::Updated,
         is_array: false,
@@ -100,7 +108,7 @@ pub fn replace(
         return Err(Error::invalid("No updatable data provided"));
     }
     Ok(Plan {
-        statements: vec![update(table, whole, &row, &id)],
+        statements: vec![update(table, whole, &row, &id, Tells::Row)],
         rows: vec![row],
         done: Done::Replaced,
         is_array: false,
@@ -170,7 +178,7 @@ fn columns(table: &Table, names: &str) -> Result<Vec<usize>> {
     select::names(names)?.into_iter().map(find).collect()
 }
 
-fn insert(table: &Table, row: &Row, conflict: Option<&[usize]>) -> Sql {
+fn insert(table: &Table, row: &Row, conflict: Option<&[usize]>, tells: Tells) -> Sql {
     let name = |column: usize| &*table.columns[column].name;
     let mut text = Text::of("INSERT INTO ");
     text.name(&table.name).say(" (").list(row, ", ", |text, (column, _)| {
@@ -192,24 +200,24 @@ fn insert(table: &Table, row: &Row, conflict: Option<&[usize]>) -> Sql {
             text.name(name(column)).say(" = ").column("excluded", name(column));
         });
     }
-    returning(&mut text, table);
+    returning(&mut text, table, tells);
     text.done()
 }
 
-fn update(table: &Table, whole: &Table, row: &Row, id: &[Value]) -> Sql {
+fn update(table: &Table, whole: &Table, row: &Row, id: &[Value], tells: Tells) -> Sql {
     let mut text = Text::of("UPDATE ");
     text.name(&table.name).say(" SET ").list(row, ", ", |text, (column, value)| {
         text.name(&whole.columns[*column].name).say(" = ").bind(value.clone());
     });
     text.say(" WHERE ");
     has_key(&mut text, &table.name, table, id);
-    returning(&mut text, table);
+    returning(&mut text, table, tells);
     text.done()
 }
 
 /// What of a row a write may tell; if that is nothing, at least that there was one.
-fn returning(text: &mut Text, table: &Table) {
-    let told = table.columns_open(Open::TOLD);
+fn returning(text: &mut Text, table: &Table, tells: Tells) {
+    let told = if tells == Tells::Row { table.columns_open(Open::TOLD) } else { Vec::new() };
     text.say(" RETURNING ");
     if told.is_empty() {
         text.say("1");
@@ -220,8 +228,17 @@ fn returning(text: &mut Text, table: &Table) {
 }
 
 impl Plan {
-    pub fn answer(&self, table: &Table, answer: &Answer) -> Result<Response<Body>> {
+    /// Has it found and written what it was to write?
+    ///
+    /// # Errors
+    /// `not_found`, and `conflict` for a row that is there and not open to the caller. What was to be deleted and is not there
+    /// is no error.
+    pub fn check(&self, table: &Table, answer: &Answer) -> Result<()> {
         let all = Rows::read(&answer.body, self.statements.len() > 1)?;
+        if self.done == Done::Deleted { Ok(()) } else { self.check_rows(table, &all) }
+    }
+
+    fn check_rows(&self, table: &Table, all: &[Rows<'_>]) -> Result<()> {
         let is_missing = all.iter().any(|made| made.rows.is_empty());
         if is_missing && self.done != Done::Created {
             return Err(answer::no_row(table));
@@ -230,6 +247,12 @@ impl Plan {
             // ON CONFLICT found a row that the caller may not change.
             return Err(Error::conflict("A row with this key is there, and it is not open to you."));
         }
+        Ok(())
+    }
+
+    pub fn answer(&self, table: &Table, answer: &Answer) -> Result<Response<Body>> {
+        let all = Rows::read(&answer.body, self.statements.len() > 1)?;
+        self.check_rows(table, &all)?;
         let (message, status) = match self.done {
             Done::Created => ("Resource created successfully", StatusCode::CREATED),
             Done::Updated => ("Resource updated successfully", StatusCode::OK),

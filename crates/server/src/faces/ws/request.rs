@@ -1,5 +1,6 @@
 //! What a client of `/ws` can ask, parsed once into types that cannot be wrong.
 
+use super::mutate::Mutations;
 use crate::faces::requests::{self, SqlBody};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,6 +28,8 @@ pub enum Ask {
     Unsubscribe {
         sub: RequestId,
     },
+    /// What a client has written while it was away.
+    Mutate(Mutations),
     Ping,
     /// Another token in the place of the one that the socket was opened with.
     Renew {
@@ -80,6 +83,12 @@ struct Frame<'a> {
     order: Option<String>,
     #[serde(default)]
     limit: Option<usize>,
+    #[serde(default)]
+    client_id: Option<String>,
+    #[serde(default)]
+    acknowledged: Option<i64>,
+    #[serde(borrow, default)]
+    mutations: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -140,9 +149,14 @@ fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<
             let token = frame.token.clone().ok_or_else(|| Error::invalid("auth needs a \"token\"."))?;
             needs_id(Ask::Renew { token })
         }
+        Some("mutate") => needs_id(Ask::Mutate(Mutations::read(
+            frame.client_id.as_deref(),
+            frame.acknowledged,
+            frame.mutations.as_deref(),
+        )?)),
         Some("ping") => needs_id(Ask::Ping),
         Some(other) => Err(Error::invalid(format!(
-            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, publish, auth and ping."
+            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, mutate, publish, auth and ping."
         ))),
         None => Err(Error::invalid("The frame needs an \"action\".")),
     }

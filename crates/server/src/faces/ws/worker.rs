@@ -228,6 +228,13 @@ impl Task {
                 }
                 continue;
             }
+            if let Ask::Mutate(mutations) = ask {
+                let carried_out = mutations.carry_out(&self.app, &self.session.principal);
+                if let Some(id) = id {
+                    writes.push_back(Box::pin(self.answer(id, ticket, carried_out)));
+                }
+                continue;
+            }
             while writes.next().await.is_some() {}
             if ticket.is_cancelled.load(Ordering::Acquire) {
                 self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -289,7 +296,7 @@ impl Task {
                 Err(error) => Err(error),
             },
             Ask::Renew { token } => self.renew(id.as_ref(), &token).await,
-            Ask::Query(_) | Ask::Unsubscribe { .. } | Ask::Ping => Ok(()),
+            Ask::Query(_) | Ask::Mutate(_) | Ask::Unsubscribe { .. } | Ask::Ping => Ok(()),
         };
         self.finish(id.as_ref(), done);
     }
