@@ -28,9 +28,9 @@ export function checked(path: string, kind: Kind): string {
   );
 }
 
-/** One step further; an id or a name that comes from somewhere else leads no further than that. */
+/** One step further, and no more: with its slashes doubled a part that has some makes no path. */
 export function beneath(path: string, part: string, kind: Kind): string {
-  return checked(typeof part === "string" && !part.includes("/") ? `${path}/${part}` : part, kind);
+  return checked(`${path}/${typeof part === "string" ? part.replaceAll("/", "//") : ""}`, kind);
 }
 
 export const address = (path: string): string => `docs/${path.split("/").map(encodeURIComponent).join("/")}`;

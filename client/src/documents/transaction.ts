@@ -34,7 +34,6 @@ export class Transaction extends Writes {
     this.refuseIfOver();
     if (this.writes.length > 0) throw invalid("A transaction reads first, and then writes.");
     const doc = await place.get({ signal: this.#signal });
-    // Where no policy shows the revision, the server says so.
     this.#reads.push({ path: place.path, revision: doc?.revision ?? 0 });
     return doc;
   }

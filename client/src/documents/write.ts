@@ -32,9 +32,9 @@ export type Given<Value> =
 export type Whole<Data> = { [Name in keyof Data]: Given<Data[Name]> };
 /** Fields to be merged. */
 export type Part<Data> = {
-  [Name in keyof Data]?: Data[Name] extends readonly unknown[]
+  [Name in keyof Data]?: NonNullable<Data[Name]> extends readonly unknown[]
     ? Given<Data[Name]>
-    : Data[Name] extends object
+    : NonNullable<Data[Name]> extends object
       ? Part<Data[Name]> | FieldValue
       : Given<Data[Name]>;
 };
@@ -102,12 +102,13 @@ export abstract class Writes {
     this.refuseIfOver();
     this.#isOver = true;
     const body = write({ ...more, writes: this.writes });
-    return (await this.db.http.ask({ path: `docs:${name}`, body, isWrite: true, signal })).body.results.map(written);
+    // With a dot in front, or the docs: would be taken for a scheme.
+    return (await this.db.http.ask({ path: `./docs:${name}`, body, isWrite: true, signal })).body.results.map(written);
   }
 
   /** @internal */
   protected refuseIfOver(): void {
-    if (this.#isOver) throw invalid("This has been committed. Begin another one.");
+    if (this.#isOver) throw invalid("This is committed. Begin another one.");
   }
 
   #add(write: Write): this {
