@@ -38,10 +38,11 @@ const CHANGE = /^\$(increment|serverTimestamp|arrayUnion|arrayRemove|delete)$/;
 /** Gives the value back, or refuses it. Changes of fields stand in documents, not in arrays or conditions. */
 export function sound<Value>(value: Value, at: string, mayChange = false, depth = 0): Value {
   if (!isSound(value, at, mayChange, depth)) {
-    throw invalid(
-      `${at} cannot be sent: it is ${typeof value === "object" ? "no plain object, or too deep" : String(value)}.`,
-      "There are null, booleans, finite numbers, bigints of 64 bits, strings, dates, arrays, objects; in objects also increment() and its like.",
-    );
+    throw invalid(`${at} cannot be sent: it is ${typeof value === "object" ? "no plain object, or too deep" : String(value)}.`, {
+      hint:
+        "There are null, booleans, finite numbers, bigints of 64 bits, strings, dates, arrays, objects; " +
+        "in these also increment() and its like.",
+    });
   }
   return value;
 }

@@ -3,7 +3,7 @@
 // A path is looked at before anything is sent, for an id like `..` would lead a request to another address. Which names are
 // reserved, and how deep collections may lie, the server says.
 
-import { TidebaseError } from "../error.js";
+import { TidebaseError, type Details } from "../error.js";
 import { write } from "../value.js";
 
 const NAME = /^[a-z_][\w-]{0,63}$/i;
@@ -13,7 +13,7 @@ const ID_BYTES_MAX = 512;
 
 type Kind = "collection" | "document";
 
-export const invalid = (message: string, hint?: string) => new TidebaseError("invalid", message, hint ? { hint } : {});
+export const invalid = (message: string, details?: Details) => new TidebaseError("invalid", message, details);
 
 const isId = (part: string) => ID.test(part) && new TextEncoder().encode(part).length <= ID_BYTES_MAX;
 
@@ -22,10 +22,9 @@ export function checked(path: string, kind: Kind): string {
   const parts = typeof path === "string" ? path.split("/") : [""];
   const isWhole = parts.length % 2 === (kind === "document" ? 0 : 1);
   if (isWhole && parts.every((part, index) => (index % 2 ? isId(part) : NAME.test(part)))) return path;
-  throw invalid(
-    `${`${write(path)}`.slice(0, 80)} is no path of a ${kind}.`,
-    "Names (up to 64 letters, digits, _ and -) and ids (up to 512 bytes, no slash) take turns: rooms/r1/messages.",
-  );
+  throw invalid(`${`${write(path)}`.slice(0, 80)} is no path of a ${kind}.`, {
+    hint: "Names (up to 64 letters, digits, _ and -) and ids (up to 512 bytes, no slash) take turns: rooms/r1/messages.",
+  });
 }
 
 /** One step further, and no more: with its slashes doubled a part that has some makes no path. */

@@ -131,7 +131,7 @@ export class Query<Data = any> extends Live<Found<Data>> {
   protected body(): object {
     const { startAfter, ...asked } = this.#asked;
     if (startAfter === undefined) return { collection: this.path, ...asked };
-    throw new TidebaseError("unsupported", "A page behind another cannot be live.", { hint: "Say with where() at which value it begins." });
+    throw new TidebaseError("unsupported", "A page behind another cannot be live.", { hint: "Say with where() where it begins." });
   }
 
   protected shown(snapshot: Snapshot<Row>): Found<Data> {

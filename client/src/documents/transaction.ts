@@ -16,7 +16,7 @@ export interface Transacting extends Asking {
 }
 
 const ATTEMPTS = 20;
-/** Pauses double so often, then they are long enough. */
+/** Pauses double so often, and are long enough then. */
 const DOUBLED = 3;
 
 export class Transaction extends Writes {
