@@ -39,9 +39,7 @@ const CHANGE = /^\$(increment|serverTimestamp|arrayUnion|arrayRemove|delete)$/;
 export function sound<Value>(value: Value, at: string, mayChange = false, depth = 0): Value {
   if (!isSound(value, at, mayChange, depth)) {
     throw invalid(`${at} cannot be sent: it is ${typeof value === "object" ? "no plain object, or too deep" : String(value)}.`, {
-      hint:
-        "There are null, booleans, finite numbers, bigints of 64 bits, strings, dates, arrays, objects; " +
-        "in these also increment() and its like.",
+      hint: "There is what JSON has, dates, bigints of 64 bits and, in objects, increment() and its like.",
     });
   }
   return value;

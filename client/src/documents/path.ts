@@ -22,8 +22,8 @@ export function checked(path: string, kind: Kind): string {
   const parts = typeof path === "string" ? path.split("/") : [""];
   const isWhole = parts.length % 2 === (kind === "document" ? 0 : 1);
   if (isWhole && parts.every((part, index) => (index % 2 ? isId(part) : NAME.test(part)))) return path;
-  throw invalid(`${`${write(path)}`.slice(0, 80)} is no path of a ${kind}.`, {
-    hint: "Names (up to 64 letters, digits, _ and -) and ids (up to 512 bytes, no slash) take turns: rooms/r1/messages.",
+  throw invalid(`${write(path)} is no path of a ${kind}.`, {
+    hint: "Names (64 letters, digits, _ and -) and ids (512 bytes, no slash) take turns: rooms/r1/messages.",
   });
 }
 

@@ -78,10 +78,9 @@ export class Query<Data = any> extends Live<Found<Data>> {
   where(field: Field<Data>, operator: Operator, value: unknown): Query<Data>;
   where(filter: Filter<Data>): Query<Data>;
   where(...given: [Filter<Data>] | Condition<Data>): Query<Data> {
-    const isWhole = given.length === 1;
-    if (isWhole) sound(given[0], "The filter");
-    else sound(given[2], `What ${String(given[0])} is compared with`);
-    return this.#with({ where: [...(this.#asked.where ?? []), isWhole ? given[0] : given] });
+    const filter = given.length === 1 ? given[0] : given;
+    sound(filter, `where(${typeof given[0] === "string" ? given[0] : ""})`);
+    return this.#with({ where: [...(this.#asked.where ?? []), filter] });
   }
 
   /** Called again it orders further, where those before are equal. Documents without the field are left out. */
@@ -131,7 +130,7 @@ export class Query<Data = any> extends Live<Found<Data>> {
   protected body(): object {
     const { startAfter, ...asked } = this.#asked;
     if (startAfter === undefined) return { collection: this.path, ...asked };
-    throw new TidebaseError("unsupported", "A page behind another cannot be live.", { hint: "Say with where() where it begins." });
+    throw new TidebaseError("unsupported", "A page behind another cannot be live; say with where() where it begins.");
   }
 
   protected shown(snapshot: Snapshot<Row>): Found<Data> {

@@ -86,7 +86,7 @@ export class Collection<Data extends object = Record<string, any>> extends Query
 
   /** The document of this id; without one, of a new id. */
   doc(...id: [] | [string]): DocumentReference<Data> {
-    return new DocumentReference<Data>(beneath(this.path, id.length === 0 ? newId() : id[0], "document"), this.db);
+    return new DocumentReference<Data>(beneath(this.path, id.length ? id[0] : newId(), "document"), this.db);
   }
 
   /** A document under a new id, of the server's. */

@@ -40,7 +40,7 @@ export class Transaction extends Writes {
 
   /** @internal */
   commit(): Promise<unknown> {
-    return this.send("commit", { reads: this.#reads }, this.#signal);
+    return this.send("commit", this.#reads, this.#signal);
   }
 }
 

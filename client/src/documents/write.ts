@@ -51,6 +51,8 @@ export interface Write {
 }
 
 export function writing(op: Write["op"], path: string, given?: object, { ifRevision, exists }: Conditions = {}): Write {
+  // JSON would make null of NaN, which is no condition at all.
+  if (ifRevision !== undefined && !Number.isInteger(ifRevision)) throw invalid("ifRevision is a revision, or 0.");
   const data = op === "delete" ? {} : { data: op === "merge" ? leaves(fields(given!)) : fields(given!) };
   return { op, path, ...data, if_revision: ifRevision, exists: op === "update" || exists };
 }
@@ -74,8 +76,8 @@ export async function send(db: Core, { op, path, data, ...conditions }: Write, {
 
 /** Several writes, kept in order until they are committed. */
 export abstract class Writes {
-  /** @internal */
-  protected readonly writes: Write[] = [];
+  /** As JSON, so that what becomes of an object later does not matter. */
+  protected readonly writes: string[] = [];
   #isOver = false;
 
   /** @internal */
@@ -98,10 +100,10 @@ export abstract class Writes {
   }
 
   /** @internal */
-  protected async send(name: "batch" | "commit", more: object, signal: AbortSignal | undefined): Promise<any[]> {
+  protected async send(name: "batch" | "commit", reads: object[], signal: AbortSignal | undefined): Promise<any[]> {
     this.refuseIfOver();
     this.#isOver = true;
-    const body = write({ ...more, writes: this.writes });
+    const body = `{"reads":${write(reads)},"writes":[${this.writes}]}`;
     // With a dot in front, or the docs: would be taken for a scheme.
     return (await this.db.http.ask({ path: `./docs:${name}`, body, isWrite: true, signal })).body.results.map(written);
   }
@@ -111,9 +113,9 @@ export abstract class Writes {
     if (this.#isOver) throw invalid("This is committed. Begin another one.");
   }
 
-  #add(write: Write): this {
+  #add(added: Write): this {
     this.refuseIfOver();
-    this.writes.push(write);
+    this.writes.push(write(added));
     return this;
   }
 }
@@ -121,6 +123,6 @@ export abstract class Writes {
 export class Batch extends Writes {
   /** All of them, in order, or none. Gives each document as it now stands; of a deletion, whether there was one. */
   commit({ signal }: Asking = {}): Promise<(Doc | boolean)[]> {
-    return this.send("batch", {}, signal);
+    return this.send("batch", [], signal);
   }
 }
