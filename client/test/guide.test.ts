@@ -1,4 +1,4 @@
-// The guide is one program: its pieces are put together, checked by the compiler, and run against a real server. What it
+// Each guide is one program: its pieces are put together, checked by the compiler, and run against a real server. What it
 // prints is what the guide says that it prints.
 
 import assert from "node:assert/strict";
@@ -12,14 +12,17 @@ import { transformSync } from "esbuild";
 import { Server } from "./world/index.js";
 
 const CLIENT = resolve(import.meta.dirname, "..");
-const guide = readFileSync(join(CLIENT, "../docs/guides/typescript.md"), "utf8");
+const GUIDES = ["typescript", "documents"];
 
-const blocks = (kind: string) => [...guide.matchAll(new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\``, "gms"))].map(([, text]) => text!);
+/** Its pieces in this language: ts, and text for what they print. Others, such as sh, are not of the program. */
+const pieces = (guide: string, kind: string) =>
+  [...guide.matchAll(new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\``, "gms"))].map(([, text]) => text!);
 
-test("the guide is a program that prints what it says", async (context) => {
+for (const name of GUIDES) test(`the guide ${name} is a program that prints what it says`, async (context) => {
+  const guide = readFileSync(join(CLIENT, `../docs/guides/${name}.md`), "utf8");
   const server = await Server.start(context);
-  const program = join(CLIENT, "build/guide.ts");
-  const source = `${blocks("ts").join("\n")}\nexport {};\n`.replaceAll("http://127.0.0.1:8080", server.url);
+  const program = join(CLIENT, `build/guide-${name}.ts`);
+  const source = `${pieces(guide, "ts").join("\n")}\nexport {};\n`.replaceAll("http://127.0.0.1:8080", server.url);
   writeFileSync(program, source);
   const strict = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom", "--types", "node"];
   execFileSync(process.execPath, [join(CLIENT, "../node_modules/typescript/bin/tsc"), ...strict, program], { stdio: "inherit" });
@@ -29,5 +32,5 @@ test("the guide is a program that prints what it says", async (context) => {
   const printed: string[] = [];
   context.mock.method(console, "log", (...words: unknown[]) => printed.push(format(...words)));
   await import(pathToFileURL(built).href);
-  assert.deepEqual(printed.join("\n").split("\n"), blocks("text").join("").trimEnd().split("\n"));
+  assert.deepEqual(printed.join("\n").split("\n"), pieces(guide, "text").join("").trimEnd().split("\n"));
 });

@@ -3,7 +3,6 @@
 // Two revisions: `revision` is that of the rows; the socket may be further when first rows took many frames, or when a
 // resumed query has not been answered yet. The next delta frame covers the difference, named in it or not.
 
-import type { Statement } from "../statement.js";
 import { Fault } from "./fault.js";
 import type { Delta, Entry, Frame, Rows } from "./frame.js";
 import { append, apply, finish, type Incoming, type Result } from "./result.js";
@@ -16,8 +15,14 @@ export interface Snapshot<Row> {
   readonly revision: number;
 }
 
+/** What is asked: by its identity, and as a subscribe frame says it. A statement is one. */
+export interface Question {
+  readonly identity: string;
+  readonly body: object;
+}
+
 export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
-  #statement: Statement;
+  #question: Question;
   #result: Result<Row> | undefined;
   #incoming: Incoming | undefined;
   #since: { history: string; revision: number } | undefined;
@@ -26,9 +31,9 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   #isLive = false;
   #isBehind = false;
 
-  constructor(statement: Statement) {
-    super(statement.identity);
-    this.#statement = statement;
+  constructor(question: Question) {
+    super(question.identity);
+    this.#question = question;
   }
 
   override get latest(): Snapshot<Row> | undefined {
@@ -36,7 +41,7 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   }
 
   ask(): object {
-    const { body } = this.#statement;
+    const { body } = this.#question;
     return this.#result && this.#since ? { ...body, since: { ...this.#since, tag: this.#result.tag } } : body;
   }
 
