@@ -3,7 +3,7 @@
 // Awaited it goes over HTTP, once, however often it is awaited. Live it goes over the socket: live/query.ts.
 
 import type { Http } from "./http.js";
-import { LiveQuery, type Snapshot } from "./live/query.js";
+import type { Snapshot } from "./live/query.js";
 import type { Loop, Stop } from "./live/loop.js";
 import type { TidebaseError } from "./error.js";
 import { Held } from "./held.js";
@@ -56,7 +56,7 @@ export class SqlQuery<Row> implements PromiseLike<Row[]>, AsyncIterable<Snapshot
   /** Calls back with the result, and again after every commit that changed it. */
   subscribe(onSnapshot: (snapshot: Snapshot<Row>) => void, { onError, signal }: Listening = {}): Stop {
     const listener = { next: onSnapshot, error: onError };
-    return this.#loop.want(this.statement.identity, () => new LiveQuery<Row>(this.statement), listener, signal);
+    return this.#loop.want(this.statement.identity, () => this.#loop.query<Row>(this.statement), listener, signal);
   }
 
   /** Keeps it live, with the last result at hand; until `close`. */

@@ -6,7 +6,7 @@
 
 import type { Core } from "../core.js";
 import { Held } from "../held.js";
-import { LiveQuery, type Snapshot } from "../live/query.js";
+import type { Snapshot } from "../live/query.js";
 import type { Stop } from "../live/loop.js";
 import type { Asking, Listening } from "../sql.js";
 import { parse, write } from "../value.js";
@@ -60,7 +60,7 @@ export abstract class Live<Shown> implements AsyncIterable<Shown> {
   protected watch(next: (shown: Shown) => void, { onError, signal }: Listening = {}): Stop {
     const wish = this.#wish();
     const listener = { next: (snapshot: Snapshot<Row>) => next(this.#show(snapshot)!), error: onError };
-    return this.db.loop.want(wish.identity, () => new LiveQuery<Row>(wish), listener, signal);
+    return this.db.loop.want(wish.identity, () => this.db.loop.query<Row>(wish), listener, signal);
   }
 
   /** Keeps it live, with the last snapshot at hand; until `close`. */

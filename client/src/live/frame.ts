@@ -15,6 +15,19 @@ export interface Hello {
   revision: number;
 }
 
+/** Of a result that is rows of one table with their keys: what it takes to show one's own writes in it. */
+export interface Base {
+  table: string;
+  key: string[];
+  /** For each result column the table's, or null. */
+  columns: (string | null)[];
+  /** All that must be so: a column, how it is compared, and the values of which it must have one. */
+  where?: [column: string, how: "=" | "is", ...values: unknown[]][];
+  /** By which result columns, and whether the greatest come first. */
+  order?: [column: number, isDescending: boolean][];
+  limit?: number;
+}
+
 export interface Rows {
   id: number;
   type: "rows";
@@ -22,6 +35,8 @@ export interface Rows {
   tag: string;
   columns: string[];
   ordered: boolean;
+  /** In the first chunk. */
+  base?: Base;
   rows: RowFrame[];
   done: boolean;
 }

@@ -13,6 +13,7 @@ import { parse, write } from "../value.js";
 import { Connection } from "./connection.js";
 import type { Frame } from "./frame.js";
 import { InFlight } from "./in_flight.js";
+import { LiveQuery, type Question } from "./query.js";
 import { hello, receive } from "./receive.js";
 import type { Said } from "./said.js";
 import type { Socket, SocketEvents } from "./socket.js";
@@ -35,6 +36,8 @@ const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
   readonly connection = new Connection();
+  /** How a live query is made; the offline part has its own way. */
+  query = <Row>(question: Question): LiveQuery<Row> => new LiveQuery<Row>(question);
   #http: Http;
   #wanted = new Wanted();
   #inFlight = new InFlight();

@@ -13,6 +13,16 @@ export interface Snapshot<Row> {
   readonly rows: readonly Row[];
   /** All commits up to this one are in it, and none behind it. */
   readonly revision: number;
+  /** With `tidebase/offline`: kept from an earlier time; the server has not been heard yet. */
+  readonly fromCache?: boolean;
+  /** With `tidebase/offline`: writes that the server has not carried out yet are in it, or may change it. */
+  readonly pendingWrites?: boolean;
+}
+
+/** Where a result stands. */
+export interface Since {
+  history: string;
+  revision: number;
 }
 
 /** What is asked: by its identity, and as a subscribe frame says it. A statement is one. */
@@ -23,10 +33,13 @@ export interface Question {
 
 export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   #question: Question;
-  #result: Result<Row> | undefined;
+  /** @internal */
+  protected result: Result<Row> | undefined;
+  /** @internal */
+  protected since: Since | undefined;
+  /** @internal */
+  protected snapshot: Snapshot<Row> | undefined;
   #incoming: Incoming | undefined;
-  #since: { history: string; revision: number } | undefined;
-  #snapshot: Snapshot<Row> | undefined;
   /** Has it been answered on this socket, so that deltas are of these rows? */
   #isLive = false;
   #isBehind = false;
@@ -37,12 +50,12 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   }
 
   override get latest(): Snapshot<Row> | undefined {
-    return this.#snapshot;
+    return this.snapshot;
   }
 
   ask(): object {
     const { body } = this.#question;
-    return this.#result && this.#since ? { ...body, since: { ...this.#since, tag: this.#result.tag } } : body;
+    return this.result && this.since ? { ...body, since: { ...this.since, tag: this.result.tag } } : body;
   }
 
   receive(frame: Frame, standing: Standing): Tell | undefined {
@@ -50,7 +63,7 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
       case "rows":
         return this.#rows(frame, standing);
       case "unchanged":
-        if (!this.#result) throw new Fault("no rows were here");
+        if (!this.result) throw new Fault("no rows were here");
         this.#stand(frame.revision, standing);
         return undefined;
       case "resync":
@@ -63,26 +76,26 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
 
   /** What an entry of a delta frame makes of it; nothing is changed before the returned function is called. */
   stage(entry: Entry, { from, to }: Delta, standing: Standing): () => Tell | undefined {
-    if (!this.#result || !this.#since || (!this.#isLive && entry.since === undefined)) {
+    if (!this.result || !this.since || (!this.#isLive && entry.since === undefined)) {
       throw new Fault("the rows are not whole");
     }
-    const start = entry.since ?? (this.#isBehind ? this.#since.revision : from);
-    if (start !== this.#since.revision) {
+    const start = entry.since ?? (this.#isBehind ? this.since.revision : from);
+    if (start !== this.since.revision) {
       this.forget();
       throw new Fault(`its rows are not at ${start}`);
     }
-    const after = this.#applied(this.#result, entry);
+    const after = this.#applied(this.result, entry);
     return () => {
-      this.#result = after;
+      this.result = after;
       this.#stand(to, { ...standing, revision: to });
-      return this.#show();
+      return this.show();
     };
   }
 
   /** The socket has come to a revision. Behind rows that are not whole, or have not caught up, only a delta frame leads. */
   reach(revision: number, byDelta: boolean): void {
-    if (!this.#isLive || !this.#since || (this.#isBehind && !byDelta)) return;
-    this.#since.revision = revision;
+    if (!this.#isLive || !this.since || (this.#isBehind && !byDelta)) return;
+    this.since.revision = revision;
     this.#isBehind = false;
   }
 
@@ -93,7 +106,7 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
 
   override forget(): void {
     this.lost();
-    this.#since = undefined;
+    this.since = undefined;
   }
 
   /** A result that a frame does not fit is read anew as a whole. */
@@ -112,23 +125,23 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
     append(incoming, frame);
     if (!frame.done) return undefined;
     this.#incoming = undefined;
-    this.#result = finish(incoming, this.#result);
+    this.result = finish(incoming, this.result);
     this.#stand(frame.revision, standing);
-    return this.#show();
+    return this.show();
   }
 
   #stand(revision: number, { history, revision: socket }: Standing): void {
-    this.#since = { history, revision };
+    this.since = { history, revision };
     this.#isLive = true;
     this.#isBehind = revision !== socket;
     this.refusals = 0;
   }
 
   /** Rows that came again as they were are no news. */
-  #show(): Tell | undefined {
-    const { rows } = this.#result!;
-    if (this.#snapshot?.rows === rows) return undefined;
-    this.#snapshot = { rows, revision: this.#since!.revision };
-    return this.tell(this.#snapshot);
+  protected show(): Tell | undefined {
+    const { rows } = this.result!;
+    if (this.snapshot?.rows === rows) return undefined;
+    this.snapshot = { rows, revision: this.since!.revision };
+    return this.tell(this.snapshot);
   }
 }

@@ -5,13 +5,15 @@
 
 import { cell, define } from "../value.js";
 import { Fault } from "./fault.js";
-import type { Entry, RowFrame, Rows } from "./frame.js";
+import type { Base, Entry, RowFrame, Rows } from "./frame.js";
 
 export interface Result<Row = any> {
   readonly columns: readonly string[];
   readonly isOrdered: boolean;
   /** Names the query on the server; with the revision and the history it is a place to go on from. */
   readonly tag: string;
+  /** Which rows of a table they are, if they are. */
+  readonly base?: Base | undefined;
   readonly keys: readonly string[];
   /** In the order of `keys`. */
   readonly rows: readonly Row[];
@@ -34,11 +36,11 @@ export function append({ frame: first, keys, rows }: Incoming, frame: Rows): voi
 }
 
 /** The whole result, with the objects of `before` wherever a row is as it was, and its array if all are. */
-export function finish({ frame: { columns, ordered: isOrdered, tag }, keys, rows }: Incoming, before?: Result): Result {
+export function finish({ frame: { columns, ordered: isOrdered, tag, base }, keys, rows }: Incoming, before?: Result): Result {
   const old = new Map(before?.keys.map((key, index) => [key, before.rows[index]]));
   const kept = rows.map((row, index) => (same(old.get(keys[index]!), row) ? old.get(keys[index]!) : row));
   const isSame = before?.rows.length === kept.length && kept.every((row, index) => row === before.rows[index]);
-  return { columns, isOrdered, tag, keys, rows: isSame ? before.rows : kept };
+  return { columns, isOrdered, tag, base, keys, rows: isSame ? before.rows : kept };
 }
 
 /** Equal in all parts: of rows, and of bytes. */
