@@ -26,7 +26,7 @@ export type Stop = () => void;
 type Timer = "again" | "silence" | "answer" | "idle" | "renew" | "subscribe";
 
 /** Besides what the socket tells: `heard` and `lost`. */
-type Event = "wanted" | "online" | Timer;
+type Event = "wanted" | Timer;
 
 type How = Parameters<SocketEvents["lost"]>;
 
@@ -47,7 +47,7 @@ export class Loop {
   #openedAt = Infinity;
   #wasRefused = false;
   #timers = new Timers<Timer>((timer) => this.#on(timer));
-  #online = () => this.#on("online");
+  #online = () => this.#on("again");
 
   constructor(http: Http) {
     this.#http = http;
@@ -104,7 +104,7 @@ export class Loop {
   /** The token is another one now: the socket goes on with it, or if it is somebody else's, a new one is opened. */
   async renew(): Promise<void> {
     const said = this.#said;
-    if (!said) return this.#on("online");
+    if (!said) return this.#on("again");
     try {
       const token = await this.#http.token.get();
       if (this.#said === said) await this.#present(token, said);
@@ -121,7 +121,6 @@ export class Loop {
     } catch {
       if (this.#said !== said) return;
       for (const wish of this.#wanted.values()) wish.forget();
-      this.#drop();
       void this.#open();
     }
   }
@@ -141,8 +140,8 @@ export class Loop {
         if (state === "idle") void this.#open();
         break;
       case "again":
-      case "online":
-        if (state === "waiting") void this.#open();
+        // One that is being opened may be for the caller before.
+        if (state === "waiting" || state === "connecting") void this.#open();
         break;
       case "silence":
         this.#timers.set("answer", this.#http.limits.answerTime);
@@ -165,7 +164,8 @@ export class Loop {
 
   async #open(): Promise<void> {
     // Events of a socket that has been given up are nobody's.
-    const turn = ++this.#turn;
+    this.#drop();
+    const turn = this.#turn;
     const isCurrent = () => turn === this.#turn;
     const lost = (...how: How) => isCurrent() && this.#lost(...how);
     this.connection.become("connecting");
