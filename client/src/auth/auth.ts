@@ -5,7 +5,7 @@
 
 import { pause, sleep } from "../backoff.js";
 import type { Core } from "../core.js";
-import { callAll, TidebaseError } from "../error.js";
+import { callAll, TidebaseError, type Code } from "../error.js";
 import { Http, type Ask } from "../http.js";
 import type { Stop } from "../live/loop.js";
 import type { Asking } from "../sql.js";
@@ -64,7 +64,7 @@ export class Auth {
     this.#stranger = new Http(base, new Token(undefined), once);
     this.#name = `tidebase ${base.href}`;
     this.#store = new Store(this.#name, storage);
-    const stop = this.#store.watch(() => void this.#reread());
+    const stop = this.#store.watch(() => void this.ready.then(() => this.#reread()));
     db.connection.subscribe((state) => state === "closed" && stop());
     const text = this.#store.readNow();
     if (text instanceof Promise) {
@@ -112,7 +112,7 @@ export class Auth {
       // The token still says that they have none, to others who read it. It is good all the same.
       await this.#renew(this.#kept!).catch(() => {});
     }
-    return named(user);
+    return this.#user?.id === user.id ? this.#user! : named(user);
   }
 
   /** At once here. True if the server knows too; if not, it ends the session when it has not been used for long. */
@@ -187,6 +187,8 @@ export class Auth {
             if (isOver || !this.#kept) throw error;
           });
         }
+        // What was begun as one user is not carried out as another.
+        if (this.#kept?.user.id !== kept.user.id) throw overtaken("unauthorized");
       }
       return (given = this.#kept?.access_token);
     };
@@ -235,14 +237,15 @@ export class Auth {
     const kept = keptFrom(await this.#ask(this.#stranger, path, body, asking));
     if (call < this.#settled) {
       void this.#leave(kept);
-      throw new TidebaseError("conflict", "Somebody has signed in or out since, so this sign-in has no effect.");
+      throw overtaken("conflict");
     }
     this.#settled = call;
     const former = this.#kept;
     const isWritten = this.#take(kept, "signed_in");
+    const user = this.#user!;
     if (former) void this.#leave(former);
     await isWritten;
-    return named(kept.user);
+    return user;
   }
 
   /** Tells the server that a session is over, with a new token if need be. True if it knows. */
@@ -292,6 +295,7 @@ export class Auth {
   }
 }
 
+const overtaken = (code: Code) => new TidebaseError(code, "Somebody has signed in or out since, so this has no effect.");
 const codeOf = (error: unknown) => (error instanceof TidebaseError ? error.code : undefined);
 
 function read(text: string | null | undefined): Kept | undefined {
