@@ -312,6 +312,24 @@ test("signing out while a refresh is under way does not sign in again", async (c
   await until("the server has ended it", async () => (await sessionsOf(server, ANN.email)).length === 0);
 });
 
+test("signing out while the only token that is still good is under way ends the session all the same", async (context) => {
+  const server = await notes(context, ...SHORT);
+  const proxy = await Proxy.start(context, server.port);
+  const shelf = new Shelf();
+  const { me } = tab(context, proxy.url, shelf);
+  await me.signUp(ANN);
+  await until("the other is over", () => shelf.kept.until < Date.now() - 1000);
+  const before = proxy.bytes.up;
+  proxy.isStalled = true;
+  const renewing = me.refresh();
+  await until("it is asked", () => proxy.bytes.up > before);
+  const leaving = me.signOut();
+  proxy.resume();
+  await Promise.all([renewing, leaving]);
+  await until("the server has ended it", async () => (await sessionsOf(server, ANN.email)).length === 0);
+  assert.deepEqual([me.user, shelf.size], [undefined, 0]);
+});
+
 test("signing out in another tab while a refresh is under way does not bring the session back", async (context) => {
   const server = await notes(context);
   const proxy = await Proxy.start(context, server.port);
