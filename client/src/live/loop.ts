@@ -121,6 +121,7 @@ export class Loop {
     } catch {
       if (this.#said !== said) return;
       for (const wish of this.#wanted.values()) wish.forget();
+      this.#drop();
       void this.#open();
     }
   }
@@ -140,8 +141,8 @@ export class Loop {
         if (state === "idle") void this.#open();
         break;
       case "again":
-        // One that is being opened may be for the caller before.
-        if (state === "waiting" || state === "connecting") void this.#open();
+        // Waiting or connecting: that may be for the caller before.
+        if (state.endsWith("ing")) void this.#open();
         break;
       case "silence":
         this.#timers.set("answer", this.#http.limits.answerTime);
@@ -164,8 +165,8 @@ export class Loop {
 
   async #open(): Promise<void> {
     // Events of a socket that has been given up are nobody's.
-    this.#drop();
-    const turn = this.#turn;
+    const turn = ++this.#turn;
+    this.#socket?.close();
     const isCurrent = () => turn === this.#turn;
     const lost = (...how: How) => isCurrent() && this.#lost(...how);
     this.connection.become("connecting");
