@@ -585,18 +585,39 @@ test("a place that takes its time: calls wait for what it has kept, and writes k
   await me.ready;
   assert.deepEqual([me.user!.email, events], [ANN.email, ["current"]]);
   await until("the rows", () => live.value);
-  await Promise.all([me.signIn(ANN).then(() => me.signOut())]);
+  // The sign-out is written while the sign-in still is.
+  let leaving: Promise<boolean> | undefined;
+  me.subscribe((_user, event) => event === "signed_in" && (leaving = me.signOut()));
+  await me.signIn(ANN);
+  assert.equal(await leaving, true);
   assert.deepEqual([me.user, shelf.size], [undefined, 0]);
   db.close();
-  // Whoever signs in before it has answered is not overruled by what it says.
-  const early = tab(context, server.url, slow);
-  assert.equal((await early.me.signUp(BOB)).email, BOB.email);
-  await early.me.ready;
-  assert.equal(early.me.user!.email, BOB.email);
   // And whoever signs out before it has answered is out.
   const out = tab(context, server.url, slow);
   assert.equal(await out.me.signOut(), true);
   assert.deepEqual([out.me.user, shelf.size], [undefined, 0]);
+});
+
+test("what a place says late does not overrule what was done meanwhile", async (context) => {
+  const server = await notes(context);
+  const shelf = new Shelf();
+  await tab(context, server.url, shelf).me.signUp(ANN);
+  const [[key, anns]] = [...shelf] as [[string, string]];
+  let say: ((text: string) => void) | undefined;
+  const late: Place = { getItem: () => new Promise((resolve) => (say = resolve)), setItem: () => {}, removeItem: () => {} };
+  const early = tab(context, server.url, late);
+  await early.me.signUp(BOB);
+  say!(anns);
+  await early.me.ready;
+  assert.equal(early.me.user!.email, BOB.email);
+  say = undefined;
+  const renewing = early.me.refresh();
+  await until("it is read again", () => say);
+  const leaving = early.me.signOut();
+  say!(anns);
+  assert.equal(await renewing, undefined);
+  assert.equal(await leaving, true);
+  assert.deepEqual([early.me.user, early.events.at(-1), shelf.get(key)], [undefined, "signed_out", anns]);
 });
 
 test("no token is in what can be printed, and none in an address", async (context) => {
