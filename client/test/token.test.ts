@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TidebaseError } from "tidebase";
 import { life } from "../dist/token.js";
-import { client, Server, until } from "./world/index.js";
+import { client, Proxy, Server, until } from "./world/index.js";
 
 test("a token's life is what it says, and has no known end where the clock here is wrong", () => {
   const token = (claims: object) => `x.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
@@ -134,4 +134,25 @@ test("somebody else's token gets a socket and rows of its own", async (context) 
   await until("Bob's", () => live.value!.rows[0]!.body === "bob@example.org");
   db.setToken(undefined);
   assert.equal(((await until("nobody's", () => live.error)) as TidebaseError).code, "unauthorized");
+});
+
+test("a socket that is being opened for the former caller is not the next one's", async (context) => {
+  const server = await serverWithTable(context, "--signup", "open");
+  await server.query("create table note (id integer primary key, owner text default (auth_uid()), body text)");
+  await server.call("policies", { name: "own", table: "note", action: "all", role: "user", using: "owner = auth.uid()" });
+  const signUp = (name: string) => server.call("auth/signup", { email: `${name}@example.org`, password: "correct horse" });
+  const [ann, bob] = [await signUp("ann"), await signUp("bob")];
+  for (const { access_token, user } of [ann, bob]) await server.query("insert into note (body) values (?)", [user.email], access_token);
+  const proxy = await Proxy.start(context, server.port);
+  const db = client(context, proxy.url, { token: ann.access_token });
+  proxy.isStalled = true;
+  const [told, missed]: [string[], unknown[]] = [[], []];
+  db.topic("radio").subscribe(() => {}, { onMissed: (cursor) => missed.push(cursor), onError: () => {} });
+  db.sql<{ body: string }>`select body from note`.subscribe(({ rows }) => told.push(rows[0]!.body));
+  await until("it asks for a socket", () => proxy.connections === 1);
+  db.setToken(bob.access_token);
+  proxy.resume();
+  await until("the rows", () => told.length > 0);
+  assert.deepEqual(told, ["bob@example.org"]);
+  assert.deepEqual(missed, [], "nothing was missed: nothing had been heard");
 });

@@ -27,7 +27,7 @@ export type Stop = () => void;
 type Timer = "again" | "silence" | "answer" | "idle" | "renew" | "subscribe";
 
 /** Besides what the socket tells: `heard` and `lost`. */
-type Event = "wanted" | "online" | Timer;
+type Event = "wanted" | Timer;
 
 type How = Parameters<SocketEvents["lost"]>;
 
@@ -50,7 +50,7 @@ export class Loop {
   #openedAt = Infinity;
   #wasRefused = false;
   #timers = new Timers<Timer>((timer) => this.#on(timer));
-  #online = () => this.#on("online");
+  #online = () => this.#on("again");
 
   constructor(http: Http) {
     this.#http = http;
@@ -107,7 +107,7 @@ export class Loop {
   /** The token is another one now: the socket goes on with it, or if it is somebody else's, a new one is opened. */
   async renew(): Promise<void> {
     const said = this.#said;
-    if (!said) return this.#on("online");
+    if (!said) return this.#on("again");
     try {
       const token = await this.#http.token.get();
       if (this.#said === said) await this.#present(token, said);
@@ -144,8 +144,8 @@ export class Loop {
         if (state === "idle") void this.#open();
         break;
       case "again":
-      case "online":
-        if (state === "waiting") void this.#open();
+        // Waiting or connecting: that may be for the caller before.
+        if (state.endsWith("ing")) void this.#open();
         break;
       case "silence":
         this.#timers.set("answer", this.#http.limits.answerTime);
@@ -169,6 +169,7 @@ export class Loop {
   async #open(): Promise<void> {
     // Events of a socket that has been given up are nobody's.
     const turn = ++this.#turn;
+    this.#socket?.close();
     const isCurrent = () => turn === this.#turn;
     const lost = (...how: How) => isCurrent() && this.#lost(...how);
     this.connection.become("connecting");
