@@ -24,9 +24,10 @@ export class Held<Value> implements AsyncIterable<Value> {
       this.#last = value;
       this.#tell();
     };
-    this.#stop = signal?.aborted ? () => {} : start(next, (error) => this.#end(error));
-    this.#off = onAbort(signal, (reason) => this.#end(reason));
-    if (signal?.aborted) this.#end(signal.reason);
+    const end = (error: unknown) => this.#end(error);
+    this.#stop = signal?.aborted ? () => {} : start(next, end);
+    this.#off = onAbort(signal, end);
+    if (signal?.aborted) end(signal.reason);
   }
 
   /** The last one; `undefined` until there is one. Of all that are held at the same revision. */
