@@ -13,9 +13,10 @@ export class Held<Value> implements AsyncIterable<Value> {
   #last: Value | undefined;
   #error: unknown;
   #isOver = false;
-  #stop: () => void;
+  // Neither is there yet where the end comes at once.
+  #stop?: () => void;
   #listeners = new Set<() => void>();
-  #off: () => void;
+  #off?: () => void;
 
   /** @internal */
   constructor(start: Start<Value>, read: () => Value | undefined, signal?: AbortSignal) {
@@ -81,8 +82,8 @@ export class Held<Value> implements AsyncIterable<Value> {
     this.#read = () => undefined;
     this.#isOver = true;
     this.#error = error;
-    this.#off();
-    this.#stop();
+    this.#off?.();
+    this.#stop?.();
     this.#tell();
   }
 

@@ -12,8 +12,11 @@ export function useQuery<Snapshot>(
 ): Readonly<ShallowRef<Shown<Snapshot>>> {
   const result = shallowRef(shown<Snapshot>(LOADING));
   let close = () => {};
-  const follow = (live: Live<Snapshot> | Nothing, before: Live<Snapshot> | Nothing) => {
-    if (live && before && sameness(live).every((part, index) => part === sameness(before)[index])) return;
+  let before: Live<Snapshot> | Nothing;
+  const follow = (live: Live<Snapshot> | Nothing) => {
+    const [was, is] = [before, live].map((query) => (query ? sameness(query) : []));
+    if (live && was![0] === is![0] && was![1] === is![1]) return;
+    before = live;
     close();
     close = () => {};
     result.value = shown(live ? LOADING : NOTHING);
@@ -27,7 +30,8 @@ export function useQuery<Snapshot>(
       view.close();
     };
   };
-  watch(() => toValue(query), follow, { immediate: true });
+  // In an array, for Vue waits for what a getter gives if that is like a promise; and to be waited for runs a query.
+  watch(() => [toValue(query)], ([live]) => follow(live), { immediate: true });
   onScopeDispose(() => close());
   return result;
 }

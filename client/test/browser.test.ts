@@ -67,6 +67,9 @@ for (const file of ["react.tsx", "vue.ts", "svelte.ts"]) {
     await until("nothing is live", async () => (await live(made)) === 0);
     await become(page, { lists: 1 });
     await shows(page, "#list0", "coil lines, paint hull, weigh anchor");
+    const isAsked = (name: string) => name.endsWith("/query");
+    const requests = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+    assert.deepEqual(requests.filter(isAsked), [], "what is live is not awaited besides");
     await server.query("drop table todo");
     await shows(page, "#list0", "no such table: todo");
   });

@@ -1,5 +1,4 @@
-// A page of ours in the browser: bundled as an application's bundler does it, served from an origin of its own, beside a
-// real server and a cable that can be cut.
+// A page of ours in the browser, served from an origin of its own, beside a real server and a cable that can be cut.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -8,18 +7,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
-import { build, type Plugin } from "esbuild";
 import type { Page } from "playwright-core";
-import { compile } from "svelte/compiler";
 import { Proxy, Server } from "../world/index.js";
+import { bundle } from "./bundle.js";
 import { browser } from "./chromium.js";
 
 const PAGES = resolve(import.meta.dirname, "../../test/browser/pages");
-
-/** What Vue asks of a bundler. */
-const VUE = Object.fromEntries(
-  ["__VUE_OPTIONS_API__", "__VUE_PROD_DEVTOOLS__", "__VUE_PROD_HYDRATION_MISMATCH_DETAILS__"].map((name) => [name, "false"]),
-);
 
 export interface Stage {
   server: Server;
@@ -31,23 +24,13 @@ export interface Stage {
   said: any[];
 }
 
-const svelte: Plugin = {
-  name: "svelte",
-  setup({ onLoad }) {
-    onLoad({ filter: /\.svelte$/ }, ({ path }) => ({
-      contents: compile(readFileSync(path, "utf8"), { filename: path, generate: "client", dev: true }).js.code,
-      loader: "js",
-    }));
-  },
-};
-
 /** `todo (id, title, done)` has two rows. The page finds the address of the server in its own. */
 export async function stage(context: TestContext, file: string, ...words: string[]): Promise<Stage> {
   const server = await Server.start(context, ...words);
   await server.query("create table todo (id integer primary key, title text, done integer default 0)");
   await server.query("insert into todo (title) values ('buy rope'), ('paint hull')");
   const proxy = await Proxy.start(context, server.port);
-  const origin = await serve(context, await bundle(file));
+  const origin = await serve(context, await bundle(readFileSync(join(PAGES, file), "utf8"), PAGES));
   return { server, proxy, ...(await open(context, `${origin}/?server=${proxy.url}`)) };
 }
 
@@ -80,24 +63,8 @@ export async function shows(page: Page, selector: string, text: string): Promise
   }
 }
 
-async function bundle(file: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [join(PAGES, file)],
-    bundle: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    jsx: "automatic",
-    define: { "process.env.NODE_ENV": '"development"', ...VUE },
-    conditions: ["browser", "svelte", "development"],
-    plugins: [svelte],
-    write: false,
-    logLevel: "silent",
-  });
-  return outputFiles[0]!.text;
-}
-
-async function serve(context: TestContext, script: string): Promise<string> {
+/** Serves a page with this script, and gives its origin. */
+export async function serve(context: TestContext, script: string): Promise<string> {
   const html = '<!doctype html><meta charset="utf-8"><title>A page</title><div id="app"></div><script type="module" src="page.js"></script>';
   const site = createServer(({ url }, response) => {
     const isScript = url === "/page.js";

@@ -49,7 +49,7 @@ function Harbour() {
 function Radio() {
   const [heard, setHeard] = useState<string[]>([]);
   const topic = db.topic<string>("radio");
-  useTopic(topic, ({ data }) => setHeard([...heard, data]));
+  useTopic(topic, ({ data }) => setHeard((heard) => [...heard, data]));
   const { members, error } = usePresence(topic, { name: "Ida" });
   return <p id="radio">{error?.message ?? `${members.map(({ state }) => state.name)}: ${heard.join(", ")}`}</p>;
 }
