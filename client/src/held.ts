@@ -26,7 +26,7 @@ export class Held<Value> implements AsyncIterable<Value> {
       this.#tell();
     };
     const end = (error: unknown) => this.#end(error);
-    this.#stop = signal?.aborted ? () => {} : start(next, end);
+    if (!signal?.aborted) this.#stop = start(next, end);
     this.#off = onAbort(signal, end);
     if (signal?.aborted) end(signal.reason);
   }

@@ -2,7 +2,7 @@
 
 import { Component, StrictMode, Suspense, useEffect, useState, type ReactNode } from "react";
 import { createRoot } from "react-dom/client";
-import { useConnection, usePresence, useQuery, useSuspenseQuery, useTopic } from "tidebase/react";
+import { useConnection, useDoc, usePresence, useQuery, useSuspenseQuery, useTopic } from "tidebase/react";
 import { db, told, type Todo } from "./db.js";
 
 interface State {
@@ -20,7 +20,8 @@ function List({ name, done }: { name: string; done: number | undefined }) {
 
 function Count() {
   const { rows } = useSuspenseQuery(db.sql<{ n: number }>`SELECT count(*) AS n FROM todo`);
-  return <p id="count">{rows[0]!.n}</p>;
+  const { doc } = useDoc(db.sql<{ n: number }>`SELECT count(*) AS n FROM todo`);
+  return <p id="count">{doc && doc.rows === rows && rows[0]!.n}</p>;
 }
 
 /** Two queries in one component must be of one revision whenever it is shown. */
