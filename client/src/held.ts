@@ -13,9 +13,10 @@ export class Held<Value> implements AsyncIterable<Value> {
   #last: Value | undefined;
   #error: unknown;
   #isOver = false;
-  #stop: () => void;
+  // Neither is there yet where the end comes at once.
+  #stop?: () => void;
   #listeners = new Set<() => void>();
-  #off: () => void;
+  #off?: () => void;
 
   /** @internal */
   constructor(start: Start<Value>, read: () => Value | undefined, signal?: AbortSignal) {
@@ -24,9 +25,10 @@ export class Held<Value> implements AsyncIterable<Value> {
       this.#last = value;
       this.#tell();
     };
-    this.#stop = signal?.aborted ? () => {} : start(next, (error) => this.#end(error));
-    this.#off = onAbort(signal, (reason) => this.#end(reason));
-    if (signal?.aborted) this.#end(signal.reason);
+    const end = (error: unknown) => this.#end(error);
+    if (!signal?.aborted) this.#stop = start(next, end);
+    this.#off = onAbort(signal, end);
+    if (signal?.aborted) end(signal.reason);
   }
 
   /** The last one; `undefined` until there is one. Of all that are held at the same revision. */
@@ -80,8 +82,8 @@ export class Held<Value> implements AsyncIterable<Value> {
     this.#read = () => undefined;
     this.#isOver = true;
     this.#error = error;
-    this.#off();
-    this.#stop();
+    this.#off?.();
+    this.#stop?.();
     this.#tell();
   }
 

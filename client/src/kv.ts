@@ -97,14 +97,8 @@ export class Keys {
 const path = (key: string) => `data/${key.split("/").map(encodeURIComponent).join("/")}`;
 
 class Watch extends Wish<Watched> {
-  #watched: Watched | undefined;
-
   constructor(readonly key: string) {
     super(`key ${key}`);
-  }
-
-  override get latest(): Watched | undefined {
-    return this.#watched;
   }
 
   ask(): object {
@@ -115,10 +109,10 @@ class Watch extends Wish<Watched> {
   receive(frame: Frame): Tell | undefined {
     if (frame.type !== "key") return undefined;
     const { key, value, revision, deleted } = frame;
-    const before = this.#watched;
+    const before = this.latest;
     this.refusals = 0;
-    this.#watched = { key, value, revision, isSet: !deleted };
-    if (before?.isSet === this.#watched.isSet && (deleted || before.revision === revision)) return undefined;
-    return this.tell(this.#watched);
+    this.latest = { key, value, revision, isSet: !deleted };
+    if (before?.isSet === this.latest.isSet && (deleted || before.revision === revision)) return undefined;
+    return this.tell(this.latest);
   }
 }

@@ -23,17 +23,16 @@ export interface Asking {
 
 export class SqlQuery<Row> implements PromiseLike<Row[]>, AsyncIterable<Snapshot<Row>>, Fragment {
   #http: Http;
-  #loop: Loop;
   #rows: Promise<Row[]> | undefined;
 
   /** @internal */
   constructor(
     readonly statement: Statement,
     http: Http,
-    loop: Loop,
+    /** Whose query it is: with the statement's identity what makes two queries one. */
+    readonly loop: Loop,
   ) {
     this.#http = http;
-    this.#loop = loop;
   }
 
   /** Runs it now. */
@@ -56,12 +55,12 @@ export class SqlQuery<Row> implements PromiseLike<Row[]>, AsyncIterable<Snapshot
   /** Calls back with the result, and again after every commit that changed it. */
   subscribe(onSnapshot: (snapshot: Snapshot<Row>) => void, { onError, signal }: Listening = {}): Stop {
     const listener = { next: onSnapshot, error: onError };
-    return this.#loop.want(this.statement.identity, () => this.#loop.query<Row>(this.statement), listener, signal);
+    return this.loop.want(this.statement.identity, () => this.loop.query<Row>(this.statement), listener, signal);
   }
 
   /** Keeps it live, with the last result at hand; until `close`. */
   live({ signal }: Asking = {}): Held<Snapshot<Row>> {
-    const latest = () => this.#loop.latest(this.statement.identity) as Snapshot<Row> | undefined;
+    const latest = () => this.loop.latest(this.statement.identity) as Snapshot<Row> | undefined;
     return new Held((next, onError) => this.subscribe(next, { onError }), latest, signal);
   }
 

@@ -126,27 +126,29 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
   insert(rows: readonly Types["Insert"][], options?: Inserting): Promise<Types["Row"][]>;
   async insert(given: Types["Insert"] | readonly Types["Insert"][], { onConflict = [], signal }: Inserting = {}) {
     const onto = onConflict.length > 0 ? this.#with("on_conflict", onConflict.join(",")) : this;
-    const data = await onto.#write("POST", undefined, Array.isArray(given) ? given.map(sent) : sent(given), signal);
+    const { data } = await onto.write("POST", undefined, Array.isArray(given) ? given.map(sent) : sent(given), signal);
     return Array.isArray(data) ? cells(data) : cells([data])[0];
   }
 
   /** Changes the columns that are given; `not_found` if there is no such row. */
   async update(id: RowId, columns: Types["Update"], { signal }: Asking = {}): Promise<Types["Row"]> {
-    return cells([await this.#write("PATCH", id, sent(columns), signal)])[0] as Types["Row"];
+    return cells([(await this.write("PATCH", id, sent(columns), signal)).data])[0] as Types["Row"];
   }
 
   /** Replaces the row: what is not given gets its default. */
   async replace(id: RowId, row: Types["Insert"], { signal }: Asking = {}): Promise<Types["Row"]> {
-    return cells([await this.#write("PUT", id, sent(row), signal)])[0] as Types["Row"];
+    return cells([(await this.write("PUT", id, sent(row), signal)).data])[0] as Types["Row"];
   }
 
   async delete(id: RowId, { signal }: Asking = {}): Promise<void> {
-    await this.#write("DELETE", id, undefined, signal);
+    await this.write("DELETE", id, undefined, signal);
   }
 
-  async #write(method: string, id: RowId | undefined, body: unknown, signal: AbortSignal | undefined): Promise<any> {
+  /** @internal Gives what was written as it came, and the revision it has. */
+  async write(method: string, id?: RowId, body?: unknown, signal?: AbortSignal): Promise<{ data: any; revision: number }> {
     const text = body === undefined ? {} : { body: write(body) };
-    return (await this.#http.ask({ method, path: this.#path(id), ...text, isWrite: true, signal })).body.result.data;
+    const answer = await this.#http.ask({ method, path: this.#path(id), ...text, isWrite: true, signal });
+    return { data: answer.body.result.data, revision: Number(answer.headers.get("Tidebase-Revision")) };
   }
 
   #compare(comparison: Comparison) {
@@ -185,7 +187,7 @@ function asText(value: Value | boolean): string {
 }
 
 /** A row as JSON: bytes as the server takes them, other objects as the documents they are. */
-function sent(row: object): object {
+export function sent(row: object): object {
   return Object.fromEntries(
     Object.entries(row).map(([name, value]) => [name, value instanceof Uint8Array ? wire(value) : value]),
   );

@@ -28,19 +28,15 @@ export interface ListeningToTopic extends Listening {
 }
 
 export class Topic<Data = any> {
-  #loop: Loop;
-
   /** @internal */
   constructor(
     readonly name: string,
-    loop: Loop,
-  ) {
-    this.#loop = loop;
-  }
+    readonly loop: Loop,
+  ) {}
 
   /** Resolves with the message's cursor. */
   async publish(data: Data, { signal }: Asking = {}): Promise<number> {
-    const answer = await this.#loop.request({ action: "publish", topic: this.name, data }, signal);
+    const answer = await this.loop.request({ action: "publish", topic: this.name, data }, signal);
     return (answer as { cursor: number }).cursor;
   }
 
@@ -49,18 +45,18 @@ export class Topic<Data = any> {
     const { after, onMissed, onError, signal } = options;
     const identity = `topic ${after ?? ""} ${this.name}`;
     const next = (told: Told) => ("data" in told ? onMessage(told) : onMissed?.(told.missed));
-    return this.#loop.want(identity, () => new Hearing(identity, this.name, after), { next, error: onError }, signal);
+    return this.loop.want(identity, () => new Hearing(identity, this.name, after), { next, error: onError }, signal);
   }
 
   /** Shows this client with a state of its own, and calls back with all who show themselves, this client included. */
   presence<State>(state: State, onMembers: (members: Member<State>[]) => void, { onError, signal }: Listening = {}): Stop {
     const identity = `presence ${this.name}`;
-    if (this.#loop.latest(identity)) {
+    if (this.loop.latest(identity)) {
       const hint = "The server tells members apart by their sockets. End the earlier presence first.";
       throw new TidebaseError("conflict", `This client shows itself in ${this.name} already.`, { hint });
     }
     const make = () => new Showing(identity, this.name, state);
-    return this.#loop.want(identity, make, { next: onMembers, error: onError }, signal);
+    return this.loop.want(identity, make, { next: onMembers, error: onError }, signal);
   }
 }
 
@@ -114,14 +110,11 @@ class Showing extends Wish<Member[]> {
     readonly state: unknown,
   ) {
     super(identity);
+    this.latest = [];
   }
 
   ask(): object {
     return { topic: this.topic, presence: this.state };
-  }
-
-  override get latest(): Member[] {
-    return [...this.#members.values()];
   }
 
   override lost(): void {
@@ -136,6 +129,6 @@ class Showing extends Wish<Member[]> {
     this.refusals = 0;
     for (const { session } of frame.leave) this.#members.delete(session);
     for (const member of frame.join) this.#members.set(member.session, member as Member);
-    return this.tell(this.latest);
+    return this.tell((this.latest = [...this.#members.values()]));
   }
 }

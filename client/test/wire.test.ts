@@ -28,7 +28,7 @@ const maybe = (check: (value: any) => boolean) => (value: unknown) => value === 
 /** The compiler sees to it that these are the fields of the types, the test that they are those of the frames. */
 const SHAPES: { [Of in Kind]: Shape<Extract<Frame, { type: Of }>> } = {
   hello: { type: string, protocol: number, history: string, revision: number },
-  rows: { id, type: string, revision: number, tag: string, columns: array, ordered: boolean, rows: array, done: boolean },
+  rows: { id, type: string, revision: number, tag: string, columns: array, ordered: boolean, base: any, rows: array, done: boolean },
   delta: { type: string, from: number, to: number, queries: array },
   at: { type: string, revision: number },
   unchanged: { id, type: string, revision: number },

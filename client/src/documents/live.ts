@@ -7,7 +7,7 @@
 import type { Core } from "../core.js";
 import { Held } from "../held.js";
 import type { Snapshot } from "../live/query.js";
-import type { Stop } from "../live/loop.js";
+import type { Loop, Stop } from "../live/loop.js";
 import type { Asking, Listening } from "../sql.js";
 import { parse, write } from "../value.js";
 
@@ -52,6 +52,16 @@ function documentOf({ id, data, revision, parent = "" }: Row, collection: string
 export abstract class Live<Shown> implements AsyncIterable<Shown> {
   /** @internal */
   constructor(protected readonly db: Core) {}
+
+  /** What is live under the same is one subscription. */
+  get identity(): string {
+    return this.#wish().identity;
+  }
+
+  /** @internal */
+  get loop(): Loop {
+    return this.db.loop;
+  }
 
   /** What its subscribe frame says. */
   protected abstract body(): object;

@@ -36,8 +36,6 @@ const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
   readonly connection = new Connection();
-  /** How a live query is made; the offline part has its own way. */
-  query = <Row>(question: Question): LiveQuery<Row> => new LiveQuery<Row>(question);
   #http: Http;
   #wanted = new Wanted();
   #inFlight = new InFlight();
@@ -55,6 +53,11 @@ export class Loop {
   constructor(http: Http) {
     this.#http = http;
     globalThis.addEventListener?.("online", this.#online);
+  }
+
+  /** How a live query is made; the offline part has its own way. */
+  query<Row>(question: Question): LiveQuery<Row> {
+    return new LiveQuery(question);
   }
 
   /** Adds a listener to the wish of this identity, which is made if there is none. */

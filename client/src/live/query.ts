@@ -37,8 +37,6 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   protected result: Result<Row> | undefined;
   /** @internal */
   protected since: Since | undefined;
-  /** @internal */
-  protected snapshot: Snapshot<Row> | undefined;
   #incoming: Incoming | undefined;
   /** Has it been answered on this socket, so that deltas are of these rows? */
   #isLive = false;
@@ -47,10 +45,6 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   constructor(question: Question) {
     super(question.identity);
     this.#question = question;
-  }
-
-  override get latest(): Snapshot<Row> | undefined {
-    return this.snapshot;
   }
 
   ask(): object {
@@ -63,15 +57,13 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
       case "rows":
         return this.#rows(frame, standing);
       case "unchanged":
-        if (!this.result) throw new Fault("no rows were here");
+        if (!this.result) throw new Fault("a row is missing");
         this.#stand(frame.revision, standing);
-        return undefined;
+        break;
       case "resync":
         this.forget();
-        return undefined;
-      default:
-        return undefined;
     }
+    return undefined;
   }
 
   /** What an entry of a delta frame makes of it; nothing is changed before the returned function is called. */
@@ -140,8 +132,8 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   /** Rows that came again as they were are no news. */
   protected show(): Tell | undefined {
     const { rows } = this.result!;
-    if (this.snapshot?.rows === rows) return undefined;
-    this.snapshot = { rows, revision: this.since!.revision };
-    return this.tell(this.snapshot);
+    if (this.latest?.rows === rows) return undefined;
+    this.latest = { rows, revision: this.since!.revision };
+    return this.tell(this.latest);
   }
 }

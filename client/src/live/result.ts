@@ -28,7 +28,7 @@ export interface Incoming {
 
 /** Changes `incoming`, which nobody else can see. */
 export function append({ frame: first, keys, rows }: Incoming, frame: Rows): void {
-  if (frame.revision !== first.revision || frame.tag !== first.tag) throw new Fault("pieces of two results");
+  if (frame.revision !== first.revision || frame.tag !== first.tag) throw new Fault("two results in one");
   for (const sent of frame.rows) {
     keys.push(sent[0]);
     rows.push(rowOf(frame.columns, sent));
@@ -69,7 +69,7 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
   result.keys.forEach((key, index) => {
     // Asking for the size first is worth it: most rows are not concerned.
     if (leaving.size && leaving.delete(key)) return;
-    if (placed.size && placed.has(key)) throw new Fault(`the row ${key} is there already`);
+    if (placed.size && placed.has(key)) throw new Fault(`${key} is there already`);
     const row = changed.get(key) ?? result.rows[index];
     if (changed.size) changed.delete(key);
     if (moving.size && moving.delete(key)) {
@@ -79,26 +79,26 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
       rows.push(row);
     }
   });
-  if (leaving.size + changed.size + moving.size > 0) throw new Fault("a row is not there");
+  if (leaving.size + changed.size + moving.size > 0) throw new Fault("a row is missing");
   if (isOrdered) return { ...result, ...merge(keys, rows, place, placed) };
   return { ...result, keys: [...keys, ...placed.keys()], rows: [...rows, ...placed.values()] };
 }
 
 /** Puts each placed row at its index, between those that stay. */
 function merge(keys: string[], rows: any[], place: [string, number][], placed: Map<string, any>) {
-  if (place.length !== placed.size) throw new Fault("a row has no place");
+  if (place.length !== placed.size) throw new Fault("a place is missing");
   if (place.length === 0) return { keys, rows };
   const merged = { keys: [] as string[], rows: [] as any[] };
   let [staying, placing] = [0, 0];
   for (let index = 0; index < keys.length + place.length; index++) {
     const [key, at] = place[placing] ?? [];
     const isPlaced = at === index;
-    if (!isPlaced && staying === keys.length) throw new Fault("a place is out of reach");
+    if (!isPlaced && staying === keys.length) throw new Fault("a place is missing");
     merged.keys.push(isPlaced ? key! : keys[staying]!);
     merged.rows.push(isPlaced ? placed.get(key!) : rows[staying]);
     if (isPlaced) placing++;
     else staying++;
   }
-  if (placing < place.length) throw new Fault("a place is out of reach");
+  if (placing < place.length) throw new Fault("a place is missing");
   return merged;
 }

@@ -25,6 +25,8 @@ export abstract class Wish<Told = any> {
   /** Its name on the wire, the same on every socket. */
   id = 0;
   readonly listeners = new Set<Listener<Told>>();
+  /** What a listener who comes late is told first. */
+  latest: Told | undefined;
   /** How often the server was too busy for it. */
   refusals = 0;
 
@@ -43,11 +45,6 @@ export abstract class Wish<Told = any> {
   lost(): void {}
   /** It stands for somebody else from now on, or may be wrong: nothing is to be resumed. */
   forget(): void {}
-  /** What a listener who comes late is told first. */
-  get latest(): Told | undefined {
-    return undefined;
-  }
-
   tell(told: Told): Tell {
     return () => this.#each((listener) => listener.next(told));
   }

@@ -35,10 +35,15 @@ pub fn unit_tests() -> Result<()> {
     program("node", &arguments)
 }
 
-pub fn test(skips: &mut Skips) -> Result<()> {
+/// The client's tests look for it by themselves.
+pub fn prepare() {
     if find().is_none() {
         install();
     }
+}
+
+pub fn test(skips: &mut Skips) -> Result<()> {
+    prepare();
     let Some(chromium) = find() else {
         skips.add("the page in a browser: there is no chromium here, and it could not be installed");
         return Ok(());

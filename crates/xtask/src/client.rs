@@ -3,7 +3,7 @@
 use crate::run::{Skips, is_there, program};
 use anyhow::Result;
 
-/// Types, unit tests, faults against the real binary, the guide, and the size of what a page loads.
+/// Types, unit tests, faults against the real binary, the guides, the adapters in a browser, and the size of what a page loads.
 pub fn test(skips: &mut Skips) -> Result<()> {
     if !is_there("npm") {
         skips.add("the TypeScript client: there is no npm here");
@@ -11,5 +11,6 @@ pub fn test(skips: &mut Skips) -> Result<()> {
     }
     // No package runs anything of its own when it is installed.
     program("npm", &["ci", "--ignore-scripts"])?;
+    crate::browser::prepare();
     program("npm", &["test", "--workspace", "client"])
 }

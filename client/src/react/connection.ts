@@ -1,0 +1,9 @@
+// What becomes of the socket, for a sign that says so.
+
+import { useSyncExternalStore } from "react";
+import type { Connection, ConnectionState } from "../live/connection.js";
+
+export function useConnection({ connection }: { readonly connection: Connection }): ConnectionState {
+  const read = () => connection.state;
+  return useSyncExternalStore((changed) => connection.subscribe(changed), read, read);
+}
