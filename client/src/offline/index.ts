@@ -1,0 +1,327 @@
+// Writes that do not wait for a network, and rows that are there before it is: `offline(db, user)`. An entry point of its own,
+// `tidebase/offline`.
+//
+//   write ─▶ store ─▶ shown at once (overlay) ─▶ sender ─▶ server: once, in order ─▶ applied, or refused and taken back
+//   rows told by the server ─▶ store ─▶ there at the next visit, and gone on from
+//
+// `store` is the device's truth, `tabs` its other pages, `query` the live query that shows both.
+
+import type { Core } from "../core.js";
+import { callAll, TidebaseError } from "../error.js";
+import { Statement } from "../statement.js";
+import type { AnyTable, TableTypes } from "../table.js";
+import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
+import { OfflineQuery, type Device } from "./query.js";
+import { Sender } from "./sender.js";
+import { openStore, type Store } from "./store.js";
+import { Tabs, type News } from "./tabs.js";
+
+/** A write that is kept on the device. */
+export interface Written {
+  readonly number: number;
+  /** Resolves with the revision at which the server has carried it out; rejects if it refuses to. Nobody has to wait for it. */
+  readonly settled: Promise<number>;
+}
+
+/** How long after a change of its rows a result is kept: many follow each other. */
+const KEEP_AFTER = 300;
+
+export class Offline<Tables = Record<string, AnyTable>> {
+  #db: Core;
+  #store: Promise<Store>;
+  #opened: Store | undefined;
+  #sender: Sender | undefined;
+  #tabs: Tabs;
+  #leads = false;
+  /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
+  #mutations: Mutation[] = [];
+  #waiting = new Map<number, { resolve(revision: number): void; reject(error: TidebaseError): void }>();
+  #queries = new Set<OfflineQuery>();
+  #changed = new Set<OfflineQuery>();
+  #keeping: ReturnType<typeof setTimeout> | undefined;
+  #isSweeping = false;
+  #listeners = new Set<() => void>();
+  #off: () => void;
+  #isClosed = false;
+  /** The order of writes is that of the calls, however long each takes to be kept. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Resolves when what an earlier visit left is there. */
+  readonly ready: Promise<void>;
+
+  /** @internal */
+  constructor(db: Core, user: string) {
+    this.#db = db;
+    const name = `tidebase ${db.http.base.href} ${user}`;
+    this.#store = openStore(name, () => this.close());
+    this.#tabs = new Tabs(
+      name,
+      (news) => this.#heard(news),
+      () => {
+        this.#leads = true;
+        this.#sender?.kick();
+      },
+    );
+    const shown = () => this.#mutations.filter(({ refused }) => !refused);
+    const device: Device = {
+      get shown() {
+        return shown();
+      },
+      elsewhere: (table, id) => this.#elsewhere(table, id),
+      recall: async (identity) => (await this.#store).recall(identity),
+      changed: (query) => this.#keepLater(query),
+      reached: () => this.#sweepSoon(),
+    };
+    db.loop.query = (question) => {
+      const query = new OfflineQuery<any>(question, device);
+      this.#queries.add(query);
+      return query;
+    };
+    this.#off = db.connection.subscribe((state) => state === "open" && this.#kick());
+    this.ready = this.#open();
+  }
+
+  /** Is it kept when the page is closed? Known when it is ready. */
+  get isDurable(): boolean {
+    return this.#opened?.isDurable ?? false;
+  }
+
+  /** What the server has not carried out yet, in its order. */
+  get pending(): readonly Mutation[] {
+    return this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused);
+  }
+
+  /** What it will not carry out, until it is dismissed. */
+  get refused(): readonly (Mutation & { error: TidebaseError })[] {
+    return this.#mutations.flatMap((mutation) =>
+      mutation.refused ? [{ ...mutation, error: errorOf(mutation.refused) }] : [],
+    );
+  }
+
+  /** Called after each change of `pending` or `refused`. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Rows of a table, each written by its key. */
+  table<Name extends Extract<keyof Tables, string>>(name: Name): OfflineTable<Tables[Name] & TableTypes> {
+    return new OfflineTable(name, (patch) => this.#add(patch));
+  }
+
+  /** SQL for the server. What it changes shows when it has been there. */
+  sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
+    const { sql, params } = new Statement(strings, values);
+    return this.#add({ sql, params });
+  }
+
+  /** It has been seen that this one was refused. */
+  async dismiss(number: number): Promise<void> {
+    await (await this.#store).dismiss(number);
+    this.#dismissed(number);
+    this.#tabs.tell({ kind: "dismissed", number });
+  }
+
+  /** Forgets all that is kept: for a user who signs out. What waits is lost. */
+  async clear(): Promise<void> {
+    await (await this.#store).clear();
+    this.#cleared();
+    this.#tabs.tell({ kind: "cleared" });
+  }
+
+  /** Ends it; what waits is sent at the next visit. Queries go on without it. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#off();
+    clearTimeout(this.#keeping);
+    this.#keep();
+    this.#sender?.close();
+    this.#tabs.close();
+    // What is being kept is kept first.
+    void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
+    delete (this.#db.loop as { query?: unknown }).query;
+  }
+
+  async #open(): Promise<void> {
+    const store = (this.#opened = await this.#store);
+    const { loop, http } = this.#db;
+    this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
+    const kept = await store.all();
+    const known = new Set(this.#mutations.map(({ number }) => number));
+    this.#mutations = [...kept.filter(({ number }) => !known.has(number)), ...this.#mutations].sort(byNumber);
+    this.#show();
+    this.#kick();
+  }
+
+  #add(change: Change): Promise<Written> {
+    // What cannot be sent is refused here, and not when the network is back.
+    onTheWire({ number: 0, change });
+    const turn = this.#turn.then(() => this.#added(change));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #added(change: Change): Promise<Written> {
+    if (this.#isClosed) throw new TidebaseError("closed", "The device's store was closed.");
+    const store = await this.#store;
+    const madeAt = Date.now();
+    const number = await store.add(change, madeAt);
+    const mutation = { number, change, madeAt };
+    const settled = new Promise<number>((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
+    // Whoever does not wait for it reads `refused`.
+    settled.catch(() => {});
+    this.#insert(mutation);
+    this.#tabs.tell({ kind: "added", mutation });
+    this.#kick();
+    return { number, settled };
+  }
+
+  #insert(mutation: Mutation): void {
+    if (this.#mutations.some(({ number }) => number === mutation.number)) return;
+    this.#mutations = [...this.#mutations, mutation].sort(byNumber);
+    this.#show();
+  }
+
+  #kick(): void {
+    if (this.#leads) this.#sender?.kick();
+  }
+
+  async #settle(outcomes: Outcome[]): Promise<void> {
+    const applied = outcomes.flatMap((outcome) => ("applied" in outcome ? [outcome.number] : []));
+    const refused = outcomes.flatMap((outcome) => ("refused" in outcome ? [outcome] : []));
+    await this.#opened!.settle(applied, refused);
+    this.#settled(outcomes);
+    this.#tabs.tell({ kind: "settled", outcomes });
+  }
+
+  #settled(outcomes: Outcome[]): void {
+    for (const outcome of outcomes) {
+      const mutation = this.#mutations.find(({ number }) => number === outcome.number);
+      const waiting = this.#waiting.get(outcome.number);
+      this.#waiting.delete(outcome.number);
+      if ("applied" in outcome) {
+        if (mutation) mutation.applied = outcome.applied;
+        waiting?.resolve(outcome.applied);
+      } else {
+        if (mutation) mutation.refused = outcome.refused;
+        waiting?.reject(errorOf(outcome.refused));
+      }
+    }
+    this.#sweep();
+    this.#show();
+  }
+
+  /** What was carried out is shown until all results have come so far. */
+  #sweep(): void {
+    this.#isSweeping = false;
+    for (const query of this.#queries) if (query.isOver || query.listeners.size === 0) this.#queries.delete(query);
+    const isSeen = (applied: number) => [...this.#queries].every(({ revision }) => revision >= applied);
+    const left = this.#mutations.filter(({ applied }) => applied === undefined || !isSeen(applied));
+    const isNew = left.length < this.#mutations.length;
+    this.#mutations = left;
+    if (isNew) this.#show();
+  }
+
+  #sweepSoon(): void {
+    if (this.#isSweeping || !this.#mutations.some(({ applied }) => applied !== undefined)) return;
+    this.#isSweeping = true;
+    queueMicrotask(() => this.#sweep());
+  }
+
+  /** All queries are worked out before the first is told. */
+  #show(): void {
+    const tells = [...this.#queries].map((query) => query.refresh());
+    for (const tell of tells) tell?.();
+    callAll(this.#listeners, (listener) => listener());
+  }
+
+  /** Of all results that have it, for one may show what another does not. */
+  #elsewhere(table: string, id: string): Values | undefined {
+    const found = [...this.#queries].map((query) => query.find(table, id)).filter((values) => values !== undefined);
+    return found.length > 0 ? Object.assign({}, ...found) : undefined;
+  }
+
+  #keepLater(query: OfflineQuery): void {
+    this.#changed.add(query);
+    this.#keeping ??= setTimeout(() => this.#keep(), KEEP_AFTER);
+    (this.#keeping as { unref?: () => void }).unref?.();
+  }
+
+  #keep(): void {
+    this.#keeping = undefined;
+    for (const query of this.#changed) {
+      const { kept } = query;
+      // A full disk costs a result its keeping, and nothing else.
+      if (kept) void this.#opened?.keep(query.identity, kept).catch(() => {});
+    }
+    this.#changed.clear();
+  }
+
+  #heard(news: News): void {
+    switch (news.kind) {
+      case "added":
+        this.#insert(news.mutation);
+        return this.#kick();
+      case "settled":
+        return this.#settled(news.outcomes);
+      case "dismissed":
+        return this.#dismissed(news.number);
+      case "cleared":
+        return this.#cleared();
+    }
+  }
+
+  #dismissed(number: number): void {
+    this.#mutations = this.#mutations.filter((mutation) => mutation.number !== number || !mutation.refused);
+    this.#show();
+  }
+
+  #cleared(): void {
+    const error = new TidebaseError("closed", "What this device had kept was cleared.");
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#mutations = [];
+    this.#show();
+  }
+}
+
+const byNumber = (a: Mutation, b: Mutation) => a.number - b.number;
+
+export class OfflineTable<Types extends TableTypes> {
+  #write: (patch: Patch) => Promise<Written>;
+
+  /** @internal */
+  constructor(
+    readonly name: string,
+    write: (patch: Patch) => Promise<Written>,
+  ) {
+    this.#write = write;
+  }
+
+  /** A new row, its key included: `newId()` makes one. */
+  insert(values: Types["Insert"]): Promise<Written> {
+    return this.#write({ table: this.name, op: "insert", values: values as Values });
+  }
+
+  /** A new row, or these columns of the one that has its key. */
+  upsert(values: Types["Insert"]): Promise<Written> {
+    return this.#write({ table: this.name, op: "upsert", values: values as Values });
+  }
+
+  /** `key` has the columns of the primary key; of the rest only what is given is changed. */
+  update(key: Partial<Types["Row"]>, values: Types["Update"]): Promise<Written> {
+    return this.#write({ table: this.name, op: "update", key: key as Values, values: values as Values });
+  }
+
+  delete(key: Partial<Types["Row"]>): Promise<Written> {
+    return this.#write({ table: this.name, op: "delete", key: key as Values });
+  }
+}
+
+/** @param user who it is kept for, such as `me.user.id`: each has a store of their own on this device */
+export function offline<Tables = Record<string, AnyTable>>(db: Core, user: string): Offline<Tables> {
+  return new Offline<Tables>(db, user);
+}
+
+export { newId } from "./id.js";
+export type { Mutation, Patch, Refusal, Values } from "./mutation.js";

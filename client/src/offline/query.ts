@@ -1,0 +1,125 @@
+// A live query that is there at once, as it was the last time, and shows what is written before the server has it.
+
+import type { TidebaseError } from "../error.js";
+import type { Delta, Entry, Frame } from "../live/frame.js";
+import { LiveQuery, type Question, type Since } from "../live/query.js";
+import type { Result } from "../live/result.js";
+import type { Standing, Tell } from "../live/wish.js";
+import type { Mutation, Values } from "./mutation.js";
+import { idOf, lay, valuesOf, type Elsewhere } from "./overlay.js";
+
+
+/** A result as it is kept from visit to visit. */
+export interface Kept {
+  readonly result: Result;
+  readonly since: Since;
+  /** When it was last told, in milliseconds. */
+  readonly at: number;
+}
+
+/** What a query asks of the device. */
+export interface Device {
+  /** All that is shown though the server may not have it. */
+  readonly shown: readonly Mutation[];
+  /** What other results have of a row. */
+  elsewhere: Elsewhere;
+  recall(identity: string): Promise<Kept | undefined>;
+  /** It has been told by the server, and should be kept. */
+  changed(query: OfflineQuery): void;
+  /** It stands at another revision: what was shown for it may be over. */
+  reached(): void;
+}
+
+export class OfflineQuery<Row = any> extends LiveQuery<Row> {
+  #device: Device;
+  /** Has the server spoken since the page was opened? */
+  #isFresh = false;
+  /** The server has ended it. */
+  isOver = false;
+
+  constructor(question: Question, device: Device) {
+    super(question);
+    this.#device = device;
+    void device.recall(question.identity).then((kept) => kept && this.#recalled(kept), () => {});
+  }
+
+  get revision(): number {
+    return this.since?.revision ?? 0;
+  }
+
+  /** As it may be kept. */
+  get kept(): Kept | undefined {
+    return this.result && this.since && { result: this.result, since: { ...this.since }, at: Date.now() };
+  }
+
+  /** The row of this table and key, if the server has told it here. */
+  find(table: string, id: string): Values | undefined {
+    const { base, columns, rows } = this.result ?? {};
+    if (!base || base.table.toLowerCase() !== table.toLowerCase()) return undefined;
+    const values = (row: Row) => valuesOf(base, columns!, row);
+    const found = rows!.find((row) => idOf(base, values(row)) === id);
+    return found && values(found);
+  }
+
+  override receive(frame: Frame, standing: Standing): Tell | undefined {
+    const wasFresh = this.#isFresh;
+    this.#isFresh ||= frame.type === "rows" ? frame.done : frame.type === "unchanged";
+    const tell = super.receive(frame, standing);
+    if (wasFresh || !this.#isFresh || tell) return tell;
+    return this.result && this.since ? this.show() : undefined;
+  }
+
+  override stage(entry: Entry, delta: Delta, standing: Standing): () => Tell | undefined {
+    const commit = super.stage(entry, delta, standing);
+    return () => {
+      this.#isFresh = true;
+      return commit();
+    };
+  }
+
+  override reach(revision: number, byDelta: boolean): void {
+    super.reach(revision, byDelta);
+    this.#device.reached();
+  }
+
+  override end(error: TidebaseError): Tell {
+    this.isOver = true;
+    return super.end(error);
+  }
+
+  /** What is to be told now that something else is written. */
+  refresh(): Tell | undefined {
+    return this.result && this.since && this.#shown();
+  }
+
+  protected override show(): Tell | undefined {
+    if (this.#isFresh) this.#device.changed(this);
+    return this.#shown();
+  }
+
+  #shown(): Tell | undefined {
+    const { result, since, latest } = this;
+    const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > since!.revision);
+    const rows = lay(result!, waiting, this.#device.elsewhere);
+    const pendingWrites = result!.base ? waiting.some((mutation) => concerns(mutation, result!.base!.table)) : waiting.length > 0;
+    const fromCache = !this.#isFresh;
+    const isSame = latest && latest.pendingWrites === pendingWrites && latest.fromCache === fromCache;
+    if (isSame && areSame(latest.rows, rows)) return undefined;
+    this.latest = { rows, revision: since!.revision, fromCache, pendingWrites };
+    return this.tell(this.latest);
+  }
+
+  #recalled({ result, since }: Kept): void {
+    if (this.result || this.listeners.size === 0) return;
+    this.result = result as Result<Row>;
+    this.since = { ...since };
+    this.#shown()?.();
+  }
+}
+
+/** May it change a result of this table? What SQL does nobody here knows. */
+const concerns = ({ change }: Mutation, table: string) =>
+  !("table" in change) || change.table.toLowerCase() === table.toLowerCase();
+
+const areSame = (a: readonly unknown[], b: readonly unknown[]) =>
+  a === b || (a.length === b.length && a.every((row, index) => row === b[index]));

@@ -1,0 +1,263 @@
+// Writes without a network and rows before there is one: two devices, one server, a cable that is cut, and visits that end.
+//
+// IndexedDB is here an implementation for Node; test/browser has the browser's own.
+
+import "fake-indexeddb/auto";
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { test, type TestContext } from "node:test";
+import { TidebaseError, type Client, type Snapshot } from "tidebase";
+import { newId, offline, type Offline } from "tidebase/offline";
+import { client, Proxy, Server, text, until, world, type World } from "./world/index.js";
+
+interface Todo {
+  id: string;
+  title: string;
+  done: number;
+}
+
+const TABLE =
+  "create table todo (id text primary key, title text not null check (length(title) < 100), done integer not null default 0, n integer default 0)";
+const ALL = "select id, title, done from todo order by title";
+
+interface Visit {
+  db: Client;
+  local: Offline;
+  /** The last snapshot of a live query. */
+  live(sql?: string): { readonly value: Snapshot<Todo> | undefined; titles(): string };
+  end(): void;
+}
+
+/** Somebody opens the page on this device. */
+function visit(context: TestContext, url: string, device = randomUUID() as string, token?: string): Visit {
+  const db = client(context, url, token === undefined ? {} : { token });
+  const local = offline(db, device);
+  context.after(() => local.close());
+  return {
+    db,
+    local,
+    live(sql = ALL) {
+      const held = db.sql<Todo>(text(sql)).live();
+      return {
+        get value() {
+          return held.value;
+        },
+        titles: () => held.value?.rows.map(({ title, done }) => (done ? `(${title})` : title)).join(" ") ?? "-",
+      };
+    },
+    end() {
+      local.close();
+      db.close();
+    },
+  };
+}
+
+async function start(context: TestContext): Promise<World> {
+  const made = await world(context);
+  await made.server.query(TABLE);
+  return made;
+}
+
+function unplug(proxy: Proxy): void {
+  proxy.isClosed = true;
+  proxy.cut();
+}
+
+const todos = (server: Server) => server.query("select id, title, done from todo order by title");
+
+test("a write is shown at once, carried out, and then the server's", async (context) => {
+  const { server, proxy } = await start(context);
+  const { local, live } = visit(context, proxy.url);
+  const list = live();
+  await until("the empty list", () => list.value);
+  const { settled } = await local.table("todo").insert({ id: "a", title: "milk", done: false });
+  assert.equal(list.titles(), "milk", "shown when it is kept");
+  assert.equal(list.value!.pendingWrites, true);
+  const revision = await settled;
+  assert.deepEqual(await todos(server), [{ id: "a", title: "milk", done: 0 }]);
+  await until("nothing is pending", () => list.value!.pendingWrites === false && list.value!.revision >= revision);
+  assert.deepEqual([list.titles(), local.pending.length, list.value!.fromCache], ["milk", 0, false]);
+});
+
+test("without a network writes are kept, shown in their places, and sent in their order when there is one", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('a', 'apples'), ('m', 'milk'), ('z', 'zest')");
+  const { db, local, live } = visit(context, proxy.url);
+  const [list, open, done] = [live(), live("select * from todo where done = 0 order by title desc"), live("select * from todo where done = 1")];
+  const counted = db.sql<{ n: number }>`select count(*) as n from todo`.live();
+  await until("the lists", () => list.value && open.value && done.value && counted.value);
+  unplug(proxy);
+  const table = local.table("todo");
+  await table.insert({ id: "b", title: "bread", done: 0 });
+  await table.update({ id: "m" }, { done: 1 });
+  await table.update({ id: "z" }, { title: "anise" });
+  await table.delete({ id: "a" });
+  await table.update({ id: "b" }, { title: "beer" });
+  await local.sql`update todo set n = n + ${1}`;
+  assert.equal(list.titles(), "anise beer (milk)");
+  assert.equal(open.titles(), "beer anise");
+  assert.equal(done.titles(), "(milk)", "of what is not known it shows what the write says");
+  assert.deepEqual([counted.value!.rows[0]!.n, counted.value!.pendingWrites], [3, true], "what a client cannot tell waits");
+  assert.equal(local.pending.length, 6);
+  proxy.isClosed = false;
+  await until("all is sent", () => local.pending.length === 0);
+  assert.deepEqual(await server.query("select title, done, n from todo order by title"), [
+    { title: "anise", done: 0, n: 1 },
+    { title: "beer", done: 0, n: 1 },
+    { title: "milk", done: 1, n: 1 },
+  ]);
+  await until("the server's", () => [list, open, done].every(({ value }) => value!.pendingWrites === false));
+  assert.deepEqual([list.titles(), open.titles(), done.titles()], ["anise beer (milk)", "beer anise", "(milk)"]);
+});
+
+test("a visit without a network shows the last one's rows, and its writes outlive it", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  const device = randomUUID();
+  const first = visit(context, proxy.url, device);
+  const seen = first.live();
+  await until("the list", () => seen.value);
+  first.end();
+  unplug(proxy);
+  const second = visit(context, proxy.url, device);
+  const list = second.live();
+  await until("the rows that were kept", () => list.value);
+  assert.deepEqual([list.titles(), list.value!.fromCache], ["milk", true]);
+  await second.local.table("todo").insert({ id: "b", title: "bread", done: 0 });
+  assert.equal(list.titles(), "bread milk");
+  second.end();
+  const third = visit(context, proxy.url, device);
+  await third.local.ready;
+  const again = third.live();
+  await until("both", () => again.titles() === "bread milk");
+  assert.deepEqual([third.local.isDurable, third.local.pending.map(({ change }) => "table" in change && change.op)], [true, ["insert"]]);
+  await server.query("insert into todo (id, title) values ('z', 'zest')");
+  proxy.isClosed = false;
+  await until("the server's", () => again.titles() === "bread milk zest" && again.value!.fromCache === false);
+  await until("sent", () => third.local.pending.length === 0);
+});
+
+test("what is refused is taken back, told once, kept until it is dismissed, and holds up nothing", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const { local, live, end } = visit(context, proxy.url, device);
+  const list = live();
+  await until("the list", () => list.value);
+  unplug(proxy);
+  const written = [];
+  for (const title of ["a", "x".repeat(100), "c", "d"]) {
+    written.push(await local.table("todo").insert({ id: title[0]!, title, done: 0 }));
+  }
+  assert.equal(list.value!.rows.length, 4);
+  proxy.isClosed = false;
+  const error = (await written[1]!.settled.then(
+    () => assert.fail(),
+    (error) => error,
+  )) as TidebaseError;
+  assert.deepEqual([error instanceof TidebaseError, error.code, error.column], [true, "conflict", "title"]);
+  await written[3]!.settled;
+  await until("taken back", () => list.titles() === "a c d");
+  assert.deepEqual(local.refused.map(({ number, error }) => [number, error.code]), [[written[1]!.number, "conflict"]]);
+  end();
+  const again = visit(context, proxy.url, device);
+  await again.local.ready;
+  const [refused] = again.local.refused;
+  assert.deepEqual((refused!.change as { values: unknown }).values, { id: "x", title: "x".repeat(100), done: 0 });
+  await again.local.dismiss(refused!.number);
+  assert.equal(again.local.refused.length, 0);
+  assert.equal((await todos(server)).length, 3);
+});
+
+test("cut at any byte, by a server that is killed too, each write is carried out once", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('n', 'n')");
+  const { local } = visit(context, proxy.url);
+  for (let round = 0; round < 40; round++) {
+    await local.sql`update todo set n = n + 1 where id = 'n'`;
+    if (round % 8 === 7) proxy.cut();
+    if (round === 20) {
+      await server.kill();
+      await server.start();
+    }
+  }
+  await until("all is sent", () => local.pending.length === 0);
+  assert.deepEqual(await server.query("select n from todo"), [{ n: 40 }]);
+});
+
+test("two pages of a device share what is written, and each of it is sent once", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('n', 'n')");
+  const device = randomUUID();
+  const [one, two] = [visit(context, proxy.url, device), visit(context, proxy.url, device)];
+  const [left, right] = [one.live(), two.live()];
+  await until("the lists", () => left.value && right.value);
+  unplug(proxy);
+  await one.local.table("todo").insert({ id: "a", title: "a", done: 0 });
+  await until("seen by the other page, without a server", () => right.titles() === "a n");
+  await two.local.table("todo").update({ id: "a" }, { done: 1 });
+  await until("and back", () => left.titles() === "(a) n");
+  for (let n = 0; n < 10; n++) await (n % 2 ? one : two).local.sql`update todo set n = n + 1 where id = 'n'`;
+  one.end();
+  proxy.isClosed = false;
+  await until("all is sent", () => two.local.pending.length === 0);
+  assert.deepEqual(await server.query("select id, done, n from todo order by id"), [
+    { id: "a", done: 1, n: 0 },
+    { id: "n", done: 0, n: 10 },
+  ]);
+});
+
+test("each user of a device has a store of their own, and one who signs out leaves nothing", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  const [ann, bob] = [randomUUID(), randomUUID()];
+  const first = visit(context, proxy.url, ann);
+  const seen = first.live();
+  await until("the list", () => seen.value);
+  unplug(proxy);
+  await first.local.table("todo").insert({ id: "s", title: "secret", done: 0 });
+  first.end();
+  const other = visit(context, proxy.url, bob);
+  const none = other.live();
+  await other.local.ready;
+  assert.deepEqual([none.value, other.local.pending.length], [undefined, 0]);
+  other.end();
+  const back = visit(context, proxy.url, ann);
+  await back.local.ready;
+  assert.equal(back.local.pending.length, 1);
+  await back.local.clear();
+  assert.equal(back.local.pending.length, 0);
+  back.end();
+  const last = visit(context, proxy.url, ann);
+  const gone = last.live();
+  await last.local.ready;
+  assert.deepEqual([gone.value, last.local.pending.length], [undefined, 0]);
+});
+
+test("what cannot be sent is refused before it is kept", async (context) => {
+  const { local } = visit(context, "http://127.0.0.1:9");
+  for (const value of [undefined, Number.NaN, new Date(), {}, () => 1]) {
+    const values = { id: "a", title: value } as any;
+    if (value === undefined) await local.table("todo").insert(values);
+    else assert.throws(() => local.table("todo").insert(values), (error: TidebaseError) => error.code === "invalid" && /title/.test(error.message));
+  }
+  assert.equal(local.pending.length, 1);
+});
+
+test("a page that may keep nothing goes on in memory, and says so", async (context) => {
+  const { server, proxy } = await start(context);
+  context.mock.method(indexedDB, "open", () => {
+    throw new DOMException("no", "SecurityError");
+  });
+  const { local, live } = visit(context, proxy.url);
+  const list = live();
+  await until("the list", () => list.value);
+  const { settled } = await local.table("todo").insert({ id: "a", title: "milk", done: 0 });
+  await settled;
+  assert.deepEqual([local.isDurable, (await todos(server)).length], [false, 1]);
+});
+
+test("ids sort as they were made", () => {
+  const ids = [1, 2 ** 32, Date.now(), Date.now() + 5].map((time) => newId(time));
+  assert.deepEqual([...ids].sort(), ids);
+  assert.match(ids[2]!, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+});
