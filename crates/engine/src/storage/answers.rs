@@ -62,17 +62,27 @@ pub fn find(connection: &Connection, idempotency: &Idempotency) -> Result<Option
             WriteName::Key(_) => "This Idempotency-Key was already used with another request.",
             WriteName::Mutation { .. } => "This client has sent another mutation under this number.",
         })),
+        None if is_long_done(connection, &idempotency.name)? => Err(Error::conflict(
+            "This client has said that it knows what came of this mutation: what is kept of it is gone.",
+        )),
         None => Ok(None),
     }
 }
 
-/// What a client knows of is not kept for it any longer.
+/// Has a later mutation of the client been carried out or refused? Then this one has, too: they come in their order.
+fn is_long_done(connection: &Connection, name: &WriteName) -> Result<bool> {
+    let WriteName::Mutation { client, number, .. } = name else { return Ok(false) };
+    let later = "SELECT EXISTS (SELECT 1 FROM _tide_mutations WHERE client = ?1 AND number > ?2)";
+    Ok(connection.prepare_cached(later)?.query_row((&**client, number), |row| row.get(0))?)
+}
+
+/// What a client knows of is not kept for it any longer, but for the last, which says how far it has come.
 pub fn forget_acknowledged(connection: &Connection, name: &WriteName) -> Result<()> {
     if let WriteName::Mutation { client, line, .. } = name
         && line.acknowledged > 0
     {
         connection
-            .prepare_cached("DELETE FROM _tide_mutations WHERE client = ?1 AND number <= ?2")?
+            .prepare_cached("DELETE FROM _tide_mutations WHERE client = ?1 AND number < ?2")?
             .execute((&**client, line.acknowledged))?;
     }
     Ok(())

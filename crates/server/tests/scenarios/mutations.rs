@@ -169,7 +169,10 @@ async fn what_a_client_knows_of_is_kept_no_longer() {
     let mut more = frame(2, "phone", json!([insert(3, "c", json!("c"))]));
     more["acknowledged"] = json!(2);
     assert!(socket.ask(more).await["result"][0]["applied"].is_i64());
-    assert_eq!(server.sql(kept).await, json!([{"number": 3}]));
+    assert_eq!(server.sql(kept).await, json!([{"number": 2}, {"number": 3}]), "the last one tells how far it has come");
+    let forgotten = mutate(&mut socket, 3, json!([insert(1, "a2", json!("a"))])).await;
+    assert_eq!(forgotten[0]["refused"], "conflict", "by a page that has slept meanwhile: {forgotten}");
+    assert_eq!(server.sql("SELECT count(*) AS n FROM todo").await, json!([{"n": 3}]));
 }
 
 #[tokio::test]
