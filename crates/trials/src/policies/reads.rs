@@ -94,11 +94,26 @@ pub fn statement(random: &mut Random, world: &World, opened: &[Opened<'_>], stat
     }
     loop {
         let query = Query::random(random, &world.schema);
+        if joins(&query) && opened.iter().any(|opened| loses_rows(opened.make)) {
+            continue;
+        }
         // One that may fail by itself may do so for one order of its conditions and not for another.
         if query.limit.is_none() && !query.may_fail && !is_left_open(query.traps) && !picks_a_row(&query.core) {
             return (query.sql(), query.params());
         }
     }
+}
+
+fn joins(query: &Query) -> bool {
+    let joining = [Trap::Joins, Trap::OuterJoins, Trap::SelfJoin, Trap::SubQuery];
+    query.core.contains("JOIN") || joining.into_iter().any(|trap| query.traps.has(trap))
+}
+
+/// Does the key of a WITHOUT ROWID table compare otherwise than its column? An index that SQLite makes for one join then takes rows
+/// for the same that are not, and loses some.
+fn loses_rows(make: &str) -> bool {
+    let key = make.split("PRIMARY KEY (").nth(1).unwrap_or_default();
+    make.contains("WITHOUT ROWID") && key.contains("COLLATE")
 }
 
 /// A query that fails if it is tried on some row.
