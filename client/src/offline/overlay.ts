@@ -33,8 +33,8 @@ class Laid {
   /** By key. Those that have moved, and new ones, are not here but among `placed`. */
   #there: Map<string, any>;
   #placed = new Map<string, any>();
-  /** What is known of rows that do not belong here. */
-  #apart = new Map<string, Values>();
+  /** What is known of rows that do not belong here; nothing of those that were deleted. */
+  #apart = new Map<string, Values | undefined>();
   #columns: readonly string[];
   #base: Base;
   #elsewhere: Elsewhere;
@@ -52,7 +52,7 @@ class Laid {
     const known = this.#placed.get(id) ?? this.#there.get(id);
     if (op === "delete") this.#remove(id);
     else if (known !== undefined) this.#change(id, known, values);
-    else this.#enter(id, op === "update" ? this.#apart.get(id) ?? this.#elsewhere(this.#base.table, id) : {}, values);
+    else this.#enter(id, op === "update" ? this.#known(id) : {}, values);
   }
 
   rows(): any[] {
@@ -65,7 +65,11 @@ class Laid {
   #remove(id: string): void {
     this.#there.delete(id);
     this.#placed.delete(id);
-    this.#apart.delete(id);
+    this.#apart.set(id, undefined);
+  }
+
+  #known(id: string): Values | undefined {
+    return this.#apart.has(id) ? this.#apart.get(id) : this.#elsewhere(this.#base.table, id);
   }
 
   /** A row that was not here. Of which nothing is known, it waits for the server. */
@@ -79,7 +83,8 @@ class Laid {
   #change(id: string, known: any, values: Values): void {
     if (!this.#belongs(values, true)) {
       this.#remove(id);
-      return void this.#apart.set(id, { ...valuesOf(this.#base, this.#columns, known), ...values });
+      this.#apart.set(id, { ...valuesOf(this.#base, this.#columns, known), ...values });
+      return;
     }
     const row = this.#written(known, values, false);
     const hasMoved = this.#base.order?.some(([column]) => {

@@ -1,0 +1,93 @@
+// What is laid over a result, against the plain way: all rows of the table, written to, then asked and sorted.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Base } from "../dist/live/frame.js";
+import type { Result } from "../dist/live/result.js";
+import type { Mutation, Patch, Values } from "../dist/offline/mutation.js";
+import { lay } from "../dist/offline/overlay.js";
+
+interface Row {
+  id: number;
+  title: string | null;
+  done: number;
+}
+
+const COLUMNS = ["id", "title", "done"] as const;
+
+function rolls(seed: number): (sides: number) => number {
+  let state = seed;
+  return (sides) => (state = (Math.imul(state, 1103515245) + 12345) >>> 1) % sides;
+}
+
+/** SQLite's order, of what is used here. */
+const compare = (a: any, b: any) => (a === b ? 0 : a === null ? -1 : b === null ? 1 : a < b ? -1 : 1);
+
+function asked(table: Iterable<Row>, { where, order, limit }: Base): Row[] {
+  const fits = (row: any) =>
+    where!.every(([column, how, ...values]) => values.some((value) => (value === null ? how === "is" && row[column] === null : row[column] === value)));
+  const rows = [...table].filter(fits);
+  rows.sort((a: any, b: any) => {
+    for (const [column, isDescending] of order ?? []) {
+      const by = compare(a[COLUMNS[column]!], b[COLUMNS[column]!]);
+      if (by !== 0) return isDescending ? -by : by;
+    }
+    return compare(a.id, b.id);
+  });
+  return limit === undefined ? rows : rows.slice(0, limit);
+}
+
+function change(table: Map<number, Row>, { op, key, values }: Patch): void {
+  const id = Number((key ?? values)!.id);
+  const there = table.get(id);
+  if (op === "delete") table.delete(id);
+  else if (there) table.set(id, { ...there, ...(values as Partial<Row>) });
+  else if (op !== "update") table.set(id, { id, title: null, done: 0, ...(values as Partial<Row>) });
+}
+
+function patch(roll: (sides: number) => number): Patch {
+  const id = roll(8);
+  const title = roll(5) ? "abcde"[roll(5)]! : null;
+  const values = [{ title }, { done: roll(2) }, { title, done: roll(2) }][roll(3)]!;
+  switch (roll(4)) {
+    case 0:
+      return { table: "T", op: "delete", key: { ID: id } as Values } as Patch;
+    case 1:
+      return { table: "t", op: "update", key: { id }, values };
+    default:
+      return { table: "t", op: roll(2) ? "insert" : "upsert", values: { id, title, done: roll(2) } };
+  }
+}
+
+test("what is shown is what the query would give of the table with all writes in it", () => {
+  const wheres: Base["where"][] = [[], [["done", "=", 0]], [["done", "=", 1], ["title", "is", "a", null]], [["title", "=", "a", "b", null]]];
+  const orders: Base["order"][] = [[[0, false]], [[1, false], [0, false]], [[1, true], [0, false]], [[2, true], [1, false], [0, false]]];
+  for (let seed = 1; seed <= 4000; seed++) {
+    const roll = rolls(seed * 7919);
+    const limit = roll(4) === 0 ? { limit: 20 } : {};
+    const base: Base = { table: "t", key: ["id"], columns: [...COLUMNS], where: wheres[roll(4)]!, order: orders[roll(4)]!, ...limit };
+    const table = new Map<number, Row>();
+    for (let id = 0; id < roll(8); id++) table.set(id, { id, title: roll(5) ? "abcde"[roll(5)]! : null, done: roll(2) });
+    const rows = asked(table.values(), base);
+    const result = { columns: [...COLUMNS], isOrdered: true, tag: "", base, keys: [], rows } as unknown as Result<Row>;
+    const whole = new Map(table);
+    const elsewhere = (_: string, id: string) => whole.get(JSON.parse(id)[0]) as Values | undefined;
+    const patches = Array.from({ length: roll(6) }, () => patch(roll));
+    const mutations: Mutation[] = patches.map((change, number) => ({ number, change, madeAt: 0 }));
+    const shown = lay(result, mutations, elsewhere);
+    for (const one of patches) change(table, one.op === "delete" ? { ...one, key: { id: (one.key as any).ID } } : one);
+    assert.deepEqual(shown, asked(table.values(), base), JSON.stringify({ seed, base, rows, patches }));
+    if (patches.length === 0) assert.equal(shown, rows, "nothing is laid over it");
+  }
+});
+
+test("without a word of where new rows belong they wait, and the others change", () => {
+  const rows = [{ id: 1, title: "a", done: 0 }, { id: 2, title: "b", done: 0 }];
+  const base: Base = { table: "t", key: ["id"], columns: ["id", null, "done"] };
+  const result = { columns: ["id", "shout", "done"], isOrdered: false, tag: "", base, keys: [], rows } as unknown as Result;
+  const lays = (...changes: Patch[]) => lay(result, changes.map((change, number) => ({ number, change, madeAt: 0 })));
+  assert.equal(lays({ table: "other", op: "delete", key: { id: 1 } }), rows);
+  assert.deepEqual(lays({ table: "t", op: "insert", values: { id: 3, title: "c", done: 0 } }), rows);
+  assert.deepEqual(lays({ table: "t", op: "update", key: { id: 1 }, values: { done: true } }), [{ ...rows[0]!, done: 1 }, rows[1]]);
+  assert.deepEqual(lays({ table: "t", op: "delete", key: { id: 2 } }), [rows[0]]);
+});
