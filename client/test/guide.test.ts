@@ -1,6 +1,7 @@
 // Each guide is one program: its pieces are put together, checked by the compiler, and run against a real server. What it
 // prints is what the guide says that it prints, in the block behind each piece.
 
+import "fake-indexeddb/auto";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,6 +25,7 @@ const GUIDES: Guide[] = [
   { file: "typescript.md" },
   { file: "documents.md" },
   { file: "frameworks.md" },
+  { file: "offline.md" },
   {
     file: "signing-in.md",
     words: ["--signup", "open"],
