@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test, type TestContext } from "node:test";
 import { TidebaseError, type Client, type Snapshot } from "tidebase";
+import { arrayRemove, arrayUnion, deleteField, documents, increment, type Batch } from "tidebase/documents";
 import { newId, offline, type Offline } from "tidebase/offline";
 import { client, Proxy, Server, text, until, world, type World } from "./world/index.js";
 
@@ -14,6 +15,13 @@ interface Todo {
   id: string;
   title: string;
   done: number;
+}
+
+interface Room {
+  name: string;
+  n: number;
+  tags: string[];
+  deep: { on: boolean; off?: number };
 }
 
 const TABLE =
@@ -182,6 +190,105 @@ test("cut at any byte, by a server that is killed too, each write is carried out
   }
   await until("all is sent", () => local.pending.length === 0);
   assert.deepEqual(await server.query("select n from todo"), [{ n: 40 }]);
+});
+
+test("documents are written without a network, and shown where they belong", async (context) => {
+  const { server, proxy } = await start(context);
+  const { db, local } = visit(context, proxy.url);
+  const docs = documents(db);
+  const rooms = docs.collection<Room>("rooms");
+  await rooms.doc("a").set({ name: "Ada", n: 1, tags: ["x"], deep: { on: true, off: 1 } });
+  const [room, all, large] = [rooms.doc("a").live(), rooms.orderBy("n", "desc").live(), rooms.where("n", ">", 5).live()];
+  const messages = rooms.doc("a").collection("messages");
+  await messages.doc("1").set({ text: "one" });
+  const said = messages.live();
+  await until("the documents", () => room.value && all.value && large.value && said.value);
+  unplug(proxy);
+  const commit = async (fill: (batch: Batch) => unknown) => {
+    const batch = docs.batch();
+    fill(batch);
+    return local.commit(batch);
+  };
+  await commit((batch) => batch.update(rooms.doc("a"), { n: increment(3), tags: arrayUnion("y", "x", "y"), "deep.off": deleteField() }));
+  await commit((batch) => batch.update(rooms.doc("a"), { n: increment(3) }).set(rooms.doc("b"), { name: "Bo", n: 9, tags: [], deep: {} as any }));
+  await commit((batch) => batch.set(messages.doc("2"), { text: "two" }).delete(messages.doc("1")));
+  const { settled } = await commit((batch) => batch.update(rooms.doc("none"), { n: 1 }));
+  const here = { name: "Ada", n: 7, tags: ["x", "y"], deep: { on: true } };
+  assert.deepEqual(room.value!.doc!.data, here);
+  assert.deepEqual([all, large].map(({ value }) => value!.docs.map(({ id }) => id)), [["b", "a"], ["a", "b"]]);
+  assert.deepEqual([said.value!.docs.map(({ data }) => data.text), said.value!.pendingWrites, room.value!.pendingWrites], [["two"], true, true]);
+  const batch = docs.batch().delete(rooms.doc("b"));
+  await local.commit(batch);
+  assert.throws(() => local.commit(batch), (error: TidebaseError) => error.code === "invalid");
+  assert.deepEqual(all.value!.docs.map(({ id }) => id), ["a"]);
+  proxy.isClosed = false;
+  await assert.rejects(settled, (error: TidebaseError) => error.code === "not_found");
+  await until("all is sent", () => local.pending.length === 0 && !room.value!.pendingWrites && !said.value!.pendingWrites);
+  assert.deepEqual((await rooms.doc("a").get())!.data, here);
+  assert.deepEqual(room.value!.doc!.data, here);
+  assert.deepEqual((await messages.get()).docs.map(({ id }) => id), ["2"]);
+  assert.equal(server.port > 0, true);
+});
+
+test("what is shown of documents is what the server makes of them", async (context) => {
+  const { proxy } = await start(context);
+  const { db, local } = visit(context, proxy.url);
+  const docs = documents(db);
+  const found = docs.collection<any>("d");
+  await found.make();
+  let state = 12345;
+  const roll = (sides: number) => (state = (Math.imul(state, 1103515245) + 12345) >>> 1) % sides;
+  const values = [0, 1, 2.5, -3, 2n ** 60n, "a", "b", "", true, false, null, [1, "a"], { x: 1 }, []];
+  const value = () => values[roll(values.length)];
+  const changes = [() => increment(roll(5)), () => arrayUnion(value(), 1), () => arrayRemove("a", 1), () => deleteField(), value, value, value];
+  const path = () => ["f", "g", "g.h", "g.h.i", "`a.b`"][roll(5)]!;
+  const document = () => ({ f: value(), g: roll(2) ? { h: value() } : value(), "a.b": value() });
+  const queries = [
+    found,
+    found.orderBy("f"),
+    found.orderBy("f", "desc").orderBy("g"),
+    found.where("f", "==", 1),
+    found.where("f", ">", 0).orderBy("f"),
+    found.where("g.h", "!=", "a").limit(3),
+    found.where({ or: [["f", "in", ["a", null, true]], ["f", "array-contains", "a"]] }),
+    found.where("f", "not-in", [0, "b"]).where("f", "<=", "z"),
+    found.where("g", "array-contains-any", [1, "b"]),
+    found.where("f", "==", [1, "a"]),
+  ];
+  const lives = queries.map((query) => query.live());
+  await until("the results", () => lives.every(({ value }) => value));
+  for (let round = 0; round < 25; round++) {
+    unplug(proxy);
+    await until("it is off", () => db.connection.state !== "open");
+    for (let writes = 0; writes < 8; writes++) {
+      const batch = docs.batch();
+      for (let several = roll(3); several >= 0; several--) {
+        const place = found.doc("abcdef"[roll(6)]!);
+        const ways = [
+          () => batch.set(place, document()),
+          () => batch.set(place, { g: { h: changes[roll(7)]!() }, f: changes[roll(7)]!() }, { merge: true }),
+          () => batch.delete(place),
+          () => batch.set(place, document(), { merge: true }),
+        ];
+        ways[roll(4)]!();
+        if (lives[0]!.value!.docs.some(({ id }) => id === place.id) && several === 0) {
+          const update = docs.batch().update(place, { [path()]: changes[roll(7)]!() });
+          await local.commit(update);
+        }
+      }
+      await local.commit(batch);
+    }
+    const shown = lives.map(({ value }) => value!.docs.map(({ id, data }) => [id, data]));
+    const refused = local.refused.length;
+    proxy.isClosed = false;
+    await until("all is sent", () => local.pending.length === 0);
+    await until("the server's", () => lives.every(({ value }) => !value!.pendingWrites));
+    if (local.refused.length > refused) continue; // an increment past 64 bits, with what it was committed with
+    for (const [index, query] of queries.entries()) {
+      const { docs: told } = await query.get();
+      assert.deepEqual(shown[index], told.map(({ id, data }) => [id, data]), `round ${round}, query ${index}`);
+    }
+  }
 });
 
 test("two pages of a device share what is written, and each of it is sent once", async (context) => {

@@ -49,6 +49,11 @@ function documentOf({ id, data, revision, parent = "" }: Row, collection: string
   return { id, path, data: parse(data), revision };
 }
 
+/** What a snapshot tells besides its rows, and this in their place. */
+export function told<Shown>({ rows, ...others }: Snapshot<Row>, shown: Shown) {
+  return { ...others, ...shown };
+}
+
 export abstract class Live<Shown> implements AsyncIterable<Shown> {
   /** @internal */
   constructor(protected readonly db: Core) {}

@@ -12,7 +12,7 @@ import type { Stop } from "../live/loop.js";
 import type { Asking, Listening } from "../sql.js";
 import { write } from "../value.js";
 import { sound } from "./fields.js";
-import { documentsOf, Live, type Doc, type Row } from "./live.js";
+import { documentsOf, Live, told, type Doc, type Row } from "./live.js";
 import { address, invalid } from "./path.js";
 
 export type Operator =
@@ -42,6 +42,9 @@ export interface Found<Data = any> {
   readonly docs: readonly Doc<Data>[];
   /** All commits up to this one are in it; of a live one, none behind it. */
   readonly revision: number;
+  /** With `tidebase/offline`, as in a snapshot of rows. */
+  readonly fromCache?: boolean;
+  readonly pendingWrites?: boolean;
 }
 
 export interface Page<Data = any> extends Found<Data> {
@@ -134,7 +137,7 @@ export class Query<Data = any> extends Live<Found<Data>> {
   }
 
   protected shown(snapshot: Snapshot<Row>): Found<Data> {
-    return { docs: documentsOf(snapshot, this.path), revision: snapshot.revision };
+    return told(snapshot, { docs: documentsOf<Data>(snapshot, this.path) });
   }
 
   #with(more: Asked): Query<Data> {

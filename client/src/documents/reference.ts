@@ -7,7 +7,7 @@ import type { Stop } from "../live/loop.js";
 import type { Asking, Listening } from "../sql.js";
 import { write } from "../value.js";
 import { fields } from "./fields.js";
-import { documentsOf, Live, type Doc, type Row } from "./live.js";
+import { documentsOf, Live, told, type Doc, type Row } from "./live.js";
 import { address, beneath, checked, newId, table } from "./path.js";
 import { Query } from "./query.js";
 import { send, setting, writing, type Conditions, type Part, type Setting, type Update, type Whole } from "./write.js";
@@ -18,6 +18,9 @@ export interface DocumentSnapshot<Data = any> {
   readonly doc: Doc<Data> | undefined;
   /** All commits up to this one are in it, and none behind it. */
   readonly revision: number;
+  /** With `tidebase/offline`, as in a snapshot of rows. */
+  readonly fromCache?: boolean;
+  readonly pendingWrites?: boolean;
 }
 
 export class DocumentReference<Data = any> extends Live<DocumentSnapshot<Data>> {
@@ -74,7 +77,7 @@ export class DocumentReference<Data = any> extends Live<DocumentSnapshot<Data>> 
 
   protected shown(snapshot: Snapshot<Row>): DocumentSnapshot<Data> {
     const collection = this.path.slice(0, this.path.lastIndexOf("/"));
-    return { doc: documentsOf<Data>(snapshot, collection)[0], revision: snapshot.revision };
+    return told(snapshot, { doc: documentsOf<Data>(snapshot, collection)[0] });
   }
 }
 

@@ -76,8 +76,8 @@ export async function send(db: Core, { op, path, data, ...conditions }: Write, {
 
 /** Several writes, kept in order until they are committed. */
 export abstract class Writes {
-  /** As JSON, so that what becomes of an object later does not matter. */
-  protected readonly writes: string[] = [];
+  /** @internal As JSON, so that what becomes of an object later does not matter. */
+  readonly writes: string[] = [];
   #isOver = false;
 
   /** @internal */

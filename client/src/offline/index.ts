@@ -7,9 +7,12 @@
 // `store` is the device's truth, `tabs` its other pages, `query` the live query that shows both.
 
 import type { Core } from "../core.js";
+import type { Batch } from "../documents/write.js";
 import { callAll, TidebaseError } from "../error.js";
 import { Statement } from "../statement.js";
 import type { AnyTable, TableTypes } from "../table.js";
+import { parse } from "../value.js";
+import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import { OfflineQuery, type Device } from "./query.js";
 import { Sender } from "./sender.js";
@@ -41,6 +44,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #keeping: ReturnType<typeof setTimeout> | undefined;
   #isSweeping = false;
   #listeners = new Set<() => void>();
+  #committed = new WeakSet<Batch>();
   #off: () => void;
   #isClosed = false;
   /** The order of writes is that of the calls, however long each takes to be kept. */
@@ -67,6 +71,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
         return shown();
       },
       elsewhere: (table, id) => this.#elsewhere(table, id),
+      documentElsewhere: (path) => this.#document(path, false),
       recall: async (identity) => (await this.#store).recall(identity),
       changed: (query) => this.#keepLater(query),
       reached: () => this.#sweepSoon(),
@@ -112,6 +117,22 @@ export class Offline<Tables = Record<string, AnyTable>> {
   sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
     const { sql, params } = new Statement(strings, values);
     return this.#add({ sql, params });
+  }
+
+  /** Documents: a batch of `docs.batch()`, all of it or none. */
+  commit(batch: Batch): Promise<Written> {
+    if (this.#committed.has(batch)) throw new TidebaseError("invalid", "This is committed. Begin another one.");
+    this.#committed.add(batch);
+    const now = new Date().toISOString();
+    const writes: DocumentWrite[] = batch.writes.map(parse);
+    const shown = new Map<string, Known>();
+    const settle = (write: DocumentWrite): DocumentWrite => {
+      const before = shown.has(write.path) ? shown.get(write.path) : this.#document(write.path, true);
+      const made = settled(write, before ? parse(before) : undefined, now);
+      shown.set(write.path, after(made, before));
+      return made;
+    };
+    return this.#add({ writes, settled: writes.map(settle) });
   }
 
   /** It has been seen that this one was refused. */
@@ -233,6 +254,11 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const tells = [...this.#queries].map((query) => query.refresh());
     for (const tell of tells) tell?.();
     callAll(this.#listeners, (listener) => listener());
+  }
+
+  #document(path: string, asShown: boolean): Known {
+    const known = [...this.#queries].map((query) => query.findDocument(path, asShown)).filter((one) => one !== null);
+    return known.length > 0 ? known.find((one) => one !== undefined) : null;
   }
 
   /** Of all results that have it, for one may show what another does not. */

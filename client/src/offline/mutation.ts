@@ -1,6 +1,7 @@
 // What is written while nobody may be there to take it: a change, and what became of it.
 
 import { TidebaseError, type Code } from "../error.js";
+import type { DocumentWrite } from "./fields.js";
 import { bound, type Value, type Wire } from "../value.js";
 
 /** Columns with their values, as the application has them. */
@@ -20,7 +21,14 @@ export interface Spoken {
   readonly params: readonly Wire[];
 }
 
-export type Change = Patch | Spoken;
+/** Documents: all of it or none. */
+export interface DocumentWrites {
+  readonly writes: readonly DocumentWrite[];
+  /** The same, with changes of fields worked out on what was shown then. */
+  readonly settled: readonly DocumentWrite[];
+}
+
+export type Change = Patch | Spoken | DocumentWrites;
 
 export interface Mutation {
   /** Grows with each that is made on this device for this user. */
@@ -56,6 +64,7 @@ export function errorOf({ code, message, ...details }: Refusal): TidebaseError {
  */
 export function onTheWire({ number, change }: Pick<Mutation, "number" | "change">): object {
   if ("sql" in change) return { mutation_id: number, sql: change.sql, params: change.params };
+  if ("writes" in change) return { mutation_id: number, writes: change.writes };
   const { table, op, key, values } = change;
   return { mutation_id: number, table, op, key: wired(key), values: wired(values) };
 }

@@ -153,7 +153,7 @@ export function idOf({ key }: Base, values: Values): string {
 }
 
 /** As SQLite does: NULL, numbers, texts, bytes (sqlite.org/datatype3.html, section 4.1). */
-function compare(a: any, b: any): number {
+export function compare(a: any, b: any): number {
   const [first, second] = [rank(a), rank(b)];
   if (first !== second) return first - second;
   return a < b ? -1 : a > b ? 1 : 0;

@@ -5,7 +5,9 @@ import type { Delta, Entry, Frame } from "../live/frame.js";
 import { LiveQuery, type Question, type Since } from "../live/query.js";
 import type { Result } from "../live/result.js";
 import type { Standing, Tell } from "../live/wish.js";
-import type { Mutation, Values } from "./mutation.js";
+import { concerns, layDocuments, type Asked } from "./documents.js";
+import type { Known } from "./fields.js";
+import type { Change, Mutation, Values } from "./mutation.js";
 import { idOf, lay, valuesOf, type Elsewhere } from "./overlay.js";
 
 
@@ -23,6 +25,7 @@ export interface Device {
   readonly shown: readonly Mutation[];
   /** What other results have of a row. */
   elsewhere: Elsewhere;
+  documentElsewhere(path: string): Known;
   recall(identity: string): Promise<Kept | undefined>;
   /** It has been told by the server, and should be kept. */
   changed(query: OfflineQuery): void;
@@ -32,6 +35,7 @@ export interface Device {
 
 export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   #device: Device;
+  #asked: Asked;
   /** Has the server spoken since the page was opened? */
   #isFresh = false;
   /** The server has ended it. */
@@ -40,6 +44,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   constructor(question: Question, device: Device) {
     super(question);
     this.#device = device;
+    this.#asked = question.body;
     void device.recall(question.identity).then((kept) => kept && this.#recalled(kept), () => {});
   }
 
@@ -50,6 +55,17 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   /** As it may be kept. */
   get kept(): Kept | undefined {
     return this.result && this.since && { result: this.result, since: { ...this.since }, at: Date.now() };
+  }
+
+  /** What this result says of a document: as the server has told it, or as it is shown. */
+  findDocument(path: string, asShown: boolean): Known {
+    const { doc, collection, where, orderBy, limit } = this.#asked;
+    const id = path.slice(path.lastIndexOf("/") + 1);
+    const rows = (asShown ? this.latest?.rows : this.result?.rows) as readonly any[] | undefined;
+    if (!rows || (doc !== path && `${collection}/${id}` !== path)) return null;
+    const found = rows.find((row) => row.id === id);
+    if (found) return typeof found.data === "string" ? found.data : null;
+    return doc !== undefined || (where ?? orderBy ?? limit) === undefined ? undefined : null;
   }
 
   /** The row of this table and key, if the server has told it here. */
@@ -100,13 +116,24 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   #shown(): Tell | undefined {
     const { result, since, latest } = this;
     const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > since!.revision);
-    const rows = lay(result!, waiting, this.#device.elsewhere);
-    const pendingWrites = result!.base ? waiting.some((mutation) => concerns(mutation, result!.base!.table)) : waiting.length > 0;
+    const laid = lay(result!, waiting, this.#device.elsewhere);
+    const writes = waiting.flatMap(({ change }) => ("settled" in change ? change.settled : []));
+    const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere);
+    const pendingWrites = waiting.some(({ change }) => this.#isConcerned(change));
     const fromCache = !this.#isFresh;
     const isSame = latest && latest.pendingWrites === pendingWrites && latest.fromCache === fromCache;
     if (isSame && areSame(latest.rows, rows)) return undefined;
     this.latest = { rows, revision: since!.revision, fromCache, pendingWrites };
     return this.tell(this.latest);
+  }
+
+  /** May it change this result? What SQL does nobody here knows, nor what a result is of that has no base. */
+  #isConcerned(change: Change): boolean {
+    if ("settled" in change && (this.#asked.doc ?? this.#asked.collection) !== undefined) {
+      return change.settled.some((write) => concerns(write, this.#asked));
+    }
+    const { base } = this.result!;
+    return !base || !("table" in change) || change.table.toLowerCase() === base.table.toLowerCase();
   }
 
   #recalled({ result, since }: Kept): void {
@@ -116,10 +143,6 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
     this.#shown()?.();
   }
 }
-
-/** May it change a result of this table? What SQL does nobody here knows. */
-const concerns = ({ change }: Mutation, table: string) =>
-  !("table" in change) || change.table.toLowerCase() === table.toLowerCase();
 
 const areSame = (a: readonly unknown[], b: readonly unknown[]) =>
   a === b || (a.length === b.length && a.every((row, index) => row === b[index]));
