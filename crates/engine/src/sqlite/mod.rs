@@ -5,6 +5,7 @@ pub mod budget;
 pub mod clock;
 pub mod exclude;
 pub mod gate;
+mod linear;
 pub mod open;
 pub mod preupdate;
 pub mod schema;
@@ -73,6 +74,7 @@ impl Sqlite {
         let cached_max = if purpose == Purpose::Live { CACHED_LIVE_STATEMENTS_MAX } else { CACHED_STATEMENTS_MAX };
         let asking = Arc::new(Asking::default());
         asking.register(&connection)?;
+        linear::register(&connection)?;
         let (cache, callers_cache, sights) = Default::default();
         Ok(Self { cache, callers_cache, sights, asking, cached_max, gate, budget, own: connection })
     }
