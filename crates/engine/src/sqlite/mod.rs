@@ -298,6 +298,15 @@ impl Sqlite {
         })
     }
 
+    /// Looks at the time of what is run within [`Sqlite::bounded`]: for work of ours between statements, and when all are done, for SQLite
+    /// does not look within a step, and one may be long.
+    ///
+    /// # Errors
+    /// `timeout` if it is over.
+    pub fn look(&self) -> Result<()> {
+        if self.budget.is_over() { Err(Error::timeout("The time is over.")) } else { Ok(()) }
+    }
+
     /// Runs statements of ours over a table that is open to callers: what their triggers, views and constraints do there
     /// is gated and bounded as if they had sent it, and what goes wrong is told as theirs.
     pub fn on_behalf<T>(
