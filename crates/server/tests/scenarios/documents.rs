@@ -437,18 +437,16 @@ async fn a_new_collection_takes_from_sql_nothing_that_is_no_document() {
 #[tokio::test]
 async fn changes_of_many_fields_end_when_their_time_is_over() {
     let server = Server::start_with(&["write_time_max=300"]).await;
-    let long: Vec<i64> = (0..140_000).collect();
-    send(&server, "PUT", "/docs/notes/a", json!({ "a": { "b": { "c": { "d": { "e": { "f": long } } } } } }))
-        .await
-        .result();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let long = json!((0..140_000).collect::<Vec<i64>>());
+    let data = names.iter().rev().fold(long, |data, name| json!({ *name: data }));
+    send(&server, "PUT", "/docs/notes/a", data).await.result();
     // One field, in each of its spellings.
-    let spellings = (0..64).map(|which| {
-        let names = ["a", "b", "c", "d", "e", "f"].iter().enumerate();
-        names
-            .map(|(at, name)| if which >> at & 1 == 1 { format!("`{name}`") } else { (*name).into() })
-            .collect::<Vec<_>>()
-            .join(".")
-    });
+    let spelt = |which: usize| {
+        let name = |at: usize| if which >> at & 1 == 1 { format!("`{}`", names[at]) } else { names[at].into() };
+        (0..names.len()).map(name).collect::<Vec<String>>().join(".")
+    };
+    let spellings = (0..1 << names.len()).map(spelt);
     let fields: serde_json::Map<_, _> = spellings.map(|name| (name, json!({ "$arrayUnion": [-1] }))).collect();
     let slow = send(&server, "PATCH", "/docs/notes/a", json!(fields)).await;
     slow.is_refused(504, "timeout", "300 ms");
