@@ -219,6 +219,74 @@ async fn a_callers_write_ends_before_the_administrators_would() {
 }
 
 #[tokio::test]
+async fn a_callers_write_that_took_too_long_in_one_step_is_not_kept() {
+    let limits = Limits { caller_write_time_max: Duration::from_millis(20), ..Limits::default() };
+    let database = Database::with_limits(limits);
+    database.sql("CREATE TABLE notes (id INTEGER PRIMARY KEY, n INTEGER)").await.unwrap();
+    let policy = json!({"name": "all", "table": "notes", "action": "all", "using": "true"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    // One step of some hundred milliseconds, behind which no look is taken before the end.
+    let long = "INSERT INTO notes (n) VALUES (length(hex(randomblob(60000000))))";
+    let refused = ask(&database, &user("alice"), long).await.unwrap_err();
+    assert_eq!(refused.code, Code::Timeout);
+    database.sql(long).await.unwrap();
+    assert_eq!(database.rows("SELECT count(*) AS n FROM notes").await, json!([{"n": 1}]));
+}
+
+#[tokio::test]
+async fn functions_that_no_budget_interrupts_are_not_open_to_callers() {
+    let database = open(&[]).await;
+    let alice = user("alice");
+    for (call, instead) in [
+        ("json_patch('{}', '{\"a\":1}')", "json_set"),
+        ("hex(jsonb_patch('{}', '{\"a\":1}'))", "jsonb_set"),
+        ("json_pretty('[1]')", "where it is shown"),
+        ("\"json_pretty\"('[1]', '  ')", "where it is shown"),
+    ] {
+        let sql = format!("SELECT {call} AS a");
+        let refused = ask(&database, &alice, &sql).await.unwrap_err();
+        assert_eq!(refused.code, Code::Forbidden, "{sql}");
+        assert!(refused.message.contains(instead), "{}", refused.message);
+        database.sql(&sql).await.unwrap();
+    }
+    let paths = |count: usize| vec!["'$.a'"; count].join(", ");
+    for (function, most) in [
+        ("json_extract", 31),
+        ("json_remove", 31),
+        ("\"JSON_EXTRACT\"", 31),
+        ("json_set", 63),
+        ("json_insert", 63),
+        ("jsonb_replace", 63),
+    ] {
+        let sql = |count| {
+            format!("SELECT length({function}((SELECT '{{}}'), coalesce({}), {})) AS a", paths(40), paths(count))
+        };
+        rows(&database, &alice, &sql(most)).await;
+        let refused = ask(&database, &alice, &sql(most + 2)).await.unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge, "{function}: {}", refused.message);
+        database.sql(&sql(most + 2)).await.unwrap();
+    }
+    // What the administrator's policies and views call, they call.
+    database.sql("CREATE VIEW shown AS SELECT json_pretty(json_patch('{}', '[1]')) AS a").await.unwrap();
+    let policy = json!({"name": "shown", "table": "shown", "action": "select", "using": "json_pretty(a) IS NOT NULL"});
+    database.engine.write_policy(PolicyWrite::Keep(serde_json::from_value(policy).unwrap())).await.unwrap();
+    assert_eq!(rows(&database, &alice, "SELECT length(a) AS n FROM shown").await, json!([{"n": 9}]));
+}
+
+#[tokio::test]
+async fn a_long_text_in_a_longer_one_is_found_within_a_callers_time() {
+    let database = open(&[]).await;
+    let alice = user("alice");
+    for call in ["instr(a, b)", "length(replace(a, b, 'c'))", "length(trim(b, a))", "unhex(a, b) IS NULL"] {
+        let sql = format!(
+            "UPDATE notes SET body = (SELECT {call} FROM (SELECT replace(printf('%.*c', 2000, 'a'), 'a', printf('%.*c', 1000, 'é')) AS a,
+               replace(printf('%.*c', 1000, 'a'), 'a', printf('%.*c', 1000, 'é')) || 'x' AS b)) WHERE id = 1 RETURNING id"
+        );
+        assert_eq!(rows(&database, &alice, &sql).await, json!([{"id": 1}]), "{call}");
+    }
+}
+
+#[tokio::test]
 async fn a_write_is_no_live_query() {
     let database = open(&[HIDDEN]).await;
     let mut client = Client::connect_as(&database, user("alice")).await;

@@ -4,6 +4,8 @@
 //! policy is. So where a statement calls nothing but *safe* functions it runs on plain views, which SQLite merges with it;
 //! otherwise on views behind a barrier. The idea is PostgreSQL's (LEAKPROOF, security barrier views).
 
+use super::translate::named;
+use crate::error::{Error, Result};
 use crate::sqlite::tokens::{Kind, Token};
 
 /// Cannot fail, nor grow a value.
@@ -100,8 +102,6 @@ const OTHERS: &[&str] = &[
     "json_group_object",
     "json_insert",
     "json_object",
-    "json_patch",
-    "json_pretty",
     "json_quote",
     "json_remove",
     "json_replace",
@@ -116,7 +116,6 @@ const OTHERS: &[&str] = &[
     "jsonb_group_object",
     "jsonb_insert",
     "jsonb_object",
-    "jsonb_patch",
     "jsonb_remove",
     "jsonb_replace",
     "jsonb_set",
@@ -157,6 +156,32 @@ const PLAIN: &[&str] = &[
     "unhex",
 ];
 
+/// Take more than linear time, or make more, within one step of SQLite's machine, which no budget interrupts: a patch looks for each
+/// of its names among all of the document's, and what is written prettily may be indented a thousand deep. With what serves instead.
+const UNBOUNDED: &[(&str, &str)] = &[
+    ("json_patch", "json_set and json_remove change single fields"),
+    ("json_pretty", "JSON is laid out where it is shown"),
+    ("jsonb_patch", "jsonb_set and jsonb_remove change single fields"),
+];
+
+/// The same for many paths at once, each of which is looked for in all of the document: their number, and the arguments that go with
+/// one path.
+const BY_PATHS: &[(&str, usize)] = &[
+    ("json_extract", 1),
+    ("json_insert", 2),
+    ("json_remove", 1),
+    ("json_replace", 2),
+    ("json_set", 2),
+    ("jsonb_extract", 1),
+    ("jsonb_insert", 2),
+    ("jsonb_remove", 1),
+    ("jsonb_replace", 2),
+    ("jsonb_set", 2),
+];
+
+/// Paths of one call by a caller.
+pub const PATHS_MAX: usize = 32;
+
 /// Can it not fail, whatever it is given? The name is in lower case.
 pub fn is_safe(name: &str) -> bool {
     SAFE.contains(&name)
@@ -165,6 +190,45 @@ pub fn is_safe(name: &str) -> bool {
 /// May a caller's own SQL call it? The name is in lower case.
 pub fn is_allowed(name: &str) -> bool {
     SAFE.contains(&name) || OTHERS.contains(&name) || PLAIN.contains(&name)
+}
+
+/// Why a caller may not call it.
+pub fn refusal(name: &str) -> String {
+    let instead = UNBOUNDED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    match instead {
+        Some((_, instead)) => {
+            format!("The function {name} is not open to you, for nothing bounds the time it takes: {instead}.")
+        }
+        None => format!("The function {name} is not available."),
+    }
+}
+
+/// # Errors
+/// `too_large` for a call with more paths into a document than [`PATHS_MAX`].
+pub fn check_paths(text: &[Token<'_>]) -> Result<()> {
+    // For each parenthesis that is open: the commas in it, and how many there may be.
+    let mut calls = Vec::new();
+    for (index, token) in text.iter().enumerate() {
+        match token.kind {
+            Kind::Punctuation(b'(') => {
+                let name = index.checked_sub(1).map(|before| named(&text[before])).unwrap_or_default();
+                let known = BY_PATHS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+                calls.push((0, known.map(|(_, arguments)| arguments * PATHS_MAX), name));
+            }
+            Kind::Punctuation(b')') => drop(calls.pop()),
+            Kind::Punctuation(b',') => {
+                let Some((commas, commas_max, name)) = calls.last_mut() else { continue };
+                *commas += 1;
+                if commas_max.is_some_and(|most| *commas > most) {
+                    return Err(Error::too_large(format!(
+                        "One call of {name} may have {PATHS_MAX} paths; several calls may have more."
+                    )));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Words that may stand before a parenthesis and are no functions.

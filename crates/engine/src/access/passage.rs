@@ -72,7 +72,7 @@ impl Passage {
                 let name = function_name.to_ascii_lowercase();
                 let is_known = functions::is_allowed(&name) || name == super::admission::FUNCTION;
                 let is_open = is_known || is_trusted && !["load_extension", "fts3_tokenizer"].contains(&&*name);
-                (!is_open).then(|| format!("The function {function_name} is not available."))
+                (!is_open).then(|| functions::refusal(function_name))
             }
             A::Read { table_name, .. } if is_temporary => {
                 (!self.names.contains(table_name)).then(|| closed(table_name))

@@ -141,6 +141,7 @@ pub fn translate_in(access: &Access, role: Role, sql: &str, scope: Scope) -> Res
         return Err(reserved());
     }
     check_words(&text)?;
+    functions::check_paths(&text)?;
     let Some(verb) = verb(&text) else { return Err(unavailable()) };
     let parts = parts(&text);
     let is_taken = |part: &&String| {

@@ -4,7 +4,7 @@
 use super::filter::Sql;
 use super::path::{CollectionPath, DocumentPath};
 use super::query::{Aggregate, Cursor, Query};
-use super::{Presence, presence};
+use super::{Presence, presence, stored};
 use crate::access::policy::Action;
 use crate::access::{Access, Role};
 use crate::changes::change::Revision;
@@ -104,24 +104,30 @@ impl Desk<'_> {
         // One more tells whether there are more.
         let Sql { text, values } = Query { limit: Some(limit + 1), ..query.clone() }.sql();
         let first = usize::from(query.collection.is_group());
-        let mut bytes = 0;
+        let (mut rows, mut bytes, mut has_more) = (0, 0, false);
         self.run(&text, values, &mut |row| {
-            if page.documents.len() == limit || bytes > PAGE_BYTES {
+            if rows == limit || bytes > PAGE_BYTES {
+                has_more = true;
                 return ControlFlow::Break(());
             }
-            let collection =
-                if query.collection.is_group() { of_row(row, &query.collection) } else { query.collection.clone() };
-            if let Some(document) = document(row, first, &collection) {
-                bytes += document.data.len() + document.path.len();
-                let values = (first + 3..row.column_count()).map(|column| row.column(column).into()).collect();
-                let parent =
-                    query.collection.is_group().then(|| collection.parent.as_deref().unwrap_or_default().to_owned());
-                page.after = Some(Cursor { values, parent, id: document.id.clone() });
+            rows += 1;
+            bytes += match row.column(first + 1) {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+                _ => 0,
+            };
+            let is_group = query.collection.is_group();
+            // Rows that are no documents are passed over, and the next page begins behind them.
+            let values = (first + 3..row.column_count()).map(|column| row.column(column).into()).collect();
+            let parent = is_group.then(|| row.column(0).into());
+            page.after = Some(Cursor { values, parent, id: row.column(first).into() });
+            let collection = if is_group { of_row(row, &query.collection) } else { Some(query.collection.clone()) };
+            if let Some(document) = collection.and_then(|collection| document(row, first, &collection)) {
+                bytes += document.path.len();
                 page.documents.push(document);
             }
             ControlFlow::Continue(())
         })?;
-        if page.documents.len() < limit && bytes <= PAGE_BYTES {
+        if !has_more {
             page.after = None;
         }
         Ok(page)
@@ -184,17 +190,19 @@ fn text(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// Which collection of a group the row, whose first column is `parent`, is of.
-fn of_row(row: &Statement, group: &CollectionPath) -> CollectionPath {
-    CollectionPath { table: group.table.clone(), parent: text(row.column(0)).map(Into::into) }
+/// Which collection of a group the row, whose first column is `parent`, is of; `None` if no path names it.
+fn of_row(row: &Statement, group: &CollectionPath) -> Option<CollectionPath> {
+    let parent = text(row.column(0)).filter(|parent| stored::is_parent(parent, group))?;
+    Some(CollectionPath { table: group.table.clone(), parent: Some(parent.into()) })
 }
 
-/// `id`, `data` and `revision` from a column on.
+/// `id`, `data` and `revision` from a column on; `None` if that is no document.
 fn document(row: &Statement, first: usize, collection: &CollectionPath) -> Option<Document> {
-    let id = text(row.column(first))?;
+    let id = text(row.column(first)).filter(|id| stored::is_id(id))?;
+    let data = text(row.column(first + 1)).filter(|data| stored::is_object(data))?;
     let revision = match row.column(first + 2) {
         ValueRef::Integer(revision) => Some(revision),
         _ => None,
     };
-    Some(Document { path: format!("{collection}/{id}"), id, data: text(row.column(first + 1))?, revision })
+    Some(Document { path: format!("{collection}/{id}"), id, data, revision })
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Number, Value as Json};
+use std::collections::HashSet;
 use std::fmt;
 
 /// Parts of one path, and bytes of one part.
@@ -122,7 +123,7 @@ impl<'a> Change<'a> {
 
     /// What stands there afterwards.
     fn apply(&self, before: Option<&Json>, now: &str) -> Result<Json> {
-        let array = || before.and_then(Json::as_array).cloned().unwrap_or_default();
+        let array = || before.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         Ok(match self {
             Self::Increment(by) => {
                 let before = before.and_then(Json::as_number).cloned().unwrap_or_else(|| 0.into());
@@ -131,18 +132,13 @@ impl<'a> Change<'a> {
             }
             Self::ServerTime => now.into(),
             Self::Union(items) => {
-                let mut array = array();
-                for item in *items {
-                    if !array.contains(item) {
-                        array.push(item.clone());
-                    }
-                }
-                array.into()
+                let mut known: HashSet<&Json> = array().iter().collect();
+                let added = items.iter().filter(|item| known.insert(item));
+                array().iter().chain(added).cloned().collect()
             }
             Self::Without(items) => {
-                let mut array = array();
-                array.retain(|item| !items.contains(item));
-                array.into()
+                let gone: HashSet<&Json> = items.iter().collect();
+                array().iter().filter(|item| !gone.contains(item)).cloned().collect()
             }
             Self::Delete => Json::Null,
         })
@@ -173,12 +169,19 @@ fn settled(value: Json, now: &str) -> Result<Json> {
     })
 }
 
-/// Puts each field in its place; the others stay. What is set to an object is that object afterwards.
+/// Puts each field in its place; the others stay. What is set to an object is that object afterwards. Before each it is asked whether
+/// there is time: a field has many spellings, and each of them may change the same long array.
 ///
 /// # Errors
-/// As [`whole`].
-pub fn merge(document: &mut Map<String, Json>, fields: &[(Field, Json)], now: &str) -> Result<()> {
+/// As [`whole`], and whatever `look` says.
+pub fn merge(
+    document: &mut Map<String, Json>,
+    fields: &[(Field, Json)],
+    now: &str,
+    look: impl Fn() -> Result<()>,
+) -> Result<()> {
     for (field, value) in fields {
+        look()?;
         match Change::of(value)? {
             Some(Change::Delete) => field.remove(document),
             Some(change) => field.set(document, |before| change.apply(before, now))?,
@@ -228,9 +231,35 @@ mod tests {
             let mut document = object(before);
             let fields: Vec<(Field, Json)> =
                 object(fields).into_iter().map(|(name, value)| (Field::parse(&name).unwrap(), value)).collect();
-            merge(&mut document, &fields, NOW).unwrap();
+            merge(&mut document, &fields, NOW, || Ok(())).unwrap();
             assert_eq!(Json::Object(document), after);
         }
+    }
+
+    #[test]
+    fn long_arrays_are_joined_and_parted_in_linear_time() {
+        let items = |from: u32| (from..from + 200_000).map(|item| json!({"a": [item]})).collect::<Vec<Json>>();
+        let began = std::time::Instant::now();
+        let mut document = object(json!({"t": items(0)}));
+        for (change, length) in [("$arrayUnion", 300_000), ("$arrayRemove", 100_000)] {
+            let fields = [(Field::parse("t").unwrap(), json!({change: items(100_000)}))];
+            merge(&mut document, &fields, NOW, || Ok(())).unwrap();
+            assert_eq!(document["t"].as_array().unwrap().len(), length, "{change}");
+        }
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn time_is_looked_at_between_fields() {
+        let looks = std::cell::Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            if looks.get() > 2 { Err(Error::timeout("over")) } else { Ok(()) }
+        };
+        let fields =
+            ["a", "`a`", "a.b", "`a`.b"].map(|path| (Field::parse(path).unwrap(), json!({"$arrayUnion": [1]})));
+        assert!(merge(&mut Map::new(), &fields, NOW, look).is_err());
+        assert_eq!(looks.get(), 3);
     }
 
     #[test]
@@ -248,7 +277,7 @@ mod tests {
         }
         let most = json!({"n": {"$increment": 1}});
         let fields = [(Field::parse("n").unwrap(), most["n"].clone())];
-        assert!(merge(&mut object(json!({"n": i64::MAX})), &fields, NOW).is_err());
+        assert!(merge(&mut object(json!({"n": i64::MAX})), &fields, NOW, || Ok(())).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`filter`], [`query`] | which ones, in which order |
 //! | [`desk`] | one at a time, as whoever asks |
 //! | [`write`] | several at a time: all or none |
+//! | [`stored`] | what SQL may have put there that is none |
 //!
 //! `revision` is that of the document's last write, by whatever path it came: writers leave it empty, a trigger empties it when SQL
 //! changes the document, and before the request ends [`stamp`] fills it in. What callers see and change is what policies on the
@@ -17,6 +18,7 @@ pub mod fields;
 pub mod filter;
 pub mod path;
 pub mod query;
+pub mod stored;
 pub mod write;
 
 pub use desk::Document;
@@ -38,18 +40,35 @@ const TRIGGER: &str = "_tide_document_";
 fn layout(table: &str) -> String {
     let (name, trigger) = (quoted(table), quoted(&format!("{TRIGGER}{table}")));
     let unstamped = quoted(&format!("{table} unstamped"));
-    let (columns, key, watched) = if table.contains('/') {
-        ("parent TEXT NOT NULL, id TEXT NOT NULL", "PRIMARY KEY (parent, id)", "parent, id, data")
-    } else {
-        ("id TEXT NOT NULL", "PRIMARY KEY (id)", "id, data")
+    let ids = |column: &str, number: usize| {
+        format!("{column} TEXT NOT NULL CONSTRAINT \"{column} of a document\" CHECK ({})", are_ids(column, number))
+    };
+    let id = ids("id", 1);
+    let (columns, key, watched) = match table.matches('/').count() {
+        0 => (id, "PRIMARY KEY (id)", "id, data"),
+        above => (format!("{}, {id}", ids("parent", above)), "PRIMARY KEY (parent, id)", "parent, id, data"),
     };
     format!(
         "CREATE TABLE {name} (
-           {columns}, data JSON NOT NULL CHECK (CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE 0 END),
+           {columns},
+           data JSON NOT NULL CHECK (typeof(data) = 'text' AND instr(data, char(0)) = 0
+             AND CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE 0 END),
            revision INTEGER, {key});
          CREATE INDEX {unstamped} ON {name} (id) WHERE revision IS NULL;
          CREATE TRIGGER {trigger} AFTER UPDATE OF {watched} ON {name} WHEN new.revision IS old.revision
          BEGIN UPDATE {name} SET revision = NULL WHERE rowid = new.rowid; END;"
+    )
+}
+
+/// That the column has so many ids with slashes between them, each such as a path can name: no part of [`stored::is_id`] but for its length.
+fn are_ids(column: &str, number: usize) -> String {
+    let lies_within = format!("'/' || {column} || '/'");
+    let odd = ["//", "/./", "/../", "/*/"].map(|part| format!("instr({lies_within}, '{part}') = 0")).join(" AND ");
+    format!(
+        "typeof({column}) = 'text' AND instr({column}, char(0)) = 0 AND {odd}
+           AND {column} NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159) || ']*'
+           AND length({column}) - length(replace({column}, '/', '')) = {}",
+        number - 1
     )
 }
 

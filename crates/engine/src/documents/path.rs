@@ -13,7 +13,7 @@ const DEPTH_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 64;
 const ID_BYTES_MAX: usize = 512;
 /// In the place of an id.
-const ANY: &str = "*";
+pub(super) const ANY: &str = "*";
 
 /// A collection: documents of one table beneath one document, or beneath none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_id(id: &str) -> Result<()> {
+pub(super) fn check_id(id: &str) -> Result<()> {
     if id.is_empty()
         || id.len() > ID_BYTES_MAX
         || id.chars().any(|letter| letter.is_control() || letter == '/')

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::sqlite::exclude::quoted;
 use crate::value::Value;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// Fields to order by.
 const ORDERS_MAX: usize = 8;
@@ -34,8 +34,9 @@ pub struct Order {
 pub struct Cursor {
     pub values: Vec<Value>,
     /// In a group, beneath what the document lies.
-    pub parent: Option<String>,
-    pub id: String,
+    pub parent: Option<Value>,
+    /// A text, but where SQL has written another.
+    pub id: Value,
 }
 
 /// What is computed of all documents found.
@@ -72,9 +73,7 @@ impl Order {
 
 impl Cursor {
     pub fn write(&self) -> String {
-        let mut values: Vec<Json> = self.values.iter().map(json).collect();
-        values.extend(self.parent.as_deref().map(Json::from));
-        values.push(self.id.as_str().into());
+        let values = self.values.iter().chain(&self.parent).chain([&self.id]).map(json).collect();
         BASE64.encode(Json::Array(values).to_string())
     }
 
@@ -83,28 +82,42 @@ impl Cursor {
     pub fn read(text: &str, order: &[Order], is_group: bool) -> Result<Self> {
         let odd = || Error::invalid("startAfter is the \"after\" of a page with the same order.");
         let bytes = BASE64.decode(text).map_err(|_| odd())?;
-        let mut values: Vec<Json> = serde_json::from_slice(&bytes).map_err(|_| odd())?;
-        let mut pop = || match values.pop() {
-            Some(Json::String(text)) => Ok(text),
-            _ => Err(odd()),
-        };
-        let id = pop()?;
-        let parent = is_group.then(&mut pop).transpose()?;
+        let values: Vec<Json> = serde_json::from_slice(&bytes).map_err(|_| odd())?;
+        let mut values = values.into_iter().map(value).collect::<Option<Vec<Value>>>().ok_or_else(odd)?;
+        let id = values.pop().ok_or_else(odd)?;
+        let parent = if is_group { Some(values.pop().ok_or_else(odd)?) } else { None };
         if values.len() != order.len() {
             return Err(odd());
         }
-        Ok(Self { values: values.iter().map(crate::access::asking::value).collect(), parent, id })
+        Ok(Self { values, parent, id })
     }
 }
 
-/// What is ordered by is plain; a text that is no UTF-8 only SQL can have written.
+/// Such as JSON has no word for are an object: a page must go on behind whatever SQL has written.
 fn json(value: &Value) -> Json {
     match value {
+        Value::Null => Json::Null,
         Value::Integer(value) => (*value).into(),
-        Value::Real(value) => (*value).into(),
-        Value::Text(text) => String::from_utf8_lossy(text).into(),
-        Value::Null | Value::Blob(_) => Json::Null,
+        Value::Real(value) if value.is_finite() => (*value).into(),
+        Value::Real(value) => json!({ "real": value.to_string() }),
+        Value::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => text.into(),
+            Err(_) => json!({ "text": BASE64.encode(text) }),
+        },
+        Value::Blob(bytes) => json!({ "blob": BASE64.encode(bytes) }),
     }
+}
+
+fn value(json: Json) -> Option<Value> {
+    let Json::Object(object) = &json else { return Some(crate::access::asking::value(&json)) };
+    let (kind, written) = object.iter().next()?;
+    let written = written.as_str()?;
+    Some(match kind.as_str() {
+        "real" => Value::Real(written.parse().ok()?),
+        "text" => Value::Text(BASE64.decode(written).ok()?.into()),
+        "blob" => Value::Blob(BASE64.decode(written).ok()?.into()),
+        _ => return None,
+    })
 }
 
 /// What a field is worth in an order, and what an index of it is of.
@@ -221,10 +234,10 @@ impl Query {
         let sign = if self.is_reversed() { "<" } else { ">" };
         match &after.parent {
             Some(parent) => {
-                sql.say("(parent, id) ").say(sign).say(" (").bind_value(Value::text(parent)).say(", ");
-                sql.bind_value(Value::text(&after.id)).say(")))")
+                sql.say("(parent, id) ").say(sign).say(" (").bind_value(parent.clone()).say(", ");
+                sql.bind_value(after.id.clone()).say(")))")
             }
-            None => sql.say("id ").say(sign).say(" ").bind_value(Value::text(&after.id)).say("))"),
+            None => sql.say("id ").say(sign).say(" ").bind_value(after.id.clone()).say("))"),
         };
     }
 
@@ -240,7 +253,6 @@ mod tests {
     use super::*;
     use rusqlite::Connection;
     use rusqlite::types::ToSqlOutput;
-    use serde_json::json;
 
     fn run(connection: &Connection, sql: &Sql) -> Vec<Vec<Value>> {
         let mut statement = connection.prepare(&sql.text).unwrap_or_else(|error| panic!("{}: {error}", sql.text));
@@ -293,9 +305,7 @@ mod tests {
                 loop {
                     let page = run(&connection, &next.sql());
                     let Some(last) = page.last() else { break };
-                    let Value::Text(id) = &last[0] else { panic!() };
-                    let id = String::from_utf8_lossy(id).into_owned();
-                    let told = Cursor { values: last[3..].to_vec(), parent: None, id }.write();
+                    let told = Cursor { values: last[3..].to_vec(), parent: None, id: last[0].clone() }.write();
                     next.after = Some(Cursor::read(&told, &next.order, false).unwrap());
                     pages.extend(page);
                 }
@@ -328,7 +338,7 @@ mod tests {
     #[test]
     fn a_cursor_of_another_order_is_refused() {
         let order = Order::parse("a").unwrap();
-        let told = Cursor { values: vec![Value::Integer(1)], parent: None, id: "x".into() }.write();
+        let told = Cursor { values: vec![Value::Integer(1)], parent: None, id: Value::text("x") }.write();
         assert!(Cursor::read(&told, &order, false).is_ok());
         assert!(Cursor::read(&told, &[], false).is_err());
         for odd in ["", "x", "W10", "////"] {

@@ -64,6 +64,8 @@ impl Batch {
             if index > 0 {
                 out.push(b',');
             }
+            // What is done to documents is no step of SQLite's.
+            desk.sqlite.look()?;
             let done = desk.write(write, limits, revision, now, &mut out);
             done.map_err(|error| if self.is_single { error } else { error.at_statement(index) })?;
         }
@@ -153,7 +155,7 @@ impl Desk<'_> {
                         .map_err(|_| Error::conflict(format!("What is stored at {path} is no JSON object.")))?,
                     None => Map::new(),
                 };
-                fields::merge(&mut data, fields, now)?;
+                fields::merge(&mut data, fields, now, || self.sqlite.look())?;
                 data
             }
         };

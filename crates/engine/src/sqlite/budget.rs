@@ -39,6 +39,13 @@ struct Running {
     cancel: Option<Cancel>,
 }
 
+impl Running {
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+}
+
 /// One connection's budget, shared with its progress callback.
 #[derive(Debug, Default)]
 pub struct Budget {
@@ -61,8 +68,13 @@ impl Budget {
             running.looks_free -= 1;
             return false;
         }
-        running.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-            || running.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+        running.is_over()
+    }
+
+    /// The same outside of SQLite's steps, where nobody was held up: is the time over, or was the request given up?
+    pub fn is_over(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.is_over()
     }
 
     pub fn callback(self: Arc<Self>) -> impl FnMut() -> bool + Send + 'static {

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod clock;
 pub mod exclude;
 pub mod gate;
+mod linear;
 pub mod open;
 pub mod preupdate;
 pub mod schema;
@@ -73,6 +74,7 @@ impl Sqlite {
         let cached_max = if purpose == Purpose::Live { CACHED_LIVE_STATEMENTS_MAX } else { CACHED_STATEMENTS_MAX };
         let asking = Arc::new(Asking::default());
         asking.register(&connection)?;
+        linear::register(&connection)?;
         let (cache, callers_cache, sights) = Default::default();
         Ok(Self { cache, callers_cache, sights, asking, cached_max, gate, budget, own: connection })
     }
@@ -294,6 +296,15 @@ impl Sqlite {
             )),
             _ => error,
         })
+    }
+
+    /// Looks at the time of what is run within [`Sqlite::bounded`]: for work of ours between statements, and when all are done, for SQLite
+    /// does not look within a step, and one may be long.
+    ///
+    /// # Errors
+    /// `timeout` if it is over.
+    pub fn look(&self) -> Result<()> {
+        if self.budget.is_over() { Err(Error::timeout("The time is over.")) } else { Ok(()) }
     }
 
     /// Runs statements of ours over a table that is open to callers: what their triggers, views and constraints do there

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::keys;
 use crate::logs::{AuditEntry, audit};
 use crate::request::{Answer, Format, Idempotency};
+use crate::sqlite::Sqlite;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::schema::Schema;
@@ -300,7 +301,8 @@ impl<'w> Group<'w> {
                 let terms = Terms { limits, place: Place::Writer(capture), rights, rows: &rows };
                 let ran = sqlite.speaking_for(&request.principal, |sqlite| {
                     sqlite.bounded(time, Some(job.cancel.clone()), Mode::Caller, |sqlite| {
-                        execute::run(sqlite, request, terms, &mut out)
+                        let ran = execute::run(sqlite, request, terms, &mut out)?;
+                        in_time(sqlite, ran)
                     })
                 });
                 self.rows = rows.get();
@@ -315,7 +317,9 @@ impl<'w> Group<'w> {
                 let place = Place::Writer(capture);
                 sqlite.speaking_for(principal, |sqlite| {
                     sqlite.bounded(time, cancel, Mode::Caller, |sqlite| {
-                        keys::bound::Bound { sqlite, access, role, place }.write(write, limits, revision)
+                        let written =
+                            keys::bound::Bound { sqlite, access, role, place }.write(write, limits, revision)?;
+                        in_time(sqlite, written)
                     })
                 })
             }
@@ -326,7 +330,8 @@ impl<'w> Group<'w> {
                 let (role, place) = (principal.role(), Place::Writer(capture));
                 sqlite.speaking_for(principal, |sqlite| {
                     sqlite.bounded(time, cancel, Mode::Caller, |sqlite| {
-                        batch.run(&mut Desk { sqlite, access, role, place }, limits, revision, &now)
+                        let written = batch.run(&mut Desk { sqlite, access, role, place }, limits, revision, &now)?;
+                        in_time(sqlite, written)
                     })
                 })
             }
@@ -509,6 +514,14 @@ impl<'w> Group<'w> {
             tracing::error!(%error, "could not read the schema");
         }
     }
+}
+
+/// A caller's write that has ended too late, in one long step, is not kept. The administrator's is.
+fn in_time<T>(sqlite: &Sqlite, done: T) -> Result<T> {
+    if sqlite.is_bound() {
+        sqlite.look()?;
+    }
+    Ok(done)
 }
 
 /// In a file that had rows without their parents before, SQLite's count of open deferred keys can fall below zero. It

@@ -341,3 +341,113 @@ async fn blazes_frames_work_on_a_documents_own_socket() {
     assert!(open("/docs/rooms").await.is_err());
     assert!(Socket::try_open(server.address, "/docs/rooms/r1", Some("tide_client_wrong")).await.is_err());
 }
+
+/// A collection of before there were checks, with rows that are documents, and such as only SQL can have written.
+async fn with_odd_rows(server: &Server) {
+    let made = "CREATE TABLE notes (id TEXT NOT NULL,
+          data JSON NOT NULL CHECK (CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE 0 END),
+          revision INTEGER, PRIMARY KEY (id));
+        CREATE TRIGGER _tide_document_notes AFTER UPDATE OF id, data ON notes WHEN new.revision IS old.revision
+        BEGIN UPDATE notes SET revision = NULL WHERE rowid = new.rowid; END;
+        CREATE TABLE \"rooms/notes\" (parent TEXT NOT NULL, id TEXT NOT NULL, data JSON NOT NULL, revision INTEGER, PRIMARY KEY (parent, id));
+        CREATE TRIGGER \"_tide_document_rooms/notes\" AFTER UPDATE OF data ON \"rooms/notes\" WHEN new.revision IS old.revision
+        BEGIN UPDATE \"rooms/notes\" SET revision = NULL WHERE rowid = new.rowid; END";
+    server.home.outside().execute_batch(made).unwrap();
+    server
+        .sql(
+            r#"INSERT INTO notes (id, data) VALUES ('a', '{"n":1}'),
+                ('b', '{"n":2}' || char(0) || ',"revision":99}'), ('c', CAST('{"n":3}' AS BLOB)), ('d', '{"n":1e999}'),
+                ('e', '{"n":"' || CAST(x'ff' AS TEXT) || '"}'), ('a/b', '{"n":4}'), ('..', '{"n":4}'), ('', '{"n":4}'),
+                ('*', '{"n":4}'), (CAST(x'66ff' AS TEXT), '{"n":5}'), (x'66', '{"n":5}'), ('z', '{"n":6}'), ('zz', '{"n":7}')"#,
+        )
+        .await;
+    server
+        .sql(
+            r#"INSERT INTO "rooms/notes" (parent, id, data) VALUES ('r1', 'a', '{}'), ('r1/x', 'a', '{}'), ('', 'a', '{}'),
+                ('..', 'a', '{}'), ('*', 'a', '{}'), ('r2', 'b/c', '{}'), ('r3', 'a', '{}')"#,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_only_sql_can_have_written_is_no_document_and_ends_no_list() {
+    let server = Server::start().await;
+    with_odd_rows(&server).await;
+    for id in ["b", "c", "d", "e"] {
+        assert_eq!(send(&server, "GET", &format!("/docs/notes/{id}"), json!(null)).await.status, 404, "{id}");
+    }
+    for order in ["", "&orderBy=n", "&orderBy=n+desc"] {
+        for limit in [1, 2, 3, 100] {
+            let (mut found, mut after, mut pages) = (Vec::new(), String::new(), 0);
+            loop {
+                let page = get(&server, &format!("/docs/notes?limit={limit}{order}{after}")).await;
+                found.extend(page["docs"].as_array().unwrap().iter().map(|document| document["id"].clone()));
+                pages += 1;
+                assert!(pages < 30, "{order} {limit}: {found:?}");
+                match page["after"].as_str() {
+                    Some(next) => after = format!("&startAfter={next}"),
+                    None => break,
+                }
+            }
+            let mut expected = json!(["a", "z", "zz"]);
+            if order.ends_with("desc") {
+                expected.as_array_mut().unwrap().reverse();
+            }
+            assert_eq!(json!(found), expected, "{order} {limit}");
+        }
+    }
+    let group = get(&server, "/docs/rooms/*/notes").await;
+    let paths: Vec<&str> = group["docs"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["rooms/r1/notes/a", "rooms/r3/notes/a"]);
+}
+
+#[tokio::test]
+async fn a_new_collection_takes_from_sql_nothing_that_is_no_document() {
+    let server = Server::start().await;
+    for name in ["notes", "rooms/notes", "rooms/notes/likes"] {
+        send(&server, "PUT", &format!("/collections/{name}"), json!(null)).await.result();
+    }
+    let insert = |id: &str, data: &str| format!("INSERT INTO notes (id, data) VALUES ({id}, {data})");
+    let beneath = |table: &str, parent: &str| format!("INSERT INTO \"{table}\" VALUES ({parent}, 'a', '{{}}', NULL)");
+    let mut refused: Vec<String> =
+        ["'{}' || char(0)", "CAST('{}' AS BLOB)", "'[]'", "'x'"].iter().map(|data| insert("'a'", data)).collect();
+    let ids = ["''", "'.'", "'..'", "'*'", "'a/b'", "x'61'", "'a' || char(0)", "'a' || char(10)", "'a' || char(0x85)"];
+    refused.extend(ids.iter().map(|id| insert(id, "'{}'")));
+    refused.extend(ids.iter().map(|id| beneath("rooms/notes", id)));
+    refused.extend(
+        ids.iter()
+            .map(|id| beneath("rooms/notes/likes", &format!("'a/' || {id}")))
+            .filter(|sql| !sql.contains("x'61'")),
+    );
+    refused.extend(["'a'", "'a/b/c'", "'/a'"].iter().map(|parent| beneath("rooms/notes/likes", parent)));
+    for sql in refused {
+        let answer = server.send(Request::post("/query", json!({ "sql": sql }))).await;
+        assert_eq!(answer.status, 409, "{sql}: {}", answer.text());
+    }
+    for sql in [
+        insert("'a-b.c *é'", "' {\"a\": 1}'"),
+        insert("7", "'{}'"),
+        beneath("rooms/notes", "'...'"),
+        beneath("rooms/notes/likes", "'*a/b*'"),
+    ] {
+        server.sql(&sql).await;
+    }
+}
+
+#[tokio::test]
+async fn changes_of_many_fields_end_when_their_time_is_over() {
+    let server = Server::start_with(&["write_time_max=300"]).await;
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let long = json!((0..140_000).collect::<Vec<i64>>());
+    let data = names.iter().rev().fold(long, |data, name| json!({ *name: data }));
+    send(&server, "PUT", "/docs/notes/a", data).await.result();
+    // One field, in each of its spellings.
+    let spelt = |which: usize| {
+        let name = |at: usize| if which >> at & 1 == 1 { format!("`{}`", names[at]) } else { names[at].into() };
+        (0..names.len()).map(name).collect::<Vec<String>>().join(".")
+    };
+    let spellings = (0..1 << names.len()).map(spelt);
+    let fields: serde_json::Map<_, _> = spellings.map(|name| (name, json!({ "$arrayUnion": [-1] }))).collect();
+    let slow = send(&server, "PATCH", "/docs/notes/a", json!(fields)).await;
+    slow.is_refused(504, "timeout", "300 ms");
+}

@@ -16,7 +16,7 @@ use futures_util::SinkExt as _;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
-use tidebase_engine::documents::{Batch, Change, DocumentPath, DocumentWrite};
+use tidebase_engine::documents::{Batch, Change, DocumentPath, DocumentWrite, stored};
 use tidebase_engine::live::frame::{Frame, Kind};
 use tidebase_engine::{Error, Principal, RequestId, Result, Session, Wanted};
 
@@ -35,15 +35,15 @@ struct Changed {
     #[serde(default)]
     queries: Vec<Delta>,
     #[serde(default)]
-    rows: Vec<(Json, Json, String, Json)>,
+    rows: Vec<(Json, Json, Json, Json)>,
 }
 
 #[derive(Deserialize)]
 struct Delta {
     #[serde(default)]
-    insert: Vec<(Json, Json, String, Json)>,
+    insert: Vec<(Json, Json, Json, Json)>,
     #[serde(default)]
-    update: Vec<(Json, Json, String, Json)>,
+    update: Vec<(Json, Json, Json, Json)>,
 }
 
 pub async fn open(app: Shared, mut parts: Parts, path: DocumentPath) -> Reply {
@@ -143,7 +143,10 @@ impl Talk {
                 let Ok(changed) = serde_json::from_slice::<Changed>(&frame.text) else { return false };
                 let mut rows = changed.rows;
                 rows.extend(changed.queries.into_iter().flat_map(|query| query.insert.into_iter().chain(query.update)));
-                let data = rows.pop().map_or_else(|| "{}".to_owned(), |(_, _, data, _)| data);
+                let row = rows.pop();
+                let data = row.as_ref().and_then(|(_, _, data, _)| data.as_str());
+                // SQL may have written what is no document.
+                let data = data.filter(|data| stored::is_object(data)).unwrap_or("{}");
                 is_first || self.say(format!("{{\"type\":\"UPDATE\",\"data\":{data}}}")).await
             }
             _ => true,
