@@ -287,6 +287,21 @@ async fn a_long_text_in_a_longer_one_is_found_within_a_callers_time() {
 }
 
 #[tokio::test]
+async fn a_trigger_of_a_trigger_may_keep_keys_in_order_where_nothing_is_open() {
+    let database = open(&[]).await;
+    let script = "
+        CREATE TABLE parts (id INTEGER PRIMARY KEY, of INTEGER REFERENCES parts (id) ON DELETE SET NULL);
+        CREATE TABLE gone (id INTEGER);
+        CREATE TRIGGER parts_gone AFTER INSERT ON gone BEGIN DELETE FROM parts WHERE id = NEW.id; END;
+        CREATE TRIGGER notes_changed AFTER UPDATE ON notes BEGIN INSERT INTO gone VALUES (NEW.id); END;
+        INSERT INTO parts VALUES (50, NULL), (51, 50);
+        INSERT INTO notes (id, owner) VALUES (50, 'alice')";
+    database.sql(script).await.unwrap();
+    ask(&database, &user("alice"), "UPDATE notes SET done = 1 WHERE id = 50").await.unwrap();
+    assert_eq!(database.rows("SELECT id, of FROM parts").await, json!([{"id": 51, "of": null}]));
+}
+
+#[tokio::test]
 async fn a_write_is_no_live_query() {
     let database = open(&[HIDDEN]).await;
     let mut client = Client::connect_as(&database, user("alice")).await;

@@ -307,8 +307,10 @@ fn ties(connection: &Connection) -> Result<HashMap<String, Arc<HashMap<String, T
         while let Some(parent) = following.get(at).cloned() {
             at += 1;
             let named = steps.iter().filter(|(on, _)| *on == parent).flat_map(|(_, names)| names);
-            let is_linked = |name: &&String| links.iter().any(|link| link.0 == **name || link.2 == **name);
-            for name in named.filter(is_linked) {
+            let leads_on = |name: &&String| {
+                links.iter().any(|link| link.0 == **name || link.2 == **name) || steps.iter().any(|(on, _)| on == *name)
+            };
+            for name in named.filter(leads_on) {
                 if !following.contains(name) {
                     following.push(name.clone());
                 }
