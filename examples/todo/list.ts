@@ -1,25 +1,27 @@
 // Rows as a list on the screen, by their ids: a row that is the same object as before is not touched.
 
-export interface Todo {
-  id: string;
-  title: string;
-  done: number;
-}
+export type Todo = { id: string; title: string; done: number };
 
-/** More at once are another list, not changes of this one. */
-const WASHED_MAX = 50;
-const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
+/** So many are on the screen until somebody asks for more. */
+const STEP = 200;
+
+/** A new element as a template of the page has it. */
+export const copy = (id: string) =>
+  document.querySelector<HTMLTemplateElement>(`template#${id}`)!.content.firstElementChild!.cloneNode(true) as HTMLElement;
 
 export class List {
-  #shown = new Map<unknown, { row?: Todo; item: HTMLElement }>();
-  #waiting = new Set<unknown>();
-  #count: Element;
+  #shown = new Map<unknown, { row: Todo; item: HTMLElement }>();
+  #most = STEP;
 
-  constructor(readonly element: HTMLElement) {
-    this.#count = element.previousElementSibling!.querySelector("output")!;
-  }
+  constructor(readonly element: HTMLElement) {}
 
-  show(rows: readonly Todo[]): void {
+  /** @param waiting ids of those that the server has not got yet */
+  show(all: readonly Todo[] = [], waiting = new Set<unknown>()): void {
+    const [section, rows] = [this.element.parentElement!, all.slice(0, this.#most)];
+    section.querySelector("output")!.textContent = String(all.length);
+    const more = section.querySelector<HTMLButtonElement>("section > button")!;
+    more.hidden = rows.length === all.length;
+    more.onclick = () => ((this.#most += STEP), this.show(all, waiting));
     const isFirst = this.#shown.size === 0;
     const ids = new Set<unknown>(rows.map(({ id }) => id));
     for (const [id, { item }] of this.#shown) if (!ids.has(id)) item.remove(), this.#shown.delete(id);
@@ -27,11 +29,11 @@ export class List {
     let next = this.element.firstElementChild;
     for (const { id } of rows) {
       const { item } = this.#shown.get(id)!;
+      item.classList.toggle("waits", waiting.has(id));
       if (item === next) next = next.nextElementSibling;
       else this.element.insertBefore(item, next);
     }
-    this.#count.textContent = String(rows.length);
-    if (isFirst || isCalm.matches || changed.length > WASHED_MAX) return;
+    if (isFirst || matchMedia("(prefers-reduced-motion: reduce)").matches || changed.length >= STEP) return;
     for (const item of changed) item.animate([{ background: "var(--wash)" }, {}], 600);
   }
 
@@ -39,22 +41,17 @@ export class List {
     return this.#shown.get(id)?.row;
   }
 
-  /** Those that the server has not got yet. */
-  mark(waiting: Set<unknown>): void {
-    for (const id of [...this.#waiting, ...waiting]) this.#shown.get(id)?.item.classList.toggle("waits", waiting.has(id));
-    this.#waiting = waiting;
-  }
-
   /** Titles are text, whatever is in them. What somebody is writing is left alone. */
   #fill(row: Todo): HTMLElement {
-    const { item } = this.#shown.get(row.id) ?? { item: document.querySelector<HTMLTemplateElement>("#row")!.content.firstElementChild!.cloneNode(true) as HTMLElement };
-    const [box, title, remove] = item.children as unknown as [HTMLInputElement, HTMLElement, HTMLElement];
+    const item = this.#shown.get(row.id)?.item ?? copy("row");
+    const [box, title, remove] = item.children as unknown as [HTMLInputElement, HTMLTextAreaElement, HTMLElement];
     this.#shown.set(row.id, { row, item });
     item.dataset.id = row.id;
     box.checked = row.done !== 0;
     box.ariaLabel = `Done: ${row.title}`;
     remove.ariaLabel = `Delete ${row.title}`;
-    if (title !== document.activeElement) title.textContent = row.title;
+    title.defaultValue = row.title;
+    if (title !== document.activeElement) title.value = row.title;
     return item;
   }
 }

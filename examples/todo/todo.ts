@@ -23,32 +23,31 @@ function enter({ id: user }: User) {
     db.sql<Todo>`SELECT id, title, done FROM todo WHERE done = 0 ORDER BY id DESC`.live(),
     db.sql<Todo>`SELECT id, title, done FROM todo WHERE done = 1 ORDER BY id DESC`.live(),
   ];
-  let [isReady, problem] = [false, ""];
+  let [isReady, problem, told] = [false, "", "none yet"];
   const show = () => {
-    const error = queries.find(({ error }) => error)?.error as Error | undefined;
-    find("standing").textContent = problem || error?.message || standing(local, db.connection.state, isReady);
+    const failed = queries.map(({ error }) => (error as Error | undefined)?.message).find(Boolean);
+    find("standing").textContent = problem || failed || standing(local, db.connection.state, isReady);
     document.body.classList.toggle("connected", db.connection.state === "open");
     find("lists").classList.toggle("known", queries.every(({ value }) => value));
     const keys = local.pending.map(({ change }) => ("table" in change ? (change.key ?? change.values)!.id : undefined));
-    lists.forEach((list) => list.mark(new Set(keys)));
-    find("refused").replaceChildren(
-      ...local.refused.map((one) => refusal(one, titleOf, () => keep(local.dismiss(one.number)))),
-    );
+    lists.forEach((list, index) => list.show(queries[index]!.value?.rows, new Set(keys)));
+    const numbers = local.refused.map(({ number }) => number).join();
+    if (numbers === told) return;
+    told = numbers;
+    find("refused").replaceChildren(...local.refused.map((one) => refusal(one, titleOf, () => keep(local.dismiss(one.number)))));
   };
   /** A write is safe when it is kept. What comes of it later is `pending` or `refused`. */
   const keep = async (written: Promise<unknown>) => {
     problem = await written.then(() => "", (error: Error) => error.message);
     show();
   };
-  const ends = [local.subscribe(show), db.connection.subscribe(show)];
-  queries.forEach((query, index) => query.subscribe((value) => lists[index]!.show(value?.rows ?? [])));
-  queries.forEach((query) => ends.push(query.subscribe(show)));
-  void local.ready.then(() => ((isReady = true), show()));
+  const offs = [...queries, local, db.connection].map((source) => source.subscribe(show));
+  void local.ready.then(() => (isReady = true)).then(show);
   const end = () => {
-    ends.forEach((end) => end());
-    queries.forEach((query) => query.close());
+    for (const off of offs) off();
+    for (const query of queries) query.close();
+    for (const list of lists) list.show();
     local.close();
-    lists.forEach((list) => list.show([]));
   };
   return { user, local, todos: local.table("todo"), keep, end };
 }
@@ -67,9 +66,9 @@ me.subscribe((user) => {
 find<HTMLFormElement>("enter").onsubmit = async (event) => {
   event.preventDefault();
   const form = event.target as HTMLFormElement;
-  const { email, password } = Object.fromEntries(new FormData(form)) as { email: string; password: string };
+  const written = Object.fromEntries(new FormData(form)) as { email: string; password: string };
   const way = (event.submitter as HTMLButtonElement).value as "signIn" | "signUp";
-  find("wrong").textContent = await me[way]({ email, password }).then(() => "", (error: Error) => error.message);
+  find("wrong").textContent = await me[way](written).then(() => "", (error: Error) => error.message);
   if (me.user) form.reset();
 };
 
@@ -84,49 +83,45 @@ find("leave").onclick = async () => {
 
 find<HTMLFormElement>("add").onsubmit = (event) => {
   event.preventDefault();
-  const input = find("add").querySelector("input")!;
-  const title = input.value.trim();
+  const form = event.target as HTMLFormElement;
+  const title = String(new FormData(form).get("title")).trim();
   if (title) void here!.keep(here!.todos.insert({ id: newId(), title, done: 0 }));
-  input.value = "";
+  form.reset();
 };
 
+const keyOf = (part: HTMLElement) => ({ id: part.closest("li")!.dataset.id! });
+
+/** Whoever works by keyboard goes on at the row behind the one that leaves, or before it. */
+function leave(part: HTMLElement, written: Promise<unknown>): void {
+  const { nextElementSibling, previousElementSibling } = part.closest("li")!;
+  const next = nextElementSibling ?? previousElementSibling ?? find("add");
+  next.querySelector<HTMLElement>(part.localName)!.focus();
+  void here!.keep(written);
+}
+
+/** `defaultValue` is the title as it is known: only what somebody has changed is written. */
+function rename(title: HTMLTextAreaElement): void {
+  title.value = title.value.replace(/\s+/g, " ").trim() || title.defaultValue;
+  if (title.value === title.defaultValue) return;
+  title.defaultValue = title.value;
+  void here!.keep(here!.todos.update(keyOf(title), { title: title.value }));
+}
+
 for (const { element } of lists) {
-  const idOf = (part: HTMLElement) => part.closest<HTMLElement>("li")!.dataset.id!;
-  /** Whoever works by keyboard goes on at the row behind the one that leaves, or before it. */
-  const leave = (part: HTMLElement, selector: string) => {
-    const row = part.closest("li")!;
-    const next = (row.nextElementSibling ?? row.previousElementSibling)?.querySelector<HTMLElement>(selector);
-    (next ?? find("add").querySelector("input")!).focus();
-  };
   element.onchange = ({ target }) => {
-    const box = target as HTMLInputElement;
-    void here!.keep(here!.todos.update({ id: idOf(box) }, { done: box.checked }));
-    leave(box, "input");
+    if (target instanceof HTMLTextAreaElement) rename(target);
+    else if (target instanceof HTMLInputElement) leave(target, here!.todos.update(keyOf(target), { done: target.checked }));
   };
   element.onclick = ({ target }) => {
-    const button = target as HTMLElement;
-    if (!button.matches("button")) return;
-    void here!.keep(here!.todos.delete({ id: idOf(button) }));
-    leave(button, "button");
+    if (target instanceof HTMLButtonElement) leave(target, here!.todos.delete(keyOf(target)));
   };
-  // Only what is changed is written: somebody else may have given it another title meanwhile.
-  let before = "";
-  element.addEventListener("focusin", ({ target }) => (before = (target as HTMLElement).textContent!));
   element.addEventListener("focusout", ({ target }) => {
-    const title = target as HTMLElement;
-    if (!title.matches(".title")) return;
-    const [id, text] = [idOf(title), title.textContent!.replace(/\s+/g, " ").trim()];
-    const isChanged = text !== "" && text !== before;
-    title.textContent = isChanged ? text : (titleOf(id) ?? before);
-    if (isChanged) void here!.keep(here!.todos.update({ id }, { title: text }));
+    if (target instanceof HTMLTextAreaElement) target.value = target.defaultValue;
   });
-  element.onkeydown = (event) => {
-    const title = event.target as HTMLElement;
-    const isOver = event.key === "Escape" || event.key === "Enter";
-    if (!isOver || event.isComposing || !title.matches(".title")) return;
-    event.preventDefault();
-    if (event.key === "Escape") title.textContent = before;
-    title.blur();
+  element.onkeydown = ({ target, key, isComposing }) => {
+    if (!(target instanceof HTMLTextAreaElement) || isComposing) return;
+    if (key === "Escape") target.value = target.defaultValue;
+    if (key === "Escape" || key === "Enter") target.blur();
   };
 }
 
