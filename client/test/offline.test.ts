@@ -340,6 +340,45 @@ test("each user of a device has a store of their own, and one who signs out leav
   assert.deepEqual([gone.value, last.local.pending.length], [undefined, 0]);
 });
 
+test("after a clear nothing is kept again: not what was told just before or after, in no page, nor what is being written", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const [one, two] = [visit(context, proxy.url, device), visit(context, proxy.url, device)];
+  const [left, right] = [one.live(), two.live()];
+  await until("the lists", () => left.value && right.value);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  await until("told", () => left.titles() === "milk" && right.titles() === "milk");
+  unplug(proxy);
+  const writing = ["a", "b", "c"].map((title) => one.local.table("todo").insert({ id: title, title, done: 0 }));
+  await one.local.clear();
+  await Promise.all(writing);
+  proxy.isClosed = false;
+  await server.query("insert into todo (id, title) values ('z', 'zest')");
+  await until("told again", () => left.titles() === "milk zest" && right.titles() === "milk zest");
+  one.end();
+  two.end();
+  unplug(proxy);
+  const next = visit(context, proxy.url, device);
+  const nothing = next.live();
+  await next.local.ready;
+  assert.deepEqual([nothing.value, next.local.pending], [undefined, []]);
+});
+
+test("among many rows, what waits does not make each further write slower", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) insert into todo (id, title) select i, i from n");
+  const { local, live } = visit(context, proxy.url);
+  const [open, done] = [live("select * from todo where done = 0"), live("select * from todo where done = 1")];
+  await until("the lists", () => open.value && done.value);
+  unplug(proxy);
+  const began = performance.now();
+  for (let id = 10_000; id > 9900; id--) await local.table("todo").update({ id: `${id}` }, { done: 1 });
+  const time = (performance.now() - began) / 100;
+  console.log(`a write among 10,000 rows, with 50 that wait: ${time.toFixed(1)} ms`);
+  assert.deepEqual([open.value!.rows.length, done.value!.rows.length], [9900, 100]);
+  assert.ok(time < 100);
+});
+
 test("what cannot be sent is refused before it is kept", async (context) => {
   const { local } = visit(context, "http://127.0.0.1:9");
   for (const value of [undefined, Number.NaN, new Date(), {}, () => 1]) {

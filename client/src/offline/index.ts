@@ -43,6 +43,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #changed = new Set<OfflineQuery>();
   #keeping: ReturnType<typeof setTimeout> | undefined;
   #isSweeping = false;
+  /** From then on no result is kept: whoever signs out is told things until they have. */
+  #isCleared = false;
   #listeners = new Set<() => void>();
   #committed = new WeakSet<Batch>();
   #off: () => void;
@@ -143,10 +145,14 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   /** Forgets all that is kept: for a user who signs out. What waits is lost. */
-  async clear(): Promise<void> {
-    await (await this.#store).clear();
-    this.#cleared();
-    this.#tabs.tell({ kind: "cleared" });
+  clear(): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      await (await this.#store).clear();
+      this.#cleared();
+      this.#tabs.tell({ kind: "cleared" });
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   /** Ends it; what waits is sent at the next visit. Queries go on without it. */
@@ -165,13 +171,18 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   async #open(): Promise<void> {
     const store = (this.#opened = await this.#store);
-    const { loop, http } = this.#db;
-    this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
+    this.#sendFrom(store);
     const kept = await store.all();
     const known = new Set(this.#mutations.map(({ number }) => number));
     this.#mutations = [...kept.filter(({ number }) => !known.has(number)), ...this.#mutations].sort(byNumber);
     this.#show();
     this.#kick();
+  }
+
+  #sendFrom(store: Store): void {
+    const { loop, http } = this.#db;
+    this.#sender?.close();
+    this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
   }
 
   #add(change: Change): Promise<Written> {
@@ -268,6 +279,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   #keepLater(query: OfflineQuery): void {
+    if (this.#isCleared) return;
     this.#changed.add(query);
     this.#keeping ??= setTimeout(() => this.#keep(), KEEP_AFTER);
     (this.#keeping as { unref?: () => void }).unref?.();
@@ -293,6 +305,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
       case "dismissed":
         return this.#dismissed(news.number);
       case "cleared":
+        // It may have kept a result between the other page's clearing and its saying so.
+        void this.#opened?.forget().catch(() => {});
         return this.#cleared();
     }
   }
@@ -306,6 +320,10 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const error = new TidebaseError("closed", "What this device had kept was cleared.");
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
+    this.#changed.clear();
+    this.#isCleared = true;
+    // What was to be sent is not, though it may wait in a frame.
+    if (this.#opened && !this.#isClosed) this.#sendFrom(this.#opened);
     this.#mutations = [];
     this.#show();
   }

@@ -21,7 +21,7 @@ export function lay<Row>(
   if (!base) return rows;
   const patches = mutations.map(({ change }) => change).filter((change): change is Patch => isOf(change, base));
   if (patches.length === 0) return rows;
-  const laid = new Laid(rows as readonly any[], columns, base, elsewhere);
+  const laid = new Laid(byKey(rows, columns, base), columns, base, elsewhere);
   for (const patch of patches) laid.add(patch);
   return laid.rows();
 }
@@ -39,12 +39,11 @@ class Laid {
   #base: Base;
   #elsewhere: Elsewhere;
 
-  constructor(rows: readonly any[], columns: readonly string[], base: Base, elsewhere: Elsewhere) {
+  constructor(there: Map<string, any>, columns: readonly string[], base: Base, elsewhere: Elsewhere) {
     this.#columns = columns;
     this.#base = base;
     this.#elsewhere = elsewhere;
-    const keys = base.key.map((part) => columns[base.columns.indexOf(part)]!);
-    this.#there = new Map(rows.map((row) => [keyOf(keys.map((column) => row[column])), row]));
+    this.#there = new Map(there);
   }
 
   add({ op, key, values = {} }: Patch): void {
@@ -139,6 +138,18 @@ class Laid {
     }
     return 0;
   }
+}
+
+const keyed = new WeakMap<readonly unknown[], Map<string, any>>();
+
+/** The rows of a result by their keys. Worked out once: each write asks for it, and each that waits. */
+export function byKey(rows: readonly any[], columns: readonly string[], base: Base): Map<string, any> {
+  let found = keyed.get(rows);
+  if (!found) {
+    const keys = base.key.map((part) => columns[base.columns.indexOf(part)]!);
+    keyed.set(rows, (found = new Map(rows.map((row) => [keyOf(keys.map((column) => row[column])), row]))));
+  }
+  return found;
 }
 
 /** A row of a result by the table's columns. */

@@ -8,7 +8,7 @@ import type { Standing, Tell } from "../live/wish.js";
 import { concerns, layDocuments, type Asked } from "./documents.js";
 import type { Known } from "./fields.js";
 import type { Change, Mutation, Values } from "./mutation.js";
-import { idOf, lay, valuesOf, type Elsewhere } from "./overlay.js";
+import { byKey, lay, valuesOf, type Elsewhere } from "./overlay.js";
 
 
 /** A result as it is kept from visit to visit. */
@@ -72,9 +72,8 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   find(table: string, id: string): Values | undefined {
     const { base, columns, rows } = this.result ?? {};
     if (!base || base.table.toLowerCase() !== table.toLowerCase()) return undefined;
-    const values = (row: Row) => valuesOf(base, columns!, row);
-    const found = rows!.find((row) => idOf(base, values(row)) === id);
-    return found && values(found);
+    const found = byKey(rows!, columns!, base).get(id);
+    return found && valuesOf(base, columns!, found);
   }
 
   override receive(frame: Frame, standing: Standing): Tell | undefined {

@@ -20,6 +20,8 @@ export interface Store {
   dismiss(number: number): Promise<void>;
   recall(identity: string): Promise<Kept | undefined>;
   keep(identity: string, kept: Kept): Promise<void>;
+  /** All results. */
+  forget(): Promise<void>;
   clear(): Promise<void>;
   close(): void;
 }
@@ -115,6 +117,10 @@ class Durable implements Store {
     await this.#write(RESULTS!, (results) => results.put(kept, identity), "relaxed");
   }
 
+  async forget(): Promise<void> {
+    await this.#write(RESULTS!, (results) => results.clear());
+  }
+
   async clear(): Promise<void> {
     const transaction = this.database.transaction([DEVICE!, MUTATIONS!, RESULTS!], "readwrite");
     for (const name of [MUTATIONS!, RESULTS!]) transaction.objectStore(name).clear();
@@ -188,6 +194,10 @@ class Fleeting implements Store {
 
   async keep(identity: string, kept: Kept): Promise<void> {
     this.#results.set(identity, kept);
+  }
+
+  async forget(): Promise<void> {
+    this.#results.clear();
   }
 
   async clear(): Promise<void> {
