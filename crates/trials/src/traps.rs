@@ -31,7 +31,7 @@ traps! {
     SelfJoin: "self joins",
     SubQuery: "IN, EXISTS and scalar sub-queries",
     Grouping: "GROUP BY, HAVING, DISTINCT",
-    Extreme: "min, max",
+    Picking: "min, max, group_concat of equals",
     Window: "windows",
     Compound: "UNION, EXCEPT, INTERSECT",
     Recursion: "recursive CTEs",

@@ -70,7 +70,7 @@ const LEFT_OPEN: [Trap; 9] = [
 ];
 
 fn is_left_open(traps: Traps) -> bool {
-    let picks_one_of_equals = [Trap::Grouping, Trap::Compound, Trap::Extreme].into_iter().any(|trap| traps.has(trap))
+    let picks_one_of_equals = [Trap::Grouping, Trap::Compound, Trap::Picking].into_iter().any(|trap| traps.has(trap))
         && (traps.has(Trap::Collation) || traps.has(Trap::MixedTypes));
     picks_one_of_equals || LEFT_OPEN.into_iter().any(|trap| traps.has(trap))
 }

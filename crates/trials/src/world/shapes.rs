@@ -283,7 +283,7 @@ fn aggregate(build: &mut Build<'_>, scope: &[Source]) -> String {
             format!("total({of} * 0.1)")
         }
         extreme @ (8 | 9) => {
-            build.traps.add(Trap::Extreme);
+            build.traps.add(Trap::Picking);
             if is_computed {
                 build.traps.add(Trap::MixedTypes);
             }
@@ -293,7 +293,13 @@ fn aggregate(build: &mut Build<'_>, scope: &[Source]) -> String {
             build.traps.add(Trap::UnorderedConcat);
             format!("group_concat({of}, '-')")
         }
-        12 => format!("group_concat({of}, ',' ORDER BY {of} DESC)"),
+        12 => {
+            build.traps.add(Trap::Picking);
+            if is_computed {
+                build.traps.add(Trap::MixedTypes);
+            }
+            format!("group_concat({of}, ',' ORDER BY {of} DESC)")
+        }
         _ => {
             build.traps.add(Trap::FloatSum);
             format!("total(DISTINCT {of})")
