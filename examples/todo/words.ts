@@ -20,7 +20,7 @@ const UNDONE = { insert: "was not added", upsert: "was not added", update: "was 
 export function refusal({ change, error }: Offline["refused"][number], titleOf: (id: unknown) => unknown, dismiss: () => void): Node {
   const item = copy("refusal");
   const [what, undone, why] = item.querySelectorAll("q, strong, span");
-  what!.textContent = "table" in change ? String(change.values?.title ?? titleOf(change.key?.id) ?? "An item") : change.sql;
+  what!.textContent = "table" in change ? String(change.values?.title ?? titleOf(change.key?.id) ?? "An item") : "A change";
   undone!.textContent = "table" in change ? `${UNDONE[change.op]}.` : "was not carried out.";
   why!.textContent = error.message;
   item.querySelector("button")!.onclick = dismiss;
