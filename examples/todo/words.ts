@@ -19,8 +19,9 @@ const UNDONE = { insert: "was not added", upsert: "was not added", update: "was 
 /** What the server will not carry out, and why. */
 export function refusal({ change, error }: Offline["refused"][number], titleOf: (id: unknown) => unknown, dismiss: () => void): Node {
   const item = copy("refusal");
-  const [what, why] = item.querySelectorAll("strong, span");
-  if ("table" in change) what!.textContent = `“${change.values?.title ?? titleOf(change.key?.id) ?? "An item"}” ${UNDONE[change.op]}.`;
+  const [what, undone, why] = item.querySelectorAll("q, strong, span");
+  what!.textContent = "table" in change ? String(change.values?.title ?? titleOf(change.key?.id) ?? "An item") : "A change";
+  undone!.textContent = "table" in change ? `${UNDONE[change.op]}.` : "was not carried out.";
   why!.textContent = error.message;
   item.querySelector("button")!.onclick = dismiss;
   return item;
