@@ -379,6 +379,28 @@ test("among many rows, what waits does not make each further write slower", asyn
   assert.ok(time < 100);
 });
 
+test("what somebody wrote is not sent as the next who signs in", async (context) => {
+  const { server, proxy } = await world(context, {}, "--signup", "open");
+  await server.query("create table todo (id text primary key, title text, done integer, owner text default (auth_uid()))");
+  await server.call("policies", { name: "own", table: "todo", action: "all", role: "user", using: "owner = auth.uid()" });
+  const signUp = (name: string) => server.call("auth/signup", { email: `${name}@example.org`, password: "correct horse" });
+  const [ann, bob] = [await signUp("ann"), await signUp("bob")];
+  const { db, local, live } = visit(context, proxy.url, ann.user.id, ann.access_token);
+  const list = live();
+  await until("the list", () => list.value);
+  await (await local.table("todo").insert({ id: "1", title: "one", done: 0 })).settled;
+  unplug(proxy);
+  await local.table("todo").insert({ id: "2", title: "Ann's", done: 0 });
+  db.setToken(bob.access_token);
+  proxy.isClosed = false;
+  await until("Bob's rows", () => list.titles() === "Ann's" && list.value!.fromCache === false);
+  await db.topic("any").publish(1).catch(() => {});
+  assert.deepEqual(await server.query("select id from todo"), [{ id: "1" }]);
+  db.setToken(ann.access_token);
+  await until("sent as Ann's", () => local.pending.length === 0);
+  assert.deepEqual(await server.query("select id, owner from todo order by id"), [1, 2].map((id) => ({ id: `${id}`, owner: ann.user.id })));
+});
+
 test("what cannot be sent is refused before it is kept", async (context) => {
   const { local } = visit(context, "http://127.0.0.1:9");
   for (const value of [undefined, Number.NaN, new Date(), {}, () => 1]) {

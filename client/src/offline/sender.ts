@@ -71,6 +71,8 @@ export class Sender {
     const body = {
       action: "mutate",
       client_id: this.#store.client,
+      // The server refuses them on the socket of another: on a shared device somebody else may have signed in.
+      uid: await this.#store.owner(uidOf(await this.#http.token.get())),
       acknowledged: waiting[0]!.number - 1,
       mutations: sent.map(onTheWire),
     };
@@ -86,6 +88,16 @@ export class Sender {
       await this.#tell([{ number: sent[0]!.number, refused: { code: error.code, message: error.message } }]);
       return true;
     }
+  }
+}
+
+/** Whose a signed token is; of others nobody here can tell. */
+function uidOf(token: string | undefined): string | undefined {
+  try {
+    const payload = token!.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0)))).sub;
+  } catch {
+    return undefined;
   }
 }
 

@@ -11,6 +11,8 @@ export interface Store {
   readonly isDurable: boolean;
   /** What this device is called for this user. */
   readonly client: string;
+  /** Whose it is; the first who is named has it. */
+  owner(uid: string | undefined): Promise<string | undefined>;
   /** Resolves with its number when it is surely kept. */
   add(change: Change, madeAt: number): Promise<number>;
   /** All that wait, and those that were refused, in their order. */
@@ -80,6 +82,15 @@ class Durable implements Store {
     return store;
   }
 
+  async owner(uid: string | undefined): Promise<string | undefined> {
+    const transaction = this.database.transaction(DEVICE!, "readwrite");
+    const device = transaction.objectStore(DEVICE!);
+    const known: string | undefined = await done(device.get("owner"));
+    if (!known && uid) device.put(uid, "owner");
+    await over(transaction);
+    return known ?? uid;
+  }
+
   async add(change: Change, madeAt: number): Promise<number> {
     try {
       return await this.#write(MUTATIONS!, (mutations) => mutations.add({ change, madeAt })) as number;
@@ -124,6 +135,7 @@ class Durable implements Store {
   async clear(): Promise<void> {
     const transaction = this.database.transaction([DEVICE!, MUTATIONS!, RESULTS!], "readwrite");
     for (const name of [MUTATIONS!, RESULTS!]) transaction.objectStore(name).clear();
+    transaction.objectStore(DEVICE!).delete("owner");
     await over(transaction);
   }
 
@@ -166,6 +178,11 @@ class Fleeting implements Store {
   #mutations = new Map<number, Mutation>();
   #results = new Map<string, Kept>();
   #last = 0;
+  #owner: string | undefined;
+
+  async owner(uid: string | undefined): Promise<string | undefined> {
+    return (this.#owner ??= uid);
+  }
 
   async add(change: Change, madeAt: number): Promise<number> {
     this.#mutations.set(++this.#last, { number: this.#last, change, madeAt });
@@ -201,6 +218,7 @@ class Fleeting implements Store {
   }
 
   async clear(): Promise<void> {
+    this.#owner = undefined;
     this.#mutations.clear();
     this.#results.clear();
   }

@@ -1,6 +1,7 @@
 //! What clients wrote while they were away: each of it once, in its order, and refused where policies say so.
 
 use super::callers::{allow, token};
+use super::people::{open_server, sign_up};
 use crate::server::Server;
 use crate::server::socket::Socket;
 use serde_json::{Value as Json, json};
@@ -158,6 +159,21 @@ async fn a_callers_mutations_are_bound_by_policies() {
     assert_eq!((&told[5]["refused"], &told[7]["refused"]), (&json!("forbidden"), &json!("forbidden")));
     let rows = server.sql("SELECT id, title FROM todo ORDER BY id").await;
     assert_eq!(rows, json!([{"id": "a", "title": "x"}, {"id": "theirs", "title": "x"}]));
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_written_is_not_carried_out_under_the_next_name() {
+    let server = open_server(&[]).await;
+    server.sql("CREATE TABLE todo (id TEXT PRIMARY KEY, title TEXT, owner TEXT DEFAULT (auth_uid()))").await;
+    allow(&server, json!({"name": "own", "table": "todo", "action": "all", "using": "owner = auth.uid()"})).await;
+    let (ann, bob) = (sign_up(&server, "ann@example.org").await, sign_up(&server, "bob@example.org").await);
+    let mut socket = Socket::try_open(server.address, "/ws", bob["access_token"].as_str()).await.unwrap();
+    let mut sent = frame(1, "tablet", json!([insert(1, "a", json!("Ann's"))]));
+    sent["uid"] = ann["user"]["id"].clone();
+    assert_eq!(socket.ask(sent.clone()).await["code"], "forbidden");
+    assert_eq!(server.sql("SELECT count(*) AS n FROM todo").await, json!([{"n": 0}]));
+    sent["uid"] = bob["user"]["id"].clone();
+    assert!(socket.ask(sent).await["result"][0]["applied"].is_i64());
 }
 
 #[tokio::test]

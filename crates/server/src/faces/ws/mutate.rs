@@ -27,6 +27,8 @@ const CLIENT_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Mutations {
     client: String,
+    /// Whose they are, where the client can say.
+    uid: Option<String>,
     acknowledged: i64,
     /// Each with its number.
     all: Vec<(i64, Box<RawValue>)>,
@@ -58,7 +60,12 @@ struct Mutation<'a> {
 impl Mutations {
     /// # Errors
     /// `invalid` for a frame of which nothing is carried out; what is wrong with one mutation, its own outcome says.
-    pub fn read(client: Option<&str>, acknowledged: Option<i64>, sent: Option<&[&RawValue]>) -> Result<Self> {
+    pub fn read(
+        client: Option<&str>,
+        uid: Option<String>,
+        acknowledged: Option<i64>,
+        sent: Option<&[&RawValue]>,
+    ) -> Result<Self> {
         #[derive(Deserialize)]
         struct Number {
             mutation_id: i64,
@@ -82,7 +89,19 @@ impl Mutations {
             last = number;
             all.push((number, (*raw).to_owned()));
         }
-        Ok(Self { client: client.to_owned(), acknowledged, all })
+        Ok(Self { client: client.to_owned(), uid, acknowledged, all })
+    }
+
+    /// Is the socket that of whoever made them? On a shared device another may have signed in meanwhile.
+    ///
+    /// # Errors
+    /// `forbidden`; none of them is carried out.
+    pub fn check(&self, principal: &Principal) -> Result<()> {
+        let uid = principal.caller().and_then(|caller| caller.uid.as_deref());
+        match &self.uid {
+            Some(theirs) if uid != Some(&**theirs) => Err(Error::forbidden("These mutations are somebody else's.")),
+            _ => Ok(()),
+        }
     }
 
     /// Queues them with the writer at once; what is returned waits for what comes of them.

@@ -86,6 +86,8 @@ struct Frame<'a> {
     #[serde(default)]
     client_id: Option<String>,
     #[serde(default)]
+    uid: Option<String>,
+    #[serde(default)]
     acknowledged: Option<i64>,
     #[serde(borrow, default)]
     mutations: Option<Vec<&'a RawValue>>,
@@ -151,6 +153,7 @@ fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<
         }
         Some("mutate") => needs_id(Ask::Mutate(Mutations::read(
             frame.client_id.as_deref(),
+            frame.uid.clone(),
             frame.acknowledged,
             frame.mutations.as_deref(),
         )?)),

@@ -229,6 +229,10 @@ impl Task {
                 continue;
             }
             if let Ask::Mutate(mutations) = ask {
+                if let Err(error) = mutations.check(&self.session.principal) {
+                    self.finish(id.as_ref(), Err(error));
+                    continue;
+                }
                 let carried_out = mutations.carry_out(&self.app, &self.session.principal);
                 if let Some(id) = id {
                     writes.push_back(Box::pin(self.answer(id, ticket, carried_out)));
