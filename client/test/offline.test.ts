@@ -313,6 +313,24 @@ test("two pages of a device share what is written, and each of it is sent once",
   ]);
 });
 
+test("what another page tells out of order leaves no phantom", async (context) => {
+  const { proxy } = await start(context);
+  const device = randomUUID();
+  const { local, live } = visit(context, proxy.url, device);
+  const list = live();
+  await until("the list", () => list.value);
+  await local.ready;
+  const channel = new BroadcastChannel(`tidebase ${new URL(proxy.url).href} ${device}`);
+  context.after(() => channel.close());
+  const change = { table: "todo", op: "insert", values: { id: "p", title: "phantom", done: 0 } };
+  const [applied, dismissed] = [9_000_001, 9_000_002];
+  channel.postMessage({ kind: "settled", outcomes: [{ number: applied, applied: 1 }] });
+  channel.postMessage({ kind: "dismissed", number: dismissed });
+  for (const number of [applied, dismissed]) channel.postMessage({ kind: "added", mutation: { number, change, madeAt: 0 } });
+  channel.postMessage({ kind: "added", mutation: { number: 9_000_003, change: { ...change, values: { id: "q", title: "last", done: 0 } }, madeAt: 0 } });
+  await until("the last of them", () => local.pending.length === 1 && list.titles() === "last");
+});
+
 test("each user of a device has a store of their own, and one who signs out leaves nothing", async (context) => {
   const { server, proxy } = await start(context);
   await server.query("insert into todo (id, title) values ('m', 'milk')");

@@ -14,6 +14,7 @@ import type { AnyTable, TableTypes } from "../table.js";
 import { parse } from "../value.js";
 import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
+import type { Question } from "../live/query.js";
 import { OfflineQuery, type Device } from "./query.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
@@ -48,7 +49,10 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #listeners = new Set<() => void>();
   #committed = new WeakSet<Batch>();
   #off: () => void;
+  #isMaking: () => boolean;
   #isClosed = false;
+  /** What was told of writes that this page does not know yet: its pages are not told everything in one order. */
+  #early = new Map<number, Outcome | "dismissed">();
   /** The order of writes is that of the calls, however long each takes to be kept. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Resolves when what an earlier visit left is there. */
@@ -78,11 +82,13 @@ export class Offline<Tables = Record<string, AnyTable>> {
       changed: (query) => this.#keepLater(query),
       reached: () => this.#sweepSoon(),
     };
-    db.loop.query = (question) => {
+    const make = (question: Question) => {
       const query = new OfflineQuery<any>(question, device);
       this.#queries.add(query);
       return query;
     };
+    db.loop.query = make;
+    this.#isMaking = () => db.loop.query === make;
     this.#off = db.connection.subscribe((state) => state === "open" && this.#kick());
     this.ready = this.#open();
   }
@@ -146,6 +152,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** Forgets all that is kept: for a user who signs out. What waits is lost. */
   clear(): Promise<void> {
+    // A result that is told meanwhile is not kept behind it.
+    this.#isCleared = true;
+    this.#changed.clear();
     const turn = this.#turn.then(async () => {
       await (await this.#store).clear();
       this.#cleared();
@@ -166,15 +175,15 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#tabs.close();
     // What is being kept is kept first.
     void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
-    delete (this.#db.loop as { query?: unknown }).query;
+    // Another store may have taken its place.
+    if (this.#isMaking()) delete (this.#db.loop as { query?: unknown }).query;
   }
 
   async #open(): Promise<void> {
     const store = (this.#opened = await this.#store);
     this.#sendFrom(store);
     const kept = await store.all();
-    const known = new Set(this.#mutations.map(({ number }) => number));
-    this.#mutations = [...kept.filter(({ number }) => !known.has(number)), ...this.#mutations].sort(byNumber);
+    if (!this.#isCleared) kept.forEach((mutation) => this.#insert(mutation));
     this.#show();
     this.#kick();
   }
@@ -210,8 +219,12 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   #insert(mutation: Mutation): void {
     if (this.#mutations.some(({ number }) => number === mutation.number)) return;
+    const early = this.#early.get(mutation.number);
+    this.#early.delete(mutation.number);
+    if (early === "dismissed") return;
     this.#mutations = [...this.#mutations, mutation].sort(byNumber);
-    this.#show();
+    if (early) this.#settled([early]);
+    else this.#show();
   }
 
   #kick(): void {
@@ -229,6 +242,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #settled(outcomes: Outcome[]): void {
     for (const outcome of outcomes) {
       const mutation = this.#mutations.find(({ number }) => number === outcome.number);
+      if (!mutation) this.#early.set(outcome.number, outcome);
       const waiting = this.#waiting.get(outcome.number);
       this.#waiting.delete(outcome.number);
       if ("applied" in outcome) {
@@ -312,6 +326,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   #dismissed(number: number): void {
+    const isKnown = this.#mutations.some((mutation) => mutation.number === number);
+    if (!isKnown) this.#early.set(number, "dismissed");
     this.#mutations = this.#mutations.filter((mutation) => mutation.number !== number || !mutation.refused);
     this.#show();
   }

@@ -5,6 +5,7 @@ import { pause, sleep } from "../backoff.js";
 import { TidebaseError } from "../error.js";
 import type { Http } from "../http.js";
 import type { Loop } from "../live/loop.js";
+import { ask } from "../sql.js";
 import { write } from "../value.js";
 import { onTheWire, type Mutation, type Outcome, type Refusal } from "./mutation.js";
 import type { Store } from "./store.js";
@@ -22,6 +23,7 @@ export class Sender {
   #wasKicked = false;
   /** A frame of several was refused as a whole: now each has one of its own. */
   #isOneByOne = false;
+  #known: { token: string | undefined; uid: string | undefined } | undefined;
   #over = new AbortController();
   /** Ends a pause. */
   #wake = new AbortController();
@@ -62,6 +64,21 @@ export class Sender {
     this.#isRunning = false;
   }
 
+  /** Who the token is of, as the server has it; nobody for tokens of the administrator's. Asked once for each token. */
+  async #uid(): Promise<string | undefined> {
+    const token = await this.#http.token.get();
+    if (!this.#known || this.#known.token !== token) {
+      const answer = ask(this.#http, { sql: "SELECT auth.uid() AS uid" }, false, this.#over.signal);
+      const [row] = await answer.catch((error: TidebaseError) => {
+        // Where only registered statements are run, nobody is asked.
+        if (error.code === "forbidden") return [];
+        throw error;
+      });
+      this.#known = { token, uid: row?.uid ?? undefined };
+    }
+    return this.#known.uid;
+  }
+
   /** Sends as much as one frame takes. False if nothing waits. */
   async #send(): Promise<boolean> {
     // What is true is what is kept: another page may have made some, or have sent some.
@@ -72,7 +89,7 @@ export class Sender {
       action: "mutate",
       client_id: this.#store.client,
       // The server refuses them on the socket of another: on a shared device somebody else may have signed in.
-      uid: await this.#store.owner(uidOf(await this.#http.token.get())),
+      uid: await this.#store.owner(await this.#uid()),
       acknowledged: waiting[0]!.number - 1,
       mutations: sent.map(onTheWire),
     };
@@ -88,16 +105,6 @@ export class Sender {
       await this.#tell([{ number: sent[0]!.number, refused: { code: error.code, message: error.message } }]);
       return true;
     }
-  }
-}
-
-/** Whose a signed token is; of others nobody here can tell. */
-function uidOf(token: string | undefined): string | undefined {
-  try {
-    const payload = token!.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0)))).sub;
-  } catch {
-    return undefined;
   }
 }
 

@@ -57,7 +57,7 @@ impl Code {
 }
 
 /// The column whose value was refused, and where in it. Kept apart, so that results stay small.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refused {
     pub column: String,
     pub pointer: Option<String>,
@@ -143,6 +143,14 @@ impl Error {
             refused.pointer = Some(pointer.into());
         }
         self
+    }
+
+    /// The same words, without what has caused it.
+    #[must_use]
+    pub fn told_again(&self) -> Self {
+        let mut error = Self::new(self.code, self.message.clone());
+        (error.statement, error.refused) = (self.statement, self.refused.clone());
+        error
     }
 
     pub fn column(&self) -> Option<&str> {

@@ -369,6 +369,15 @@ impl Engine {
             .await
     }
 
+    /// Refuses a write that cannot be understood, in its turn and under its name: if it was carried out before, when it could be
+    /// understood, that is the answer.
+    ///
+    /// # Errors
+    /// `unavailable` if too many wait.
+    pub fn refuse(&self, error: Error, idempotency: Idempotency) -> Result<Pending> {
+        self.submit(Work::Refused(error), Some(idempotency))
+    }
+
     /// Writes documents: all of the batch, or nothing. The administrator's make the collections that are missing.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ Limits {
     /// How often other processes' writes are looked for.
     outside_poll: Duration = Duration::from_millis(250),
     /// Answers kept under an `Idempotency-Key`: bytes each (past it: `too_large`, undone) and age.
-    kept_answer_bytes_max: usize = 1 << 20,
+    kept_answer_bytes_max: usize = 16 << 20,
     /// Answers kept under an `Idempotency-Key`: bytes each (past it: `too_large`, undone) and age.
     kept_answer_age_max: Duration = Duration::from_hours(24),
     /// How long what came of a client's mutation is kept for it, unless it says before that it has heard.

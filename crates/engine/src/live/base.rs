@@ -88,8 +88,10 @@ impl Base {
         let mut told = json!({ "table": self.table, "key": self.key, "columns": self.columns });
         if let Some(conditions) = conditions {
             told["where"] = Json::Array(conditions);
-            if let Some(limit) = self.limit.as_ref().and_then(value) {
-                told["limit"] = limit;
+            let limit = self.limit.as_ref().and_then(|limit| limit.value(params));
+            // A negative one is none.
+            if let Some(limit @ Value::Integer(0..)) = limit {
+                told["limit"] = json(limit);
             }
         }
         if let Some(order) = &self.order {

@@ -12,6 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 /// In a kept refusal, between its message, the column that it is about, and the pointer into what was written there.
 const BETWEEN: char = '\0';
 
+/// Of the answer to a mutation. Those of row patches are shorter.
+const MUTATION_BYTES_MAX: usize = 512;
+
 pub enum Kept {
     Answer(Answer),
     Refusal(Error),
@@ -98,7 +101,9 @@ pub fn is_final(name: &WriteName, code: Code) -> bool {
 }
 
 pub fn keep(connection: &Connection, idempotency: &Idempotency, answer: &Answer, time_ms: i64) -> Result<()> {
-    insert(connection, idempotency, time_ms, answer.revision, None, &answer.body)
+    // Of a mutation no more is told than whether there was a row, which is short.
+    let is_told = matches!(idempotency.name, WriteName::Key(_)) || answer.body.len() <= MUTATION_BYTES_MAX;
+    insert(connection, idempotency, time_ms, answer.revision, None, if is_told { &answer.body } else { b"" })
 }
 
 pub fn keep_refusal(connection: &Connection, idempotency: &Idempotency, error: &Error, time_ms: i64) -> Result<()> {

@@ -350,6 +350,7 @@ impl<'w> Group<'w> {
                 self.messages.extend(message);
                 Ok(body)
             }
+            Work::Refused(error) => Err(error.told_again()),
             Work::Rehearse(_) => Err(Error::internal("a rehearsal is not run like a request")),
             Work::Policy { write, who } => {
                 let body = crate::access::policy::run(sqlite, schema, write)?;

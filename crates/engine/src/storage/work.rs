@@ -45,6 +45,8 @@ pub enum Work {
         /// For the audit log.
         who: String,
     },
+    /// Cannot be understood, and is refused when its turn comes: unless it was carried out before, when it could be.
+    Refused(Error),
     /// Tried, and undone.
     Rehearse(Box<Rehearsal>),
     /// Statements of ours on the tables of the catalogue, all in one transaction, with what is to be noted of them.
@@ -157,6 +159,7 @@ impl Work {
             Self::MakeCollection { .. }
             | Self::Policy { .. }
             | Self::Schema { .. }
+            | Self::Refused(_)
             | Self::Rehearse(_)
             | Self::System { .. } => None,
         }
@@ -169,7 +172,7 @@ impl Work {
             Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) | Self::MakeCollection { .. } => {
                 return Company::OwnGroup;
             }
-            Self::Key { .. } | Self::Documents { .. } | Self::Topic { .. } | Self::System { .. } => {
+            Self::Key { .. } | Self::Documents { .. } | Self::Topic { .. } | Self::Refused(_) | Self::System { .. } => {
                 return Company::Any;
             }
         };

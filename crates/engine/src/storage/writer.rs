@@ -229,7 +229,11 @@ impl Writer {
                     }
                 }
                 Attempt::Lost { offender, error } => {
-                    self.refuse(jobs.remove(offender), error);
+                    // In their order: what is kept of a later mutation says that those before it are done with.
+                    let mut rest = jobs.split_off(offender);
+                    let lost = rest.remove(0);
+                    self.commit(std::mem::replace(&mut jobs, rest), changes_schema);
+                    self.refuse(lost, error);
                 }
                 Attempt::NotBegun(error) => {
                     self.note_failure(&error);

@@ -451,3 +451,13 @@ async fn changes_of_many_fields_end_when_their_time_is_over() {
     let slow = send(&server, "PATCH", "/docs/notes/a", json!(fields)).await;
     slow.is_refused(504, "timeout", "300 ms");
 }
+
+#[tokio::test]
+async fn the_largest_document_can_be_written_under_a_key_and_again() {
+    let server = Server::start().await;
+    let text = "x".repeat((1 << 20) - 20);
+    let put = || Request::new("PUT", "/docs/rooms/large").json(json!({"text": text})).header("Idempotency-Key", "k");
+    let written = server.send(put()).await;
+    assert_eq!(written.json()["data"]["text"].as_str().map(str::len), Some(text.len()), "{}", written.status);
+    assert_eq!(server.send(put()).await.json(), written.json());
+}

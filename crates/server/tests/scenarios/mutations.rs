@@ -162,6 +162,41 @@ async fn a_callers_mutations_are_bound_by_policies() {
 }
 
 #[tokio::test]
+async fn one_that_takes_its_transaction_with_it_takes_no_other() {
+    let (server, mut socket) = start().await;
+    server.sql("CREATE TABLE seat (id TEXT PRIMARY KEY, n INTEGER UNIQUE ON CONFLICT ROLLBACK)").await;
+    let seat = |number: i64, n: i64| json!({"mutation_id": number, "table": "seat", "op": "insert", "values": {"id": format!("s{number}"), "n": n}});
+    let sent = json!([seat(1, 1), seat(2, 2), seat(3, 3), seat(4, 1), seat(5, 5), seat(6, 2), seat(7, 7)]);
+    let told = mutate(&mut socket, 1, sent.clone()).await;
+    let is_applied: Vec<bool> = told.as_array().unwrap().iter().map(|one| one["applied"].is_i64()).collect();
+    assert_eq!(is_applied, [true, true, true, false, true, false, true], "{told}");
+    assert_eq!(mutate(&mut socket, 2, sent).await, told);
+    assert_eq!(server.sql("SELECT count(*) AS n FROM seat").await, json!([{"n": 5}]));
+}
+
+#[tokio::test]
+async fn what_was_carried_out_is_told_so_though_it_could_not_be_understood_any_more() {
+    let (server, mut socket) = start().await;
+    let sent =
+        json!([insert(1, "a", json!("a")), {"mutation_id": 2, "table": "later", "op": "insert", "values": {"id": 1}}]);
+    let told = mutate(&mut socket, 1, sent.clone()).await;
+    assert_eq!((told[0]["applied"].is_i64(), &told[1]["refused"]), (true, &json!("not_found")), "{told}");
+    server.sql("ALTER TABLE todo RENAME COLUMN title TO text").await;
+    server.sql("CREATE TABLE later (id INTEGER PRIMARY KEY)").await;
+    assert_eq!(mutate(&mut socket, 2, sent).await, told);
+    assert_eq!(server.sql("SELECT count(*) AS n FROM later").await, json!([{"n": 0}]));
+}
+
+#[tokio::test]
+async fn of_a_mutation_little_is_kept() {
+    let (server, mut socket) = start().await;
+    let long = json!([{"mutation_id": 1, "sql": "SELECT printf('%.*c', 100000, 'x')"}]);
+    let told = mutate(&mut socket, 1, long.clone()).await;
+    assert_eq!(mutate(&mut socket, 2, long).await, told);
+    assert_eq!(server.sql("SELECT sum(length(body)) AS n FROM _tide_mutations").await, json!([{"n": 0}]));
+}
+
+#[tokio::test]
 async fn what_somebody_else_has_written_is_not_carried_out_under_the_next_name() {
     let server = open_server(&[]).await;
     server.sql("CREATE TABLE todo (id TEXT PRIMARY KEY, title TEXT, owner TEXT DEFAULT (auth_uid()))").await;
@@ -252,6 +287,8 @@ async fn first_rows_say_which_rows_of_a_table_they_are() {
         }
         assert_eq!(base(&socket.subscribe(id as i64 + 1, sql).await), whole, "{sql}");
     }
+    let unbounded = base(&socket.ask(json!({"id": 49, "action": "subscribe", "sql": "SELECT * FROM todo ORDER BY id LIMIT ?", "params": [-1]})).await);
+    assert_eq!(unbounded["limit"], Json::Null, "a negative limit is none: {unbounded}");
     let named = base(&socket.subscribe(50, "SELECT id AS k, upper(title) AS t FROM todo").await);
     assert_eq!(named["columns"], json!(["id", null]));
     let nocase = base(&socket.subscribe(51, "SELECT * FROM other WHERE name = 'x' ORDER BY name").await);

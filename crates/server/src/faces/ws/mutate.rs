@@ -15,11 +15,14 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tidebase_engine::documents::Batch;
 use tidebase_engine::{
-    Answer, Code, Error, Format, Idempotency, Line, Pending, Principal, Result, Role, WriteName, json,
+    Answer, Code, Error, Format, Idempotency, Line, Pending, Principal, Result, Role, SqlRequest, WriteName, json,
 };
 
 /// In one frame.
 const MUTATIONS_MAX: usize = 500;
+
+/// That wait with the writer at once.
+const AT_ONCE: usize = 16;
 
 /// Bytes of a client's name for itself.
 const CLIENT_BYTES_MAX: usize = 64;
@@ -30,6 +33,8 @@ pub struct Mutations {
     /// Whose they are, where the client can say.
     uid: Option<String>,
     acknowledged: i64,
+    /// Which of the administrator's tokens, for the logs.
+    pub who: Option<Arc<str>>,
     /// Each with its number.
     all: Vec<(i64, Box<RawValue>)>,
 }
@@ -89,7 +94,7 @@ impl Mutations {
             last = number;
             all.push((number, (*raw).to_owned()));
         }
-        Ok(Self { client: client.to_owned(), uid, acknowledged, all })
+        Ok(Self { client: client.to_owned(), uid, acknowledged, who: None, all })
     }
 
     /// Is the socket that of whoever made them? On a shared device another may have signed in meanwhile.
@@ -104,29 +109,26 @@ impl Mutations {
         }
     }
 
-    /// Queues them with the writer at once; what is returned waits for what comes of them.
-    pub fn carry_out(
-        self,
-        app: &Shared,
-        principal: &Principal,
-    ) -> impl Future<Output = Result<Answer>> + Send + 'static {
-        let client: Box<str> = format!("{}/{}", whose(principal), self.client).into();
+    /// Carries them out, a few at a time: whoever has much to tell is not alone.
+    pub async fn carry_out(self, app: Shared, principal: Principal) -> Result<Answer> {
+        let client: Box<str> = format!("{}/{}", whose(&principal), self.client).into();
         let line = Line::new(self.acknowledged);
-        let mut begun = Vec::with_capacity(self.all.len());
-        for (number, raw) in self.all {
-            let name = WriteName::Mutation { client: client.clone(), number, line: Arc::clone(&line) };
-            let idempotency = Idempotency { name, fingerprint: Sha256::digest(raw.get().as_bytes()).to_vec() };
-            let one = begin(app, principal, &raw, idempotency);
-            let is_held_up = one.as_ref().is_err_and(|error| !is_final(error));
-            begun.push((number, one));
-            if is_held_up {
-                break;
+        let mut body = vec![b'['];
+        let mut revision = app.engine.revision();
+        'frame: for some in self.all.chunks(AT_ONCE) {
+            let begin = |(number, raw): &(i64, Box<RawValue>)| {
+                let name = WriteName::Mutation { client: client.clone(), number: *number, line: Arc::clone(&line) };
+                let idempotency = Idempotency { name, fingerprint: Sha256::digest(raw.get().as_bytes()).to_vec() };
+                (*number, begin(&app, &principal, self.who.as_ref(), raw, idempotency))
+            };
+            let mut begun = Vec::with_capacity(some.len());
+            for one in some.iter().map(begin) {
+                let is_held_up = one.1.is_err();
+                begun.push(one);
+                if is_held_up {
+                    break;
+                }
             }
-        }
-        let (app, principal) = (Arc::clone(app), principal.clone());
-        async move {
-            let mut body = vec![b'['];
-            let mut revision = app.engine.revision();
             for (number, one) in begun {
                 let outcome = match one {
                     Ok(one) => one.wait(&app, &principal).await,
@@ -137,13 +139,13 @@ impl Mutations {
                 }
                 match outcome.map_err(told) {
                     Err(error) if !is_final(&error) && body.len() == 1 => return Err(error),
-                    Err(error) if !is_final(&error) => break,
+                    Err(error) if !is_final(&error) => break 'frame,
                     outcome => write(&mut body, number, &outcome),
                 }
             }
-            body.push(b']');
-            Ok(Answer { body: body.into(), revision, enveloped: None, rows: 0, is_repeated: false })
         }
+        body.push(b']');
+        Ok(Answer { body: body.into(), revision, enveloped: None, rows: 0, is_repeated: false })
     }
 }
 
@@ -178,28 +180,58 @@ impl Begun {
     }
 }
 
-fn begin(app: &Shared, principal: &Principal, raw: &RawValue, idempotency: Idempotency) -> Result<Begun> {
+/// Queues it with the writer: also what cannot be understood, for it may have been carried out when it could.
+fn begin(
+    app: &Shared,
+    principal: &Principal,
+    who: Option<&Arc<str>>,
+    raw: &RawValue,
+    idempotency: Idempotency,
+) -> Result<Begun> {
+    match understood(app, principal, who, raw) {
+        Ok(Asked::Row(patch)) => {
+            let mut request = patch.request(principal);
+            request.idempotency = Some(idempotency);
+            Ok(Begun { pending: app.engine.write(request)?, patch: Some(patch) })
+        }
+        Ok(Asked::Documents(batch)) => {
+            Ok(Begun { pending: app.engine.write_documents(principal, batch, Some(idempotency))?, patch: None })
+        }
+        Ok(Asked::Sql(mut request)) => {
+            request.idempotency = Some(idempotency.clone());
+            match app.engine.write(request) {
+                Err(error) if is_final(&error) => {
+                    Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None })
+                }
+                pending => Ok(Begun { pending: pending?, patch: None }),
+            }
+        }
+        Err(error) => Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None }),
+    }
+}
+
+enum Asked {
+    Row(Patch),
+    Documents(Batch),
+    Sql(SqlRequest),
+}
+
+fn understood(app: &Shared, principal: &Principal, who: Option<&Arc<str>>, raw: &RawValue) -> Result<Asked> {
     let mutation: Mutation<'_> = serde_json::from_str(raw.get())
         .map_err(|error| Error::invalid(format!("The mutation is not the JSON that is expected: {error}.")))?;
     match mutation {
         Mutation {
             table: Some(table), op: Some(op), key, values, writes: None, sql: None, transaction: None, ..
-        } => {
-            let patch = Patch::understood(&app.engine, principal, &table, op, key, values)?;
-            let mut request = patch.request(principal);
-            request.idempotency = Some(idempotency);
-            Ok(Begun { pending: app.engine.write(request)?, patch: Some(patch) })
-        }
+        } => Ok(Asked::Row(Patch::understood(&app.engine, principal, &table, op, key, values)?)),
         Mutation { writes: Some(writes), table: None, op: None, sql: None, transaction: None, .. } => {
-            let batch = Batch { reads: Vec::new(), writes: docs::understood(writes)?, is_single: false };
-            Ok(Begun { pending: app.engine.write_documents(principal, batch, Some(idempotency))?, patch: None })
+            Ok(Asked::Documents(Batch { reads: Vec::new(), writes: docs::understood(writes)?, is_single: false }))
         }
         Mutation { sql, params, transaction, table: None, op: None, writes: None, .. }
             if sql.is_some() != transaction.is_some() =>
         {
             let mut request = SqlBody { sql, params, transaction }.into_request(Format::Raw, principal)?;
-            request.idempotency = Some(idempotency);
-            Ok(Begun { pending: app.engine.write(request)?, patch: None })
+            request.who = who.cloned();
+            Ok(Asked::Sql(request))
         }
         _ => Err(Error::invalid(
             "A mutation has \"table\" and \"op\", or \"writes\" of documents, or \"sql\", or \"transaction\".",

@@ -108,6 +108,9 @@ impl Worker {
         if let Ask::Query(sql) = &mut request.ask {
             sql.who.clone_from(&self.admin_token);
         }
+        if let Ask::Mutate(mutations) = &mut request.ask {
+            mutations.who.clone_from(&self.admin_token);
+        }
         let is_idle = self.waiting.load(Ordering::Acquire) == 0;
         match (&request.id, &request.ask) {
             (Some(id), Ask::Unsubscribe { sub }) => self.unsubscribe(id, sub),
@@ -233,9 +236,11 @@ impl Task {
                     self.finish(id.as_ref(), Err(error));
                     continue;
                 }
-                let carried_out = mutations.carry_out(&self.app, &self.session.principal);
+                // One frame at a time, behind the writes before it and before those behind it.
+                while writes.next().await.is_some() {}
                 if let Some(id) = id {
-                    writes.push_back(Box::pin(self.answer(id, ticket, carried_out)));
+                    let carried_out = mutations.carry_out(Arc::clone(&self.app), self.session.principal.clone());
+                    self.answer(id, ticket, carried_out).await;
                 }
                 continue;
             }
