@@ -419,6 +419,23 @@ test("what somebody wrote is not sent as the next who signs in", async (context)
   assert.deepEqual(await server.query("select id, owner from todo order by id"), [1, 2].map((id) => ({ id: `${id}`, owner: ann.user.id })));
 });
 
+test("a program that comes back with another token sends what it wrote", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.call("policies", { name: "all", table: "todo", action: "all", role: "client", using: "true" });
+  const makeToken = () => server.call("auth/tokens", { name: "till", role: "client" });
+  const [first, second] = [await makeToken(), await makeToken()];
+  const { db, local, live } = visit(context, proxy.url, randomUUID(), first.token);
+  const list = live();
+  await until("the list", () => list.value);
+  await (await local.table("todo").insert({ id: "1", title: "one", done: 0 })).settled;
+  unplug(proxy);
+  await local.table("todo").insert({ id: "2", title: "two", done: 0 });
+  db.setToken(second.token);
+  proxy.isClosed = false;
+  await until("sent", () => local.pending.length === 0);
+  assert.equal((await todos(server)).length, 2);
+});
+
 test("what cannot be sent is refused before it is kept", async (context) => {
   const { local } = visit(context, "http://127.0.0.1:9");
   for (const value of [undefined, Number.NaN, new Date(), {}, () => 1]) {

@@ -119,13 +119,19 @@ test("a socket is given the next token before the one it has runs out", async (c
   assert.deepEqual(states, [], "on the same socket");
 });
 
-test("somebody else's token gets a socket and rows of its own", async (context) => {
+/** Two people, with a note of their own each. */
+async function annAndBob(context: import("node:test").TestContext) {
   const server = await serverWithTable(context, "--signup", "open");
   await server.query("create table note (id integer primary key, owner text default (auth_uid()), body text)");
   await server.call("policies", { name: "own", table: "note", action: "all", role: "user", using: "owner = auth.uid()" });
   const signUp = (name: string) => server.call("auth/signup", { email: `${name}@example.org`, password: "correct horse" });
   const [ann, bob] = [await signUp("ann"), await signUp("bob")];
   for (const { access_token, user } of [ann, bob]) await server.query("insert into note (body) values (?)", [user.email], access_token);
+  return { server, ann, bob };
+}
+
+test("somebody else's token gets a socket and rows of its own", async (context) => {
+  const { server, ann, bob } = await annAndBob(context);
   const db = client(context, server.url, { token: ann.access_token });
   const live = db.sql<{ body: string }>`select body from note`.live();
   await until("Ann's", () => live.value);
@@ -137,12 +143,7 @@ test("somebody else's token gets a socket and rows of its own", async (context) 
 });
 
 test("a socket that is being opened for the former caller is not the next one's", async (context) => {
-  const server = await serverWithTable(context, "--signup", "open");
-  await server.query("create table note (id integer primary key, owner text default (auth_uid()), body text)");
-  await server.call("policies", { name: "own", table: "note", action: "all", role: "user", using: "owner = auth.uid()" });
-  const signUp = (name: string) => server.call("auth/signup", { email: `${name}@example.org`, password: "correct horse" });
-  const [ann, bob] = [await signUp("ann"), await signUp("bob")];
-  for (const { access_token, user } of [ann, bob]) await server.query("insert into note (body) values (?)", [user.email], access_token);
+  const { server, ann, bob } = await annAndBob(context);
   const proxy = await Proxy.start(context, server.port);
   const db = client(context, proxy.url, { token: ann.access_token });
   proxy.isStalled = true;

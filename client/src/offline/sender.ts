@@ -64,11 +64,11 @@ export class Sender {
     this.#isRunning = false;
   }
 
-  /** Who the token is of, as the server has it; nobody for tokens of the administrator's. Asked once for each token. */
+  /** Who has signed in, as the server has it; nobody for tokens of programs, which come and go. Asked once for each token. */
   async #uid(): Promise<string | undefined> {
     const token = await this.#http.token.get();
     if (!this.#known || this.#known.token !== token) {
-      const answer = ask(this.#http, { sql: "SELECT auth.uid() AS uid" }, false, this.#over.signal);
+      const answer = ask(this.#http, { sql: "SELECT CASE auth.role() WHEN 'client' THEN NULL ELSE auth.uid() END AS uid" }, false, this.#over.signal);
       const [row] = await answer.catch((error: TidebaseError) => {
         // Where only registered statements are run, nobody is asked.
         if (error.code === "forbidden") return [];
