@@ -21,6 +21,11 @@ pub enum Code {
 }
 
 impl Code {
+    /// It says nothing of the request: sent again another time, or by whom it is of, it may be carried out.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Unauthorized | Self::TooMany | Self::Unavailable)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",

@@ -94,9 +94,8 @@ pub fn forget_acknowledged(connection: &Connection, name: &WriteName) -> Result<
 /// Would the same request be refused in the same way another time? Then, and only then, its refusal is kept.
 pub fn is_final(name: &WriteName, code: Code) -> bool {
     match code {
-        Code::Invalid | Code::Conflict | Code::Forbidden | Code::NotFound | Code::TooLarge | Code::Unsupported => true,
         Code::Timeout | Code::Internal => matches!(name, WriteName::Mutation { .. }),
-        Code::Unauthorized | Code::TooMany | Code::Unavailable => false,
+        code => !code.may_pass(),
     }
 }
 

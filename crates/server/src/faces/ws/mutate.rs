@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tidebase_engine::documents::Batch;
 use tidebase_engine::{
-    Answer, Code, Error, Format, Idempotency, Line, Pending, Principal, Result, Role, SqlRequest, WriteName, json,
+    Answer, Error, Format, Idempotency, Line, Pending, Principal, Result, Role, SqlRequest, WriteName, json,
 };
 
 /// In one frame.
@@ -138,8 +138,8 @@ impl Mutations {
                     revision = revision.max(answer.revision);
                 }
                 match outcome.map_err(told) {
-                    Err(error) if !is_final(&error) && body.len() == 1 => return Err(error),
-                    Err(error) if !is_final(&error) => break 'frame,
+                    Err(error) if error.code.may_pass() && body.len() == 1 => return Err(error),
+                    Err(error) if error.code.may_pass() => break 'frame,
                     outcome => write(&mut body, number, &outcome),
                 }
             }
@@ -147,11 +147,6 @@ impl Mutations {
         body.push(b']');
         Ok(Answer { body: body.into(), revision, enveloped: None, rows: 0, is_repeated: false })
     }
-}
-
-/// Is this the last word on the mutation?
-fn is_final(error: &Error) -> bool {
-    !matches!(error.code, Code::Unavailable | Code::TooMany)
 }
 
 /// An anonymous user who makes an account of it stays who it was.
@@ -200,7 +195,7 @@ fn begin(
         Ok(Asked::Sql(mut request)) => {
             request.idempotency = Some(idempotency.clone());
             match app.engine.write(request) {
-                Err(error) if is_final(&error) => {
+                Err(error) if !error.code.may_pass() => {
                     Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None })
                 }
                 pending => Ok(Begun { pending: pending?, patch: None }),
