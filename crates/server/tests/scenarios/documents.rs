@@ -342,6 +342,24 @@ async fn blazes_frames_work_on_a_documents_own_socket() {
     assert!(Socket::try_open(server.address, "/docs/rooms/r1", Some("tide_client_wrong")).await.is_err());
 }
 
+/// Also of what is written while the live query behind a socket waits for its first rows.
+#[tokio::test]
+async fn blazes_sockets_miss_no_write_however_early() {
+    let server = Server::start().await;
+    let mut busy = Socket::open(server.address, "/ws").await;
+    let dear = |n| {
+        format!(
+            "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 50000) SELECT {n} + sum(i) FROM c"
+        )
+    };
+    busy.send_all((0..50).map(|n| json!({"id": n, "action": "subscribe", "sql": dear(n)}))).await;
+    let mut socket = Socket::open(server.address, "/docs/rooms/r1").await;
+    socket.send(json!({"type": "GET"})).await;
+    assert_eq!(socket.next().await, json!({"type": "INIT", "data": {}}));
+    socket.send(json!({"type": "UPDATE", "payload": {"n": 1}})).await;
+    assert_eq!(socket.next().await, json!({"type": "UPDATE", "data": {"n": 1}}));
+}
+
 /// A collection of before there were checks, with rows that are documents, and such as only SQL can have written.
 async fn with_odd_rows(server: &Server) {
     let made = "CREATE TABLE notes (id TEXT NOT NULL,

@@ -75,7 +75,8 @@ struct Talk {
     path: DocumentPath,
     session: Arc<Session>,
     socket: WebSocket,
-    /// The first rows are the document as it is, which nobody has asked for yet.
+    /// The first rows are the document as it is, which nobody has asked for yet. Nobody can before they have come: a write that they
+    /// show already would be told to nobody.
     has_rows: bool,
 }
 
@@ -89,7 +90,7 @@ impl Talk {
             tokio::select! {
                 biased;
                 () = &mut ended => break close_frame(SIGN_IN_AGAIN, "the token is good no more"),
-                message = self.socket.recv() => {
+                message = self.socket.recv(), if self.has_rows => {
                     pulse.heard();
                     let Some(Ok(message)) = message else { return };
                     let answer = match message {
