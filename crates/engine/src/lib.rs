@@ -8,6 +8,8 @@ pub mod changes;
 mod clock;
 pub mod documents;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod json;
 pub mod keys;
 pub mod limits;
@@ -598,6 +600,23 @@ impl Engine {
     /// Keeps the JSON Schema of a column, or drops it. What is stored already must fit.
     pub async fn write_schema(&self, write: schemas::SchemaWrite, who: &str) -> Result<Answer> {
         self.submit(Work::Schema { write, who: who.to_owned() }, None)?.wait().await
+    }
+
+    /// Imports a file as the administrator: in one transaction, for which all other writers wait. The answer is a
+    /// [`import::Report`] in JSON.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and where; `timeout` past `import_time_max`. Nothing of it is kept then.
+    pub async fn import(&self, import: import::Import) -> Result<Answer> {
+        self.submit(Work::Import(Box::new(import)), None)?.wait().await
+    }
+
+    /// A connection of its own for an export, with a snapshot that begins with its first read.
+    ///
+    /// # Errors
+    /// `unavailable` if the file cannot be opened.
+    pub fn open_export(&self) -> Result<Sqlite> {
+        open(&self.path, None, Purpose::Read, self.shared.limits.lock_wait_max)
     }
 
     /// Rows of the engine's own tables, by a statement of this program.

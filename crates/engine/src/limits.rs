@@ -148,6 +148,12 @@ Limits {
     write_time_max: Duration = Duration::from_secs(5),
     /// The same for a caller whom policies bind, if that is less. Past it: `timeout`, undone.
     caller_write_time_max: Duration = Duration::from_secs(1),
+    /// Time one import may take, while all other writers wait. Past it: `timeout`, undone.
+    import_time_max: Duration = Duration::from_hours(1),
+    /// Exports at one time, each with a snapshot of its own. Past it: `too_many`.
+    exports_max: usize = 4,
+    /// Time an export waits for a reader that takes nothing; then it ends, for its snapshot keeps the WAL from shrinking.
+    export_wait_max: Duration = Duration::from_mins(1),
     /// Requests waiting for the writer. Past it: `unavailable`.
     write_queue_max: usize = 8192,
     /// Requests committed by one fsync.

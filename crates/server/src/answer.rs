@@ -126,6 +126,11 @@ fn with_revision(mut response: Response<Body>, answer: &Answer) -> Response<Body
     response
 }
 
+/// `{"result": value}` about a write, with its revision.
+pub fn about(status: StatusCode, value: serde_json::Value, write: &Answer) -> Response<Body> {
+    with_revision(own(status, value), write)
+}
+
 /// `{"result": value}` of the server itself.
 pub fn own(status: StatusCode, value: serde_json::Value) -> Response<Body> {
     json(status, Bytes::from(serde_json::json!({ "result": value }).to_string()))

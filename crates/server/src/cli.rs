@@ -65,6 +65,12 @@ pub enum Command {
     Doctor(DatabaseArgs),
     /// Write a safe copy of a database, also while it is being served.
     Backup(BackupArgs),
+    /// Write the database as SQL, or a table as JSON or CSV.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(ExportArgs),
+    /// Read SQL, an SQLite file, or JSON or CSV into a table: all of it, or nothing.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,4 +310,81 @@ pub struct BackupArgs {
     /// Where the copy goes; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
+}
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  tidebase export --to shop.sql.zst                 everything, as SQL that makes it again
+  tidebase export --table book --to book.csv        one table; the name says the format
+  tidebase export --table book --format json | jq   to standard output
+  tidebase export --url https://example.com --to shop.sql.gz";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  tidebase import shop.sql.zst                      SQL, as it comes from an export or from sqlite3's .dump
+  tidebase import old.db                            what is in an SQLite file
+  tidebase import book.csv --table book --create    a table made of what the records hold
+  tidebase import --dry-run --url https://example.com shop.sql";
+
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// A local file, also while it is being served [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub db: Option<PathBuf>,
+    /// A running server instead, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The admin token for the server [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// One table or view; without it the whole database.
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// `sql`, or with --table `json`, `ndjson` or `csv` [default: what the name of the file says]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Where it goes; `.gz` and `.zst` squeeze it. It must not exist [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Also Tidebase's own tables.
+    #[arg(long)]
+    pub system: bool,
+    /// Rows alone, no CREATE statements.
+    #[arg(long)]
+    pub no_schema: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// The file; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub from: PathBuf,
+    /// A local file that no server has open [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub db: Option<PathBuf>,
+    /// A running server instead, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The admin token for the server [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// The table that records of JSON or CSV go into.
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// `sql`, or with --table `json` or `csv` [default: what the name of the file says]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Make the table if it is not there.
+    #[arg(long)]
+    pub create: bool,
+    /// A name in the file and the column it is for. Repeatable.
+    #[arg(long = "map", value_name = "NAME=COLUMN")]
+    pub mapping: Vec<String>,
+    /// What parts the fields of CSV: one character, or `tab`.
+    #[arg(long, value_name = "CHAR", default_value = ",")]
+    pub delimiter: String,
+    /// Keep what can be kept, and tell of the rest.
+    #[arg(long)]
+    pub partial: bool,
+    /// Say what would come of it, and keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }

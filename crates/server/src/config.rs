@@ -22,6 +22,8 @@ tidebase_engine::limits! {
 ServerLimits {
     /// Bytes of a request's body. Past it: `too_large`.
     body_bytes_max: usize = 8 << 20,
+    /// Bytes of a file that is imported; it waits on the disk of the database. Past it: `too_large`.
+    import_bytes_max: usize = 16 << 30,
     /// Bytes of one frame from a client. Past it the socket is closed with 4413.
     frame_bytes_max: usize = 1 << 20,
     /// Open TCP connections. Past it the server waits to accept.

@@ -14,6 +14,7 @@ mod log;
 mod serve;
 mod shell;
 mod token;
+mod transfer;
 mod types;
 mod wire;
 
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Some(Command::Config(args)) => load(&args).map(|config| print_lines(&config::print(&config, args.json))),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Backup(args)) => backup::run(&args),
+        Some(Command::Export(args)) => transfer::export(&args),
+        Some(Command::Import(args)) => transfer::import(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

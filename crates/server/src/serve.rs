@@ -76,6 +76,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
         allowance: Allowance::new(config.bounds()),
         limits: config.server_limits.clone(),
         started: Instant::now(),
+        exports: Arc::new(tokio::sync::Semaphore::new(engine.limits().exports_max)),
         sockets: 0.into(),
         delivery: delivery.desk(),
         stopping,

@@ -1,6 +1,6 @@
 //! The page in a real browser: finds or installs Chromium and starts the browser tests.
 
-use crate::run::{Skips, is_there, program};
+use crate::run::{Skips, install, is_there, program};
 use anyhow::Result;
 
 /// Under which names Chromium is installed, and where Debian's package puts it.
@@ -8,19 +8,6 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "/usr
 
 fn find() -> Option<&'static str> {
     NAMES.into_iter().find(|name| is_there(name))
-}
-
-/// As root on Debian the package can be had; elsewhere it is the user's to install.
-fn install() {
-    if is_there("apt-get") && std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
-        let updated = program("apt-get", &["update", "--quiet=2"]);
-        let installed = updated.and_then(|()| {
-            program("apt-get", &["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"])
-        });
-        if let Err(error) = installed {
-            println!("chromium could not be installed: {error}");
-        }
-    }
 }
 
 /// The page's parts that need no browser.
@@ -38,7 +25,7 @@ pub fn unit_tests() -> Result<()> {
 /// The client's tests look for it by themselves.
 pub fn prepare() {
     if find().is_none() {
-        install();
+        install("chromium");
     }
 }
 

@@ -105,6 +105,10 @@ fn oracles() -> Result<()> {
 
 fn test() -> Result<()> {
     let mut skips = Skips::default();
+    if !run::is_there("sqlite3") {
+        run::install("sqlite3");
+    }
+    run::has("sqlite3", &mut skips, "exports and imports beside SQLite's own shell");
     cargo(&["build", "--workspace"])?;
     cargo(&["test", "--workspace"])?;
     oracles()?;

@@ -29,6 +29,18 @@ pub fn is_there(name: &str) -> bool {
     Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
+/// A Debian package: as root on Debian it can be had; elsewhere it is the user's to install.
+pub fn install(package: &str) {
+    let is_root = || Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if is_there("apt-get") && is_root() {
+        let updated = program("apt-get", &["update", "--quiet=2"]);
+        let arguments = ["install", "--yes", "--quiet=2", "--no-install-recommends", package];
+        if let Err(error) = updated.and_then(|()| program("apt-get", &arguments)) {
+            println!("{package} could not be installed: {error}");
+        }
+    }
+}
+
 /// What was not run, and why.
 #[derive(Debug, Default)]
 pub struct Skips(Vec<String>);

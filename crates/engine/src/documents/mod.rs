@@ -34,19 +34,19 @@ use rusqlite::Connection;
 use std::sync::Arc;
 
 /// Begins the name of the trigger by which a table is known to be a collection; nobody else can make one of such a name.
-const TRIGGER: &str = "_tide_document_";
+pub const TRIGGER: &str = "_tide_document_";
 
 /// The statements that make a collection's table.
 fn layout(table: &str) -> String {
-    let (name, trigger) = (quoted(table), quoted(&format!("{TRIGGER}{table}")));
+    let name = quoted(table);
     let unstamped = quoted(&format!("{table} unstamped"));
     let ids = |column: &str, number: usize| {
         format!("{column} TEXT NOT NULL CONSTRAINT \"{column} of a document\" CHECK ({})", are_ids(column, number))
     };
     let id = ids("id", 1);
-    let (columns, key, watched) = match table.matches('/').count() {
-        0 => (id, "PRIMARY KEY (id)", "id, data"),
-        above => (format!("{}, {id}", ids("parent", above)), "PRIMARY KEY (parent, id)", "parent, id, data"),
+    let (columns, key) = match table.matches('/').count() {
+        0 => (id, "PRIMARY KEY (id)"),
+        above => (format!("{}, {id}", ids("parent", above)), "PRIMARY KEY (parent, id)"),
     };
     format!(
         "CREATE TABLE {name} (
@@ -55,8 +55,18 @@ fn layout(table: &str) -> String {
              AND CASE WHEN json_valid(data) THEN json_type(data) = 'object' ELSE 0 END),
            revision INTEGER, {key});
          CREATE INDEX {unstamped} ON {name} (id) WHERE revision IS NULL;
-         CREATE TRIGGER {trigger} AFTER UPDATE OF {watched} ON {name} WHEN new.revision IS old.revision
-         BEGIN UPDATE {name} SET revision = NULL WHERE rowid = new.rowid; END;"
+         {};",
+        trigger(table)
+    )
+}
+
+/// What empties a document's revision when SQL changes it.
+fn trigger(table: &str) -> String {
+    let (name, trigger) = (quoted(table), quoted(&format!("{TRIGGER}{table}")));
+    let watched = if table.contains('/') { "parent, id, data" } else { "id, data" };
+    format!(
+        "CREATE TRIGGER {trigger} AFTER UPDATE OF {watched} ON {name} WHEN new.revision IS old.revision
+         BEGIN UPDATE {name} SET revision = NULL WHERE rowid = new.rowid; END"
     )
 }
 
@@ -110,6 +120,22 @@ pub fn refuse_foreign(schema: &Schema, table: &str) -> Result<()> {
 /// Makes the table.
 pub fn make(connection: &Connection, table: &str) -> Result<()> {
     Ok(connection.execute_batch(&layout(table))?)
+}
+
+/// Makes a collection of a table that was one in another database; one that is one already stays as it is. Its documents count as
+/// written now.
+///
+/// # Errors
+/// SQLite's own if the table is not there, or has not the columns.
+pub fn adopt(connection: &Connection, table: &str) -> Result<()> {
+    let is_one = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?1")?
+        .exists([format!("{TRIGGER}{table}")])?;
+    if is_one {
+        return Ok(());
+    }
+    connection.execute_batch(&trigger(table))?;
+    Ok(connection.execute_batch(&format!("UPDATE {} SET revision = NULL", quoted(table)))?)
 }
 
 /// As ISO 8601 in UTC with milliseconds, which sorts as it passes and which SQLite's date functions read.

@@ -252,6 +252,14 @@ impl Sqlite {
         Ok(answer?)
     }
 
+    /// Runs statements of ours, of that kind.
+    pub fn in_mode<T>(&self, mode: Mode, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = self.gate.swap(mode);
+        let done = work();
+        self.gate.swap(before);
+        done
+    }
+
     /// Runs statements of ours on the temporary schema, also where nothing may be written.
     fn unguarded<T>(&mut self, work: impl FnOnce(&Connection, &mut Sights) -> Result<T>) -> Result<T> {
         let before = self.gate.swap(Mode::Open);

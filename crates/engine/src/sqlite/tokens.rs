@@ -182,41 +182,62 @@ fn blob_end(sql: &[u8], open: usize) -> usize {
     sql[open + 1..].iter().position(|&byte| byte == b'\'').map_or(sql.len(), |n| open + 1 + n + 1)
 }
 
-/// The statements of a script: byte ranges without the semicolon, empty ones left out.
-/// A `CREATE TRIGGER` runs to the semicolon after its `END`, as in SQLite's own `sqlite3_complete`.
-pub fn statements(sql: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut start = None;
-    let mut end = 0;
-    let mut words = 0;
-    let (mut creates, mut trigger, mut after_end) = (false, false, false);
-    // Inside a trigger's body, `CASE … END` must not be taken for the body's END: only `; END` closes it.
-    let mut after_semicolon = false;
-    for token in tokens(sql) {
-        if token.is_punctuation(b';') && (!trigger || after_end) {
-            if let Some(start) = start.take() {
-                found.push(start..end);
-            }
-            (words, creates, trigger, after_end, after_semicolon) = (0, false, false, false, false);
-            continue;
+/// The first token at or behind a place: its kind, where it begins and ends. None if there is none.
+pub fn token_from(sql: &[u8], at: usize) -> (usize, Option<(Kind, usize)>) {
+    let at = skip_blank(sql, at);
+    (at, scan(sql, at))
+}
+
+/// Follows the tokens of a script to where its statements end: at a semicolon, and a `CREATE TRIGGER` at the one after its `END`, as in
+/// SQLite's own `sqlite3_complete`.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "what the tokens so far have been, one by one")]
+pub struct Boundary {
+    words: usize,
+    creates: bool,
+    is_trigger: bool,
+    /// Inside a trigger's body, `CASE … END` must not be taken for the body's END: only `; END` closes it.
+    is_after_semicolon: bool,
+    is_after_end: bool,
+}
+
+impl Boundary {
+    /// Is this token, the next one, the semicolon that ends the statement?
+    pub fn is_end(&mut self, kind: Kind, text: &[u8]) -> bool {
+        let is = |keyword: &str| kind == Kind::Word && text.eq_ignore_ascii_case(keyword.as_bytes());
+        let is_semicolon = kind == Kind::Punctuation(b';');
+        if is_semicolon && (!self.is_trigger || self.is_after_end) {
+            *self = Self::default();
+            return true;
         }
-        start.get_or_insert(token.at);
-        end = token.end();
-        if words == 0 {
-            creates = token.is("create");
-        } else if creates && words <= 2 && token.is("trigger") {
-            trigger = true;
+        if self.words == 0 {
+            self.creates = is("create");
+        } else if self.creates && self.words <= 2 && is("trigger") {
+            self.is_trigger = true;
         }
         // EXPLAIN before CREATE TRIGGER counts as nothing.
-        if !(words == 0 && token.is("explain")) {
-            words += 1;
+        if !(self.words == 0 && is("explain")) {
+            self.words += 1;
         }
-        after_end = trigger && after_semicolon && token.is("end");
-        after_semicolon = token.is_punctuation(b';');
+        self.is_after_end = self.is_trigger && self.is_after_semicolon && is("end");
+        self.is_after_semicolon = is_semicolon;
+        false
     }
-    if let Some(start) = start {
-        found.push(start..end);
+}
+
+/// The statements of a script: byte ranges without the semicolon, empty ones left out.
+pub fn statements(sql: &str) -> Vec<Range<usize>> {
+    let (mut found, mut start, mut end) = (Vec::new(), None, 0);
+    let mut boundary = Boundary::default();
+    for token in tokens(sql) {
+        if boundary.is_end(token.kind, token.text.as_bytes()) {
+            found.extend(start.take().map(|start| start..end));
+        } else {
+            start.get_or_insert(token.at);
+            end = token.end();
+        }
     }
+    found.extend(start.map(|start| start..end));
     found
 }
 

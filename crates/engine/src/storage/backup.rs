@@ -19,11 +19,7 @@ pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Res
     if to.exists() {
         return Err(Error::conflict(format!("{} exists already; a backup never overwrites a file.", to.display())));
     }
-    let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|error| {
-            Error::unavailable(format!("{} cannot be opened: {error}.", from.display())).caused_by(error)
-        })?;
-    source.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let source = open(from)?;
     source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")?;
     let partial = crate::storage::vouch::beside(to, "-partial");
     let cannot = |error: std::io::Error| {
@@ -44,6 +40,20 @@ pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Res
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
     }
     Ok(())
+}
+
+/// A connection that reads a file which a server may have open: it neither writes nor checkpoints.
+///
+/// # Errors
+/// `unavailable` if the file cannot be opened.
+pub fn open(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| {
+        Error::unavailable(format!("{} cannot be opened: {error}.", path.display())).caused_by(error)
+    })?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
 }
 
 fn copy(source: &Connection, to: &Path, progress: &mut impl FnMut(u64, u64)) -> Result<()> {

@@ -350,6 +350,12 @@ impl<'w> Group<'w> {
                 self.messages.extend(message);
                 Ok(body)
             }
+            Work::Import(import) => {
+                let (time, cancel) = (limits.import_time_max, Some(job.cancel.clone()));
+                let report = sqlite.bounded(time, cancel, Mode::Caller, |sqlite| import.run(sqlite))?;
+                audit::write(&sqlite.own, &import.audited(&report), *time_ms)?;
+                Ok(report.to_json().into_bytes())
+            }
             Work::Refused(error) => Err(error.told_again()),
             Work::Rehearse(_) => Err(Error::internal("a rehearsal is not run like a request")),
             Work::Policy { write, who } => {

@@ -4,6 +4,7 @@ use crate::access::policy::PolicyWrite;
 use crate::access::{Principal, Role};
 use crate::documents::Batch;
 use crate::error::{Error, Result};
+use crate::import::Import;
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
 use crate::request::{Answer, Idempotency, Line, SqlRequest, WriteName};
@@ -45,6 +46,8 @@ pub enum Work {
         /// For the audit log.
         who: String,
     },
+    /// A file of the administrator's.
+    Import(Box<Import>),
     /// Cannot be understood, and is refused when its turn comes: unless it was carried out before, when it could be.
     Refused(Error),
     /// Tried, and undone.
@@ -99,7 +102,8 @@ impl Job {
             Work::Sql(request) => request.statements.iter().any(|statement| mentions(&statement.sql, word)),
             _ => false,
         };
-        let (asks_changes, defers_keys) = (mentions("changes"), mentions("defer_foreign_keys"));
+        let (asks_changes, defers_keys) =
+            (mentions("changes"), mentions("defer_foreign_keys") || matches!(work, Work::Import(_)));
         let company = work.company();
         let mends_indexes = company == Company::OwnGroup && mentions("reindex");
         (Self { work, company, asks_changes, defers_keys, mends_indexes, idempotency, cancel, reply }, answer)
@@ -159,6 +163,7 @@ impl Work {
             Self::MakeCollection { .. }
             | Self::Policy { .. }
             | Self::Schema { .. }
+            | Self::Import(_)
             | Self::Refused(_)
             | Self::Rehearse(_)
             | Self::System { .. } => None,
@@ -169,7 +174,11 @@ impl Work {
         let request = match self {
             Self::Sql(request) => request,
             // Each makes views that no other should meet.
-            Self::Policy { .. } | Self::Schema { .. } | Self::Rehearse(_) | Self::MakeCollection { .. } => {
+            Self::Policy { .. }
+            | Self::Schema { .. }
+            | Self::Rehearse(_)
+            | Self::MakeCollection { .. }
+            | Self::Import(_) => {
                 return Company::OwnGroup;
             }
             Self::Key { .. } | Self::Documents { .. } | Self::Topic { .. } | Self::Refused(_) | Self::System { .. } => {

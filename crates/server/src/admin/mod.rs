@@ -25,7 +25,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A server, and the token for it.
-struct Remote {
+pub struct Remote {
     url: Url,
     token: String,
     client: reqwest::Client,
@@ -34,6 +34,15 @@ struct Remote {
 
 impl Remote {
     fn new(args: &RemoteArgs) -> Result<Self> {
+        Self::with(args, reqwest::Client::builder().timeout(TIME_MAX))
+    }
+
+    /// For what takes as long as it takes, as long as something is heard.
+    pub fn patient(args: &RemoteArgs) -> Result<Self> {
+        Self::with(args, reqwest::Client::builder())
+    }
+
+    fn with(args: &RemoteArgs, client: reqwest::ClientBuilder) -> Result<Self> {
         let from = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let url = args.url.clone().or_else(|| from("TIDEBASE_URL")).unwrap_or_else(|| DEFAULT_URL.into());
         let full = if url.contains("://") { url.clone() } else { format!("http://{url}") };
@@ -42,8 +51,7 @@ impl Remote {
         let token = args.token.clone().or_else(|| from("TIDEBASE_ADMIN_TOKEN")).ok_or_else(|| {
             Error::unauthorized("This needs the admin token: set TIDEBASE_ADMIN_TOKEN, or give it with --token.")
         })?;
-        let client = reqwest::Client::builder()
-            .timeout(TIME_MAX)
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tidebase/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -53,6 +61,20 @@ impl Remote {
 
     /// Calls the path made of these parts; gives `result`, or nothing where there is none.
     fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Json> {
+        let mut request = self.request(method, path, query)?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let (status, text) = crate::runtime()?.block_on(async {
+            let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+            let status = response.status();
+            Ok::<_, Error>((status, response.text().await.map_err(|error| self.unreachable(&error))?))
+        })?;
+        self.answered(status, &text)
+    }
+
+    /// A request to the path made of these parts.
+    pub fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<reqwest::RequestBuilder> {
         let mut url = self.url.clone();
         url.path_segments_mut()
             .map_err(|()| Error::invalid(format!("--url {} has no room for a path.", self.url)))?
@@ -61,26 +83,20 @@ impl Remote {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.client.request(method, url).bearer_auth(self.token.trim());
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let unreachable = |error: reqwest::Error| {
-            let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(" ({cause})"));
-            Error::unavailable(format!(
-                "Cannot reach {}{cause}. Is the server running, and is this its address?",
-                self.url
-            ))
-        };
-        let (status, text) = crate::runtime()?.block_on(async {
-            let response = request.send().await.map_err(unreachable)?;
-            let status = response.status();
-            Ok::<_, Error>((status, response.text().await.map_err(unreachable)?))
-        })?;
+        Ok(self.client.request(method, url).bearer_auth(self.token.trim()))
+    }
+
+    pub fn unreachable(&self, error: &reqwest::Error) -> Error {
+        let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
+        Error::unavailable(format!("Cannot reach {}{cause}. Is the server running, and is this its address?", self.url))
+    }
+
+    /// The `result` of an answer, or nothing where there is none.
+    pub fn answered(&self, status: reqwest::StatusCode, text: &str) -> Result<Json> {
         if status == reqwest::StatusCode::NO_CONTENT {
             return Ok(Json::Null);
         }
-        let mut answer: Json = serde_json::from_str(&text)
+        let mut answer: Json = serde_json::from_str(text)
             .map_err(|_| Error::unavailable(format!("{} answered {status}, and not as Tidebase does.", self.url)))?;
         match answer["error"].as_str() {
             Some(error) => Err(Error::new(Code::Invalid, error)),

@@ -19,6 +19,8 @@
 //! | `/statements`, `/statements/{id}`, `/statements/rejected` | [`statements`]: what clients may run, where they may run nothing else |
 //! | `/policies`, `/policies/{name}`, `/policies/explain` | [`policies`]: what is open to whom |
 //! | `/schemas`, `/schemas/{table}/{column}` | [`schemas`]: what documents of a column must be like |
+//! | `/export/dump`, `/export/{form}/{table}`, `/export/db` | [`export`]: data on its way out |
+//! | `/import/dump`, `/import/{form}/{table}` | [`import`]: data on its way in |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
@@ -28,6 +30,8 @@ mod body;
 mod connection;
 mod data;
 mod docs;
+mod export;
+mod import;
 mod openapi;
 mod page;
 mod people;
@@ -93,6 +97,8 @@ pub struct App {
     pub limits: ServerLimits,
     pub started: Instant,
     pub sockets: AtomicUsize,
+    /// One for each export that may run.
+    pub exports: Arc<tokio::sync::Semaphore>,
     /// Where sockets are served: a thousand frames to send must not stand in front of the next request.
     pub delivery: crate::delivery::Desk,
     /// Becomes true when the server stops: sockets are closed then.
@@ -122,6 +128,11 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
             get(rest::read).post(rest::write).patch(rest::write).put(rest::write).delete(rest::write),
         )
         .layer(tower_http::compression::CompressionLayer::new());
+    // Their bodies go to a file, and have a bound of their own.
+    let imports = Router::new()
+        .route("/import/dump", post(import::dump))
+        .route("/import/{form}/{table}", post(import::rows))
+        .layer(DefaultBodyLimit::disable());
     let body_limit = DefaultBodyLimit::max(app.limits.body_bytes_max);
     let router = compressed
         .route("/socket", get(socket::open))
@@ -166,6 +177,9 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/statements/{id}", axum::routing::delete(statements::remove))
         .route("/schemas", get(schemas::list))
         .route("/schemas/{table}/{column}", get(schemas::read).put(schemas::keep).delete(schemas::remove))
+        .route("/export/dump", get(export::dump))
+        .route("/export/db", get(export::database))
+        .route("/export/{form}/{table}", get(export::rows))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
@@ -175,7 +189,7 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         Some(folder) => router.fallback_service(page::public(folder)),
         None => page::routes(router).fallback(any(nothing_here)),
     };
-    router.method_not_allowed_fallback(wrong_method).layer(body_limit).with_state(app)
+    router.method_not_allowed_fallback(wrong_method).layer(body_limit).merge(imports).with_state(app)
 }
 
 async fn nothing_here() -> Response {

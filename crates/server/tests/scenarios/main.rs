@@ -41,6 +41,7 @@ mod sql;
 mod start;
 mod statements;
 mod stop;
+mod there_and_back;
 mod topics;
 mod topics_of_callers;
 mod unread;

@@ -48,12 +48,33 @@ impl Route {
         self
     }
 
+    /// The body is a file; 207 says that a part of it was kept.
+    fn file(mut self) -> Self {
+        self.operation["requestBody"] = json!({ "required": true, "content": { "application/octet-stream": {} } });
+        self.operation["responses"]["207"] = self.operation["responses"]["200"].clone();
+        self
+    }
+
     /// Success has this status instead of 200.
     fn status(mut self, status: &str) -> Self {
         let answer = self.operation["responses"]["200"].take();
         self.operation["responses"] = json!({ status: answer });
         self
     }
+}
+
+/// A file that is sent as it is made.
+fn file() -> Json {
+    json!({ "description": "the file", "content": { "*/*": {} } })
+}
+
+fn squeezes() -> Json {
+    json!({ "enum": ["gzip", "zstd", "none"] })
+}
+
+/// What came of an import; with `partial` the failures are listed.
+fn imported(failures: &str) -> Json {
+    result(object(&[("message", string()), (failures, array(json!({ "type": "object" })))]))
 }
 
 fn in_path(name: &str) -> Json {
@@ -438,6 +459,27 @@ fn server_routes() -> Vec<Route> {
             .body(json!({ "type": ["object", "boolean"] }))
             .admins(),
         route("delete", "/schemas/{table}/{column}", "drop it", result(json!({ "const": true }))).admins(),
+        route("get", "/export/dump", "the database as SQL", file())
+            .query("compress", squeezes())
+            .query("system", json!({ "type": "boolean" }))
+            .query("schema", json!({ "type": "boolean" }))
+            .admins(),
+        route("get", "/export/db", "the database as an SQLite file", file()).admins(),
+        route("get", "/export/{form}/{table}", "a table or view as json, ndjson or csv", file())
+            .query("compress", squeezes())
+            .admins(),
+        route("post", "/import/dump", "run a dump, or what an SQLite file holds", imported("details"))
+            .file()
+            .query("partial", json!({ "type": "boolean" }))
+            .query("dry_run", json!({ "type": "boolean" }))
+            .admins(),
+        route("post", "/import/{form}/{table}", "records of json or csv into a table", imported("failedStatements"))
+            .file()
+            .query("partial", json!({ "type": "boolean" }))
+            .query("dry_run", json!({ "type": "boolean" }))
+            .query("create", json!({ "type": "boolean" }))
+            .query("delimiter", string())
+            .admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
         route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),
         route("get", "/metrics", "figures for Prometheus", text()).admins(),

@@ -1,0 +1,122 @@
+//! Data on its way out: the whole database as SQL, or one table as JSON or CSV, from one snapshot, in bounded memory.
+//!
+//! | file | |
+//! |---|---|
+//! | [`dump`] | everything, as SQL that makes it again |
+//! | [`table`] | one table or view, as JSON, a JSON object a line, or CSV |
+//! | [`literal`] | one value as SQL |
+//! | [`squeeze`] | gzip and zstd |
+
+pub mod dump;
+pub mod literal;
+pub mod squeeze;
+pub mod table;
+
+pub use dump::Dump;
+pub use squeeze::Squeeze;
+pub use table::{Form, Rows};
+
+use crate::error::{Error, Result};
+use rusqlite::Connection;
+use std::io::Write;
+
+/// Written at one time.
+const PIECE_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Debug)]
+pub enum Export {
+    Dump(Dump),
+    Rows(Rows),
+}
+
+impl Export {
+    /// Writes it; `heard` is told from time to time how many rows have been written, and may end it with an error. The connection's
+    /// transaction, if there is none, begins here.
+    ///
+    /// # Errors
+    /// `not_found` for a table that is not there, before anything is written; SQLite's own; what `out` and `heard` say.
+    pub fn write(
+        &self,
+        connection: &Connection,
+        out: &mut dyn Write,
+        heard: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<u64> {
+        let began = connection.is_autocommit();
+        if began {
+            connection.execute_batch("BEGIN")?;
+        }
+        let mut sink = Sink { out, heard, piece: Vec::with_capacity(PIECE_BYTES * 2), rows: 0 };
+        let written = match self {
+            Self::Dump(dump) => dump.write(connection, &mut sink),
+            Self::Rows(rows) => rows.write(connection, &mut sink),
+        };
+        let written = written.and_then(|()| sink.flush()).map(|()| sink.rows);
+        if began {
+            connection.execute_batch("COMMIT")?;
+        }
+        written
+    }
+
+    /// Is what it asks for there?
+    ///
+    /// # Errors
+    /// `not_found` for a table that is not.
+    pub fn check(&self, connection: &Connection) -> Result<()> {
+        match self {
+            Self::Dump(_) => Ok(()),
+            Self::Rows(rows) => rows.name(connection).map(|_| ()),
+        }
+    }
+
+    /// How many rows it will have: what SQLite counts, in a moment for most tables and not for large ones.
+    pub fn count(&self, connection: &Connection) -> Result<u64> {
+        match self {
+            Self::Dump(dump) => dump.count(connection),
+            Self::Rows(rows) => rows.count(connection),
+        }
+    }
+}
+
+/// Gathers what is written into pieces.
+pub struct Sink<'a> {
+    out: &'a mut dyn Write,
+    heard: &'a mut dyn FnMut(u64) -> Result<()>,
+    piece: Vec<u8>,
+    rows: u64,
+}
+
+impl Sink<'_> {
+    /// What is being written.
+    fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.piece
+    }
+
+    fn line(&mut self, line: &str) -> Result<()> {
+        self.piece.extend_from_slice(line.as_bytes());
+        self.piece.push(b'\n');
+        self.pass_on()
+    }
+
+    /// A row has been written.
+    fn end_row(&mut self) -> Result<()> {
+        self.rows += 1;
+        self.pass_on()
+    }
+
+    fn pass_on(&mut self) -> Result<()> {
+        if self.piece.len() < PIECE_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        (self.heard)(self.rows)?;
+        self.out.write_all(&self.piece).map_err(cannot_write)?;
+        self.piece.clear();
+        // One long row must not be paid for by all that follow.
+        self.piece.shrink_to(PIECE_BYTES * 2);
+        Ok(())
+    }
+}
+
+fn cannot_write(error: std::io::Error) -> Error {
+    Error::unavailable(format!("The export could not be written: {error}.")).caused_by(error)
+}

@@ -1,0 +1,188 @@
+//! Data on its way in, from a file, in one transaction: all of it or nothing, unless it may be in part.
+//!
+//! | file | |
+//! |---|---|
+//! | [`dump`] | a script of SQL |
+//! | [`rows`] | records into one table |
+//! | [`statements`], [`insert`], [`csv`], [`json`] | what stands in the file, one piece in memory at a time |
+//! | [`script`] | an SQLite file as such a script |
+//! | [`loader`] | what they all do with the connection |
+//!
+//! The file is there as a whole before the transaction begins, for while it is open nobody else can write.
+
+pub mod csv;
+pub mod dump;
+pub mod insert;
+pub mod json;
+pub mod loader;
+pub mod rows;
+mod script;
+pub mod statements;
+
+pub use rows::Rows;
+pub use script::as_script;
+
+use crate::error::{Code, Error, Result};
+use crate::logs::AuditEntry;
+use crate::sqlite::Sqlite;
+use crate::sqlite::gate::Mode;
+use loader::Loader;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek as _};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Of a statement in SQL: a row may have a BLOB of 128 MiB, which is twice as long in hexadecimal.
+const STATEMENT_BYTES_MAX: usize = 300 << 20;
+
+/// Failures that are told one by one.
+const FAILURES_TOLD_MAX: usize = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Csv,
+    /// An array, an object a line, or StarbaseDB's `{"data": [ … ]}`.
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Dump,
+    Rows(Rows),
+}
+
+/// One import.
+#[derive(Clone, Debug)]
+pub struct Import {
+    pub what: What,
+    pub source: Source,
+    /// What fails is left out, and the rest stays; otherwise one failure undoes all.
+    pub partial: bool,
+    /// Carried out, told, and undone.
+    pub dry_run: bool,
+    /// Statements or records so far, for whoever waits.
+    pub progress: Arc<AtomicU64>,
+    /// For the audit log.
+    pub who: String,
+}
+
+/// The file; gzip is seen by its first bytes and undone.
+#[derive(Clone, Debug)]
+pub struct Source(pub Arc<File>);
+
+impl Source {
+    /// From its beginning. Read by one at a time.
+    ///
+    /// # Errors
+    /// `unavailable` if the file cannot be read.
+    pub fn open(&self) -> Result<Box<dyn Read + '_>> {
+        let cannot =
+            |error: std::io::Error| Error::unavailable(format!("The import cannot be read: {error}.")).caused_by(error);
+        let mut file = &*self.0;
+        let mut magic = [0; 4];
+        file.rewind().map_err(cannot)?;
+        let length = file.read(&mut magic).map_err(cannot)?;
+        file.rewind().map_err(cannot)?;
+        let file = BufReader::with_capacity(64 << 10, file);
+        Ok(match &magic[..length] {
+            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+            [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(file).map_err(cannot)?),
+            _ => Box::new(file),
+        })
+    }
+}
+
+/// What came of it: in JSON `{"done","failed","passed_over","failures":[{"at","statement"?,"error","code"}]}`.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Statements or records.
+    pub done: u64,
+    pub failed: u64,
+    /// Statements about what Tidebase keeps for itself.
+    pub passed_over: u64,
+    /// The first of those that failed.
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug)]
+pub struct Failure {
+    /// `line 12`, `record 3`.
+    pub at: String,
+    /// The beginning of the statement, or nothing.
+    pub what: String,
+    pub error: Error,
+}
+
+impl Failure {
+    const TEXT_MAX: usize = 200;
+}
+
+impl Report {
+    pub fn to_json(&self) -> String {
+        let failures: Vec<serde_json::Value> = self
+            .failures
+            .iter()
+            .map(|Failure { at, what, error }| {
+                let mut told = json!({ "at": at, "error": error.message, "code": error.code.name() });
+                if !what.is_empty() {
+                    told["statement"] = what.as_str().into();
+                }
+                told
+            })
+            .collect();
+        json!({ "done": self.done, "failed": self.failed, "passed_over": self.passed_over, "failures": failures })
+            .to_string()
+    }
+
+    /// Notes a failure; where all or nothing is wanted, it is the end.
+    fn fail(&mut self, loader: &Loader<'_>, failure: Failure) -> Result<()> {
+        let Failure { at, error, .. } = &failure;
+        let is_of_all = !loader.is_partial() || error.code == Code::Timeout || error.code == Code::Unavailable;
+        if is_of_all {
+            let mut told = error.told_again();
+            let place = at[..1].to_ascii_uppercase() + &at[1..];
+            told.message = format!("{place}: {}", told.message);
+            return Err(told);
+        }
+        self.failed += 1;
+        if self.failures.len() < FAILURES_TOLD_MAX {
+            self.failures.push(failure);
+        }
+        Ok(())
+    }
+}
+
+impl Import {
+    /// Runs it on the writer's connection, within its transaction.
+    pub(crate) fn run(&self, sqlite: &mut Sqlite) -> Result<Report> {
+        if !self.dry_run {
+            return self.load(sqlite);
+        }
+        sqlite.in_mode(Mode::Open, || Ok(sqlite.own.execute_batch("SAVEPOINT tide_dry_run")?))?;
+        let done = self.load(sqlite);
+        if !sqlite.is_autocommit() {
+            sqlite.in_mode(Mode::Open, || {
+                Ok(sqlite.own.execute_batch("ROLLBACK TO tide_dry_run; RELEASE tide_dry_run")?)
+            })?;
+        }
+        done
+    }
+
+    fn load(&self, sqlite: &mut Sqlite) -> Result<Report> {
+        let mut loader = Loader::new(sqlite, self)?;
+        match &self.what {
+            What::Dump => dump::load(&mut loader, self.source.open()?, STATEMENT_BYTES_MAX),
+            What::Rows(rows) => rows.load(&mut loader, &self.source),
+        }
+    }
+
+    pub(crate) fn audited(&self, report: &Report) -> AuditEntry {
+        let into = match &self.what {
+            What::Dump => None,
+            What::Rows(rows) => Some(rows.table.as_str()),
+        };
+        let detail = json!({ "table": into, "done": report.done, "failed": report.failed, "dry_run": self.dry_run });
+        AuditEntry::new(self.who.clone(), "imported", detail)
+    }
+}
