@@ -5,7 +5,7 @@ use super::filter::{Filter, Sql};
 use super::path::CollectionPath;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::quoted;
-use crate::value::Value;
+use crate::value::{Params, Value};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Value as Json, json};
 
@@ -169,6 +169,12 @@ impl Query {
             sql.say(&format!(" LIMIT {limit}"));
         }
         sql
+    }
+
+    /// The same, to be live also before there is such a collection.
+    pub fn live_sql(&self) -> (String, Params) {
+        let Sql { text, values } = self.sql();
+        (super::awaited::live(&self.collection.table, &text), Params::Positional(values))
     }
 
     /// One row, a column for each.
