@@ -293,6 +293,70 @@ async fn what_is_live_before_its_collection_is_there_fills_when_it_comes() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_would_find_nothing_by_mistake_is_refused() {
+    let server = Server::start().await;
+    send(&server, "PUT", "/docs/rooms/r1", json!({"n": 1, "n foo": 2})).await.json();
+    for (query, words) in [
+        ("orderBy=n+foo", "age desc, name"),
+        ("orderBy=n+des", "age desc, name"),
+        ("orderBy=n+desc+asc", "age desc, name"),
+        ("orderBy=", "no field"),
+        ("orderBy=n&orderBy=n+desc", "twice"),
+        ("limit=1&limit=2", "twice"),
+        ("where=%5B%5D&where=%5B%5D", "twice"),
+        ("startAfter=", "startAfter"),
+        ("sum=n+foo", "age desc, name"),
+        ("sum=n+desc", "fields with commas"),
+        ("average=", "no field"),
+        ("count=yes", "true or false"),
+        ("limit=0", "from 1"),
+        ("order=n", "does not know"),
+    ] {
+        server.send(Request::get(format!("/docs/rooms?{query}"))).await.is_refused(400, "invalid", words);
+    }
+    assert_eq!(ids(&server, "/docs/rooms?orderBy=%60n+foo%60+desc,n").await, ["r1"]);
+    assert_eq!(get(&server, "/docs/rooms?sum=%60n+foo%60,n").await, json!({"sum(`n foo`)": 2, "sum(n)": 1}));
+    for (method, path, words) in [
+        ("POST", "/docs/rooms?exists=true", "new id"),
+        ("POST", "/docs/rooms?if_revision=1", "new id"),
+        ("PUT", "/docs/rooms/r1?if_revision=-1", "revision number"),
+        ("PUT", "/docs/rooms/r1?if_revision=", "revision number"),
+        ("PUT", "/docs/rooms/r1?exists=true&exists=false", "twice"),
+    ] {
+        send(&server, method, path, json!({})).await.is_refused(400, "invalid", words);
+    }
+    let mut socket = server.live().await;
+    for (frame, words) in [
+        (json!({"id": 1, "action": "subscribe", "collection": "rooms", "orderBy": "n foo"}), "age desc, name"),
+        (json!({"id": 1, "action": "subscribe", "collection": "rooms", "limit": 0}), "from 1"),
+    ] {
+        let refused = socket.ask(frame).await;
+        assert!(refused["error"].as_str().unwrap().contains(words), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_rests_on_what_has_changed_says_on_which_document() {
+    let server = Server::start().await;
+    let one = send(&server, "PUT", "/docs/rooms/r1", json!({"n": 1})).await.revision();
+    let two = send(&server, "PUT", "/docs/rooms/r2", json!({"n": 1})).await.revision();
+    send(&server, "PUT", "/docs/rooms/r2", json!({"n": 2})).await.json();
+    let commit = json!({
+        "reads": [{"path": "rooms/r1", "revision": one}, {"path": "rooms/r2", "revision": two}],
+        "writes": [{"op": "merge", "path": "rooms/r1", "data": {"n": 5}}]
+    });
+    let request = || Request::post("/docs:commit", commit.clone()).header("Idempotency-Key", "k");
+    for _ in 0..2 {
+        let stale = server.send(request()).await;
+        stale.is_refused(409, "conflict", "rooms/r2 stands at revision");
+        assert_eq!((&stale.json()["path"], &stale.json()["statement"]), (&json!("rooms/r2"), &Json::Null));
+    }
+    let write = json!({"writes": [{"op": "set", "path": "rooms/r1", "data": {}, "if_revision": 99}]});
+    let refused = send(&server, "POST", "/docs:commit", write).await;
+    assert_eq!((&refused.json()["path"], &refused.json()["statement"]), (&Json::Null, &json!(0)));
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_a_reason() {
     let server = Server::start().await;
     server.sql("CREATE TABLE plain (id INTEGER PRIMARY KEY, data TEXT)").await;

@@ -178,6 +178,9 @@ fn documents(collection: &str, frame: &Frame<'_>) -> Result<(String, Params)> {
     let filter = frame.filter.as_ref().map(Filter::parse).transpose()?;
     let order = frame.order.as_deref().map_or(Ok(Vec::new()), Order::parse)?;
     let collection = CollectionPath::parse(collection)?;
+    if frame.limit == Some(0) {
+        return Err(Error::invalid("\"limit\" is a number from 1."));
+    }
     Ok(Query { collection, filter, order, limit: frame.limit, after: None }.live_sql())
 }
 
