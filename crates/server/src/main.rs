@@ -15,6 +15,7 @@ mod serve;
 mod shell;
 mod token;
 mod types;
+mod unread;
 mod wire;
 
 use admin::Tokens;
