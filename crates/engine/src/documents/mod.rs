@@ -91,7 +91,7 @@ pub fn presence(schema: &Schema, table: &str) -> Presence {
     }
 }
 
-fn is_collection(table: &Table) -> bool {
+pub fn is_collection(table: &Table) -> bool {
     let has = |name: &str| table.columns.iter().any(|column| &*column.name == name);
     let is_ours = |trigger: &&str| trigger.starts_with(TRIGGER);
     ["id", "data", "revision"].into_iter().all(has)

@@ -165,3 +165,27 @@ async fn to_a_caller_a_closed_collection_is_live_as_one_that_is_not_there() {
         socket.until_seen(|frame| frame["id"] == id && frame["type"] == "rows" && frame["rows"] == json!([])).await;
     }
 }
+
+#[tokio::test]
+async fn a_policy_that_would_make_a_collection_unreadable_is_not_kept() {
+    let server = start().await;
+    server.send(Request::new("PUT", "/collections/notes/parts").json(json!(null))).await.result();
+    for (table, action, columns, missing) in [
+        ("notes", "select", json!(["id", "data"]), "revision"),
+        ("notes", "all", json!(["data"]), "id and revision"),
+        ("notes/parts", "select", json!(["id", "data", "revision"]), "parent"),
+    ] {
+        let policy = json!({"name": "some", "table": table, "action": action, "using": "true", "columns": columns});
+        server.send(Request::post("/policies", policy)).await.is_refused(
+            400,
+            "invalid",
+            &format!("name {missing}, too"),
+        );
+    }
+    allow(&server, json!({"name": "some", "table": "notes", "action": "select", "using": "true", "columns": ["ID", "data", "revision"]})).await;
+    // What may be set is another question: nobody sets revisions.
+    allow(&server, json!({"name": "set", "table": "notes", "action": "update", "using": "true", "columns": ["data"]}))
+        .await;
+    let bob = token(&server, json!({"name": "bob"})).await;
+    assert_eq!(send(&server, &bob, "GET", "/docs/notes/a", json!(null)).await.json()["data"]["owner"], "alice");
+}
