@@ -43,7 +43,8 @@ export class Topic<Data = any> {
   /** Calls back with each message once, in order. */
   subscribe(onMessage: (message: Message<Data>) => void, options: ListeningToTopic = {}): Stop {
     const { after, onMissed, onError, signal } = options;
-    const identity = `topic ${after ?? ""} ${this.name}`;
+    // Who asks for what was before hears it from the beginning, also if somebody else has asked the same and heard it by now.
+    const identity = `topic ${after === undefined ? "" : ++asked} ${this.name}`;
     const next = (told: Told) => ("data" in told ? onMessage(told) : onMissed?.(told.missed));
     return this.loop.want(identity, () => new Hearing(identity, this.name, after), { next, error: onError }, signal);
   }
@@ -59,6 +60,8 @@ export class Topic<Data = any> {
     return this.loop.want(identity, make, { next: onMembers, error: onError }, signal);
   }
 }
+
+let asked = 0;
 
 type Told = Message | { missed: number | undefined };
 

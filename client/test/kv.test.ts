@@ -52,6 +52,20 @@ test("messages come once, in order, also those of a topic that keeps them while 
   assert.deepEqual(heard.map(({ data }) => data), Array.from({ length: 20 }, (_, index) => index + 1));
 });
 
+test("everybody who asks for what was kept hears all of it, whoever has asked before", async (context) => {
+  const { db, server } = await world(context);
+  await server.call("topics/radio", { keep: 100 }, undefined, "PUT");
+  for (let n = 1; n <= 3; n++) await server.call("topics/radio", { data: n });
+  const [first, second]: [unknown[], unknown[]] = [[], []];
+  context.after(db.topic("radio").subscribe(({ data }) => first.push(data), { after: 0 }));
+  await until("all of them", () => first.length === 3);
+  context.after(db.topic("radio").subscribe(({ data }) => second.push(data), { after: 0 }));
+  await until("all of them again", () => second.length === 3);
+  await db.topic("radio").publish(4);
+  await until("the next", () => first.length === 4 && second.length === 4);
+  assert.deepEqual([first, second], [[1, 2, 3, 4], [1, 2, 3, 4]]);
+});
+
 test("a listener is told that it may have missed something", async (context) => {
   const { db, proxy, server } = await world(context);
   const missed: unknown[] = [];

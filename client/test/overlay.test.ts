@@ -6,6 +6,7 @@ import type { Base } from "../dist/live/frame.js";
 import type { Result } from "../dist/live/result.js";
 import type { Mutation, Patch, Values } from "../dist/offline/mutation.js";
 import { lay } from "../dist/offline/overlay.js";
+import { OfflineQuery } from "../dist/offline/query.js";
 
 interface Row {
   id: number;
@@ -90,4 +91,23 @@ test("without a word of where new rows belong they wait, and the others change",
   assert.deepEqual(lays({ table: "t", op: "insert", values: { id: 3, title: "c", done: 0 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "update", key: { id: 1 }, values: { done: true } }), [{ ...rows[0]!, done: 1 }, rows[1]]);
   assert.deepEqual(lays({ table: "t", op: "delete", key: { id: 2 } }), [rows[0]]);
+});
+
+test("what was carried out before the server was put back to an older copy is not waited for", () => {
+  const told: unknown[] = [];
+  const mutation: Mutation = { number: 1, madeAt: 0, change: { table: "t", op: "insert", values: { id: 2, title: "b", done: 0 } } };
+  const device = { shown: [mutation], recall: async () => undefined, changed() {}, reached() {}, elsewhere: () => undefined, documentElsewhere: () => null };
+  const query = new OfflineQuery({ identity: "q", body: {} }, device as any);
+  query.listeners.add({ next: (snapshot: any) => told.push(snapshot.rows.map((row: Row) => row.id)) });
+  const base: Base = { table: "t", key: ["id"], columns: [...COLUMNS], where: [] };
+  const rows = (revision: number) => ({ id: 1, type: "rows", revision, tag: "t", columns: [...COLUMNS], ordered: false, base, rows: [["1", 1, "a", 0]], done: true });
+  query.receive(rows(5) as any, { history: "old", revision: 5 })?.();
+  Object.assign(mutation, { applied: 9, history: query.history });
+  query.refresh()?.();
+  assert.deepEqual(query.latest!.rows.map((row: any) => row.id), [1, 2], "shown until the result has come so far");
+  query.receive(rows(6) as any, { history: "new", revision: 6 })?.();
+  assert.deepEqual(query.latest!.rows.map((row: any) => row.id), [1]);
+  assert.equal(query.hasSeen(mutation), true);
+  mutation.history = "new";
+  assert.equal(query.hasSeen(mutation), false);
 });

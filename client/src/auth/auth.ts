@@ -213,7 +213,8 @@ export class Auth {
         // Somebody may have signed out meanwhile, here or in another tab.
         await this.#reread();
         if (isCurrent()) await this.#take(next, "refreshed");
-        else void this.#leave(next);
+        // Who came with the same token at the same time was given the same.
+        else if (placeOf(this.#kept) !== placeOf(next)) void this.#leave(next);
         return;
       } catch (error) {
         const code = codeOf(error);
@@ -313,3 +314,6 @@ function keptFrom(body: any): Kept {
   if (!kept) throw new TidebaseError("internal", "The answer tells of no session.");
   return kept;
 }
+
+/** Names the session, whatever turn its refresh token has come to. */
+const placeOf = (kept: Kept | undefined) => kept?.refresh_token.split(".")[0];

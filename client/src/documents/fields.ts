@@ -26,9 +26,9 @@ export const arrayRemove = (...values: unknown[]): FieldValue => new FieldValue(
 /** The field is gone afterwards. */
 export const deleteField = (): FieldValue => new FieldValue({ $delete: true });
 
-/** The path of a field by its names, of which some may have dots in them. */
+/** The path of a field by its names, of which some may have dots or spaces in them. */
 export const fieldPath = (...names: string[]): string =>
-  names.map((name) => (name.includes(".") ? `\`${name}\`` : name)).join(".");
+  names.map((name) => (/[.\s]/.test(name) ? `\`${name}\`` : name)).join(".");
 
 const DEPTH_MAX = 100;
 

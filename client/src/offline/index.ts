@@ -246,7 +246,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
       const waiting = this.#waiting.get(outcome.number);
       this.#waiting.delete(outcome.number);
       if ("applied" in outcome) {
-        if (mutation) mutation.applied = outcome.applied;
+        const history = [...this.#queries].find(({ history }) => history)?.history;
+        if (mutation) Object.assign(mutation, { applied: outcome.applied, history });
         waiting?.resolve(outcome.applied);
       } else {
         if (mutation) mutation.refused = outcome.refused;
@@ -261,8 +262,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #sweep(): void {
     this.#isSweeping = false;
     for (const query of this.#queries) if (query.isOver || query.listeners.size === 0) this.#queries.delete(query);
-    const isSeen = (applied: number) => [...this.#queries].every(({ revision }) => revision >= applied);
-    const left = this.#mutations.filter(({ applied }) => applied === undefined || !isSeen(applied));
+    const isSeen = (mutation: Mutation) => [...this.#queries].every((query) => query.hasSeen(mutation));
+    const left = this.#mutations.filter((mutation) => mutation.applied === undefined || !isSeen(mutation));
     const isNew = left.length < this.#mutations.length;
     this.#mutations = left;
     if (isNew) this.#show();

@@ -52,6 +52,17 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
     return this.since?.revision ?? 0;
   }
 
+  /** In which it stands, once the server has been heard. */
+  get history(): string | undefined {
+    return this.#isFresh ? this.since?.history : undefined;
+  }
+
+  /** Is it in what was told? A server that was put back to an older copy counts anew: its rows are all there is. */
+  hasSeen({ applied, history }: Mutation): boolean {
+    const isAnother = history !== undefined && this.history !== undefined && history !== this.history;
+    return applied !== undefined && (isAnother || this.revision >= applied);
+  }
+
   /** As it may be kept. */
   get kept(): Kept | undefined {
     return this.result && this.since && { result: this.result, since: { ...this.since }, at: Date.now() };
@@ -114,7 +125,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
 
   #shown(): Tell | undefined {
     const { result, since, latest } = this;
-    const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > since!.revision);
+    const waiting = this.#device.shown.filter((mutation) => !this.hasSeen(mutation));
     const laid = lay(result!, waiting, this.#device.elsewhere);
     const writes = waiting.flatMap(({ change }) => ("settled" in change ? change.settled : []));
     const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere);

@@ -79,6 +79,8 @@ pub struct Error {
     pub retry_after_seconds: Option<u64>,
     /// Whose value was refused, where that can be told.
     pub refused: Option<Box<Refused>>,
+    /// The path of the document that was read before and has changed since.
+    pub document: Option<Box<str>>,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -86,7 +88,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), statement: None, retry_after_seconds: None, refused: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            statement: None,
+            retry_after_seconds: None,
+            refused: None,
+            document: None,
+            source: None,
+        }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
@@ -134,6 +144,12 @@ impl Error {
         self
     }
 
+    #[must_use]
+    pub fn of_document(mut self, path: impl Into<Box<str>>) -> Self {
+        self.document = Some(path.into());
+        self
+    }
+
     /// `column` is one, or several with commas between them.
     #[must_use]
     pub fn of_column(mut self, column: impl Into<String>) -> Self {
@@ -155,6 +171,7 @@ impl Error {
     pub fn told_again(&self) -> Self {
         let mut error = Self::new(self.code, self.message.clone());
         (error.statement, error.refused) = (self.statement, self.refused.clone());
+        error.document.clone_from(&self.document);
         error
     }
 
@@ -180,7 +197,7 @@ impl Error {
         let (Code::Internal, Some(cause)) = (self.code, source) else { return self };
         match cause.sqlite_error_code() {
             Some(Sqlite::AuthorizationForStatementDenied) => Self::forbidden(refusal.unwrap_or(self.message)),
-            Some(Sqlite::TooBig | Sqlite::OutOfMemory) => Self::too_large(self.message),
+            Some(Sqlite::TooBig) => Self::too_large(self.message),
             Some(Sqlite::ConstraintViolation | Sqlite::Unknown | Sqlite::SchemaChanged) | None => {
                 Self::conflict(self.message)
             }
@@ -220,6 +237,8 @@ impl From<rusqlite::Error> for Error {
             Some(rusqlite::ErrorCode::OperationInterrupted) => Self::timeout("The statement took longer than it may."),
             Some(rusqlite::ErrorCode::SystemIoFailure) => Self::unavailable(DISK_FAILED).caused_by(error),
             Some(rusqlite::ErrorCode::ReadOnly) => Self::unavailable(READ_ONLY).caused_by(error),
+            Some(rusqlite::ErrorCode::CannotOpen) => Self::unavailable(CANNOT_OPEN).caused_by(error),
+            Some(rusqlite::ErrorCode::OutOfMemory) => Self::unavailable(NO_MEMORY).caused_by(error),
             _ => Self::internal(error.to_string()).caused_by(error),
         }
     }
@@ -230,5 +249,31 @@ pub const DISK_FULL: &str = "The disk is full: nothing was written. Free some sp
                              (Or an AUTOINCREMENT key has reached the last number there is.)";
 pub const DISK_FAILED: &str = "The disk answered with an error: nothing was written. See the server's log.";
 pub const READ_ONLY: &str = "The database file cannot be written. Check its permissions and those of its folder.";
+pub const CANNOT_OPEN: &str = "A file of the database cannot be opened: nothing was written. Check the permissions of its \
+                               folder, and how many files the server may have open.";
+pub const NO_MEMORY: &str = "The server has no memory left for this: nothing was written. Try again later.";
 pub const LOCKED_BY_ANOTHER: &str =
     "Another program holds the database's write lock. Nothing was written; try again when it is done.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_for_now_may_pass() {
+        use rusqlite::ffi;
+        for code in [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_CANTOPEN_ISDIR,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_IOERR_NOMEM,
+            ffi::SQLITE_BUSY_SNAPSHOT,
+            ffi::SQLITE_READONLY,
+        ] {
+            let error = Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+            assert!(error.code.may_pass(), "{code}: {error:?}");
+        }
+    }
+}

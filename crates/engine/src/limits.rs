@@ -180,6 +180,8 @@ Limits {
     kept_answer_bytes_max: usize = 16 << 20,
     /// Answers kept under an `Idempotency-Key`: bytes each (past it: `too_large`, undone) and age.
     kept_answer_age_max: Duration = Duration::from_hours(24),
+    /// Of one caller: mutations of which the answer is kept, for all its clients together. Past it the next ones wait.
+    kept_mutations_max: usize = 100_000,
     /// How long what came of a client's mutation is kept for it, unless it says before that it has heard.
     kept_mutation_age_max: Duration = Duration::from_hours(24 * 90),
     /// Rows and bytes of one live result. Past it: `too_large`, the subscription ends.

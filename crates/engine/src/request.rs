@@ -5,7 +5,7 @@ use crate::changes::change::Revision;
 use crate::value::Params;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// One statement, or several separated by semicolons (whose last result counts), with its parameters.
 #[derive(Clone, Debug)]
@@ -90,6 +90,7 @@ pub enum WriteName {
     /// At most [`Idempotency::KEY_BYTES_MAX`] bytes; the face prefixes what separates callers. Answers are kept for a day.
     Key(String),
     /// One of a client that writes while it is away, and sends it again until it hears what came of it, be it weeks later.
+    /// `client` begins with whose it is, and a slash.
     Mutation { client: Box<str>, number: i64, line: Arc<Line> },
 }
 
@@ -98,20 +99,22 @@ pub enum WriteName {
 pub struct Line {
     /// The client knows what came of all up to this one: it need not be kept any longer.
     pub acknowledged: i64,
-    is_broken: AtomicBool,
+    /// The first of those that failed for now.
+    broken_at: AtomicI64,
 }
 
 impl Line {
     pub fn new(acknowledged: i64) -> Arc<Self> {
-        Arc::new(Self { acknowledged, is_broken: AtomicBool::new(false) })
+        Arc::new(Self { acknowledged, broken_at: AtomicI64::new(i64::MAX) })
     }
 
-    pub fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Acquire)
+    /// Those before the break are not held up, though they may be tried again with the group that they were in.
+    pub fn is_broken_before(&self, number: i64) -> bool {
+        self.broken_at.load(Ordering::Acquire) < number
     }
 
-    pub fn break_off(&self) {
-        self.is_broken.store(true, Ordering::Release);
+    pub fn break_at(&self, number: i64) {
+        self.broken_at.fetch_min(number, Ordering::AcqRel);
     }
 }
 

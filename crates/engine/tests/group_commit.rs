@@ -5,10 +5,11 @@ mod client;
 
 use client::{Client, Database};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tidebase_engine::keys::KeyWrite;
 use tidebase_engine::{
-    Answer, Code, Idempotency, Limits, Params, Pending, Principal, Result, SqlRequest, Wanted, WriteName,
+    Answer, Code, Idempotency, Limits, Line, Params, Pending, Principal, Result, SqlRequest, Wanted, WriteName,
 };
 
 /// Keeps the writer busy, so that what is queued behind it forms one group.
@@ -57,6 +58,29 @@ async fn a_request_that_ends_the_transaction_takes_no_other_with_it() {
     assert_eq!(answers[1].as_ref().unwrap_err().code, Code::Conflict);
     assert_eq!(answers[3].as_ref().unwrap_err().message, "not so");
     assert_eq!(database.rows("select id from t").await, json!([{"id": 1}, {"id": 3}, {"id": 5}]));
+}
+
+#[tokio::test]
+async fn a_break_in_a_line_holds_up_none_before_it() {
+    let database = prepared().await;
+    let line = Line::new(0);
+    let mutation = |number: i64| {
+        let name = WriteName::Mutation { client: "admin/phone".into(), number, line: Arc::clone(&line) };
+        let idempotency = Some(Idempotency { name, fingerprint: vec![0] });
+        let insert = format!("insert into t values ({number}, {number})");
+        database.engine.write(SqlRequest { idempotency, ..SqlRequest::query(insert, Params::None) }).unwrap()
+    };
+    let slow = hold_up(&database);
+    let (first, second, third) = (mutation(1), mutation(2), mutation(3));
+    // Whoever asked for it has gone; then somebody else takes the transaction, and all are run again.
+    drop(second);
+    let other = "insert or rollback into t values (1, 'x')";
+    let other = database.engine.write(SqlRequest::query(other, Params::None)).unwrap();
+    slow.wait().await.unwrap();
+    assert!(first.wait().await.is_ok());
+    assert_eq!(third.wait().await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(other.wait().await.unwrap_err().code, Code::Conflict);
+    assert_eq!(database.rows("select id from t").await, json!([{"id": 1}]));
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! The oracle is the database itself, read by SQLite alone: [`whole`] is all that is in a file. The export of one is imported by the
 //! engine, by a plain SQLite, and by SQLite's shell where there is one.
 
+#![allow(clippy::unwrap_used)]
+
 use rusqlite::Connection;
 use std::path::Path;
 use std::process::{Command, Stdio};

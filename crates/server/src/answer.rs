@@ -74,7 +74,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// `{"error", "code", "statement"?, "column"?, "pointer"?}`
+/// `{"error", "code", "statement"?, "column"?, "pointer"?, "path"?}`
 pub fn body(error: &Error) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -86,9 +86,12 @@ pub fn body(error: &Error) -> String {
         column: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pointer: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'a str>,
     }
-    let (column, pointer) = (error.column(), error.pointer());
-    let body = Body { error: &error.message, code: error.code.name(), statement: error.statement, column, pointer };
+    let (column, pointer, path) = (error.column(), error.pointer(), error.document.as_deref());
+    let body =
+        Body { error: &error.message, code: error.code.name(), statement: error.statement, column, pointer, path };
     serde_json::to_string(&body).expect("strings and numbers are always JSON")
 }
 

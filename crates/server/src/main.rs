@@ -16,6 +16,7 @@ mod shell;
 mod token;
 mod transfer;
 mod types;
+mod unread;
 mod wire;
 
 use admin::Tokens;

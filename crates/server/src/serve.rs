@@ -7,10 +7,10 @@ use crate::config::{Config, display};
 use crate::cors::{self, Cors};
 use crate::delivery::Delivery;
 use crate::faces::{App, Peer, router};
+use crate::unread;
 use crate::wire::Wire;
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Request, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -171,9 +171,17 @@ async fn connection(
         let forwarded = if is_behind_proxy { forwarded(request.headers()) } else { None };
         request.extensions_mut().insert(shortcut.clone());
         request.extensions_mut().insert(Peer(forwarded.unwrap_or(peer)));
+        // Who waits for a word before sending has sent nothing, and would be given the word by reading.
+        let waits_for_word = request.headers().contains_key(header::EXPECT);
         async move {
             let run = async |request| router.oneshot(request).await.unwrap_or_else(|never| match never {});
-            Ok::<_, Infallible>(cors::around(&cors, request.map(Body::new), run).await)
+            let (parts, body) = request.into_parts();
+            let (body, unread) = unread::lend(body);
+            let response = cors::around(&cors, Request::from_parts(parts, body), run).await;
+            if !waits_for_word {
+                unread.read_on().await;
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let served = http.serve_connection(TokioIo::new(wire), service).with_upgrades();

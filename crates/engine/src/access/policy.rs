@@ -6,6 +6,7 @@
 use super::asking::spoken_functions;
 use super::messages;
 use super::principal::Role;
+use crate::documents;
 use crate::error::{Error, Result};
 use crate::logs::AuditEntry;
 use crate::sqlite::Sqlite;
@@ -262,6 +263,21 @@ fn check_fit(sqlite: &mut Sqlite, schema: &Schema, policy: &Policy) -> Result<()
         let is_there = |name: &String| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
         if let Some(unknown) = columns.iter().find(|name| !is_there(name)) {
             return Err(Error::invalid(format!("There is no column {unknown} in {}.", policy.table)));
+        }
+    }
+    if let Some(table) = table.filter(|table| documents::is_collection(table))
+        && let Some(columns) = policy.columns.as_ref().filter(|_| matches!(policy.action, Action::Select | Action::All))
+    {
+        let names = |wanted: &&str| columns.iter().any(|column| column.eq_ignore_ascii_case(wanted));
+        let parts = ["parent", "id", "data", "revision"];
+        let has = |part: &&str| table.columns.iter().any(|column| &*column.name == *part);
+        let missing: Vec<&str> = parts.into_iter().filter(has).filter(|part| !names(part)).collect();
+        if !missing.is_empty() {
+            return Err(Error::invalid(format!(
+                "{} is a collection, and a document is shown as a whole: name {}, too, among \"columns\", or leave them out.",
+                policy.table,
+                missing.join(" and ")
+            )));
         }
     }
     if table.is_some_and(|table| super::sight::key_columns(table).is_empty()) {

@@ -7,12 +7,14 @@
 //! | [`filter`], [`query`] | which ones, in which order |
 //! | [`desk`] | one at a time, as whoever asks |
 //! | [`write`] | several at a time: all or none |
+//! | [`awaited`] | live ones, before there is a collection |
 //! | [`stored`] | what SQL may have put there that is none |
 //!
 //! `revision` is that of the document's last write, by whatever path it came: writers leave it empty, a trigger empties it when SQL
 //! changes the document, and before the request ends [`stamp`] fills it in. What callers see and change is what policies on the
 //! table say, for each statement here is one of theirs.
 
+pub mod awaited;
 pub mod desk;
 pub mod fields;
 pub mod filter;
@@ -99,7 +101,7 @@ pub fn presence(schema: &Schema, table: &str) -> Presence {
     }
 }
 
-fn is_collection(table: &Table) -> bool {
+pub fn is_collection(table: &Table) -> bool {
     let has = |name: &str| table.columns.iter().any(|column| &*column.name == name);
     let is_ours = |trigger: &&str| trigger.starts_with(TRIGGER);
     ["id", "data", "revision"].into_iter().all(has)

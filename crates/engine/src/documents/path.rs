@@ -113,6 +113,12 @@ impl DocumentPath {
     pub fn sql(&self) -> (String, Params) {
         (super::desk::read_sql(&self.collection), Params::Positional(super::desk::ids(self)))
     }
+
+    /// The same, to be live also before there is such a collection.
+    pub fn live_sql(&self) -> (String, Params) {
+        let (sql, params) = self.sql();
+        (super::awaited::live(&self.collection.table, &sql), params)
+    }
 }
 
 impl fmt::Display for CollectionPath {

@@ -5,7 +5,7 @@ use super::filter::{Filter, Sql};
 use super::path::CollectionPath;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::quoted;
-use crate::value::Value;
+use crate::value::{Params, Value};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Value as Json, json};
 
@@ -48,7 +48,8 @@ pub enum Aggregate {
 }
 
 impl Order {
-    /// `age`, or `age desc`; several with commas between them.
+    /// `age`, or `age desc`; several with commas between them. A name with a space stands between backticks, for it would be taken
+    /// for a field and a word that means nothing.
     ///
     /// # Errors
     /// `invalid` for what is no field, and for too many.
@@ -61,7 +62,14 @@ impl Order {
                     Some((field, way)) if way.eq_ignore_ascii_case("asc") => (field, false),
                     _ => (part.trim(), false),
                 };
-                Ok(Self { field: Field::parse(field.trim())?, is_descending })
+                let field = field.trim();
+                if field.split('`').step_by(2).any(|plain| plain.contains(char::is_whitespace)) {
+                    return Err(Error::invalid(format!(
+                        "{part:?} is no order. It is a field, with asc or desc behind it or not, and several have commas between \
+                         them: age desc, name. A name with a space stands between backticks."
+                    )));
+                }
+                Ok(Self { field: Field::parse(field)?, is_descending })
             })
             .collect::<Result<_>>()?;
         if orders.len() > ORDERS_MAX {
@@ -169,6 +177,12 @@ impl Query {
             sql.say(&format!(" LIMIT {limit}"));
         }
         sql
+    }
+
+    /// The same, to be live also before there is such a collection.
+    pub fn live_sql(&self) -> (String, Params) {
+        let Sql { text, values } = self.sql();
+        (super::awaited::live(&self.collection.table, &text), Params::Positional(values))
     }
 
     /// One row, a column for each.
@@ -345,7 +359,10 @@ mod tests {
             assert!(Cursor::read(odd, &order, false).is_err(), "{odd}");
         }
         assert!(
-            Order::parse("a b").is_ok() && Order::parse("a,,b").is_err() && Order::parse("a,b,c,d,e,f,g,h,i").is_err()
+            Order::parse("`a b` desc, c.`d e`").is_ok()
+                && Order::parse("a b").is_err()
+                && Order::parse("a,,b").is_err()
+                && Order::parse("a,b,c,d,e,f,g,h,i").is_err()
         );
     }
 }

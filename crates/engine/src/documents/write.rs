@@ -54,7 +54,7 @@ impl Batch {
     pub fn run(&self, desk: &mut Desk<'_>, limits: &Limits, revision: Revision, now: &str) -> Result<Vec<u8>> {
         for (path, wanted) in &self.reads {
             let known = desk.look(path)?;
-            compare(path, known.as_ref(), *wanted)?;
+            compare(path, known.as_ref(), *wanted).map_err(|error| error.of_document(path.to_string()))?;
         }
         let mut out = Vec::with_capacity(128);
         if !self.is_single {

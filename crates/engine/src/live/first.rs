@@ -11,9 +11,10 @@ use super::rows::{self, RowSet};
 use super::session::RequestId;
 use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
 use super::stream::Stream;
-use crate::access::{Caller, Principal, Role};
+use crate::access::{Access, Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
+use crate::documents::awaited;
 use crate::error::{Error, Result};
 use crate::storage::execute::{self, Rights};
 use crate::value::Params;
@@ -232,16 +233,25 @@ impl Lane {
     }
 
     pub(super) fn analyse(&mut self, sql: &str, role: Option<Role>) -> Result<Template> {
+        let access = self.shared.access();
+        let Some(instead) = awaited::instead(sql, &self.schema, role.map(|role| (role, &*access))) else {
+            return self.analyse_text(sql, role, &access);
+        };
+        let mut template = self.analyse_text(&instead, role, &access)?;
+        (template.id, template.written) = (query::template_id(sql, role), sql.to_owned());
+        Ok(template)
+    }
+
+    fn analyse_text(&mut self, sql: &str, role: Option<Role>, access: &Arc<Access>) -> Result<Template> {
         let (sqlite, schema, epoch, limits) = (&mut self.sqlite, &self.schema, self.schema_epoch, &self.limits);
         let Some(role) = role else { return guarded(|| query::analyse(sqlite, schema, epoch, sql, limits, None)) };
-        let access = self.shared.access();
         // What is found holds for whoever has the role.
         let anyone = Principal::Caller(Arc::new(Caller::new(role, None)));
         guarded(|| {
             let mut template = sqlite.speaking_for(&anyone, |sqlite| {
-                query::analyse(sqlite, schema, epoch, sql, limits, Some((role, &access)))
+                query::analyse(sqlite, schema, epoch, sql, limits, Some((role, access)))
             })?;
-            let rights = Rights { access: &access, role };
+            let rights = Rights { access, role };
             let expanded = execute::expanded(sqlite, sql, Some(rights))?;
             if let [one] = execute::split(&expanded)?[..] {
                 granted::find_ways(sqlite, schema, &mut template, limits, one);

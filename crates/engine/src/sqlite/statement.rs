@@ -271,10 +271,12 @@ unsafe fn failure(db: *mut ffi::sqlite3) -> Error {
             }
         }
         ffi::SQLITE_INTERRUPT => Error::timeout("The statement took longer than it may."),
-        ffi::SQLITE_TOOBIG | ffi::SQLITE_NOMEM => Error::too_large(message),
+        ffi::SQLITE_TOOBIG => Error::too_large(message),
+        ffi::SQLITE_NOMEM => Error::unavailable(error::NO_MEMORY).caused_by(source()),
         ffi::SQLITE_FULL => Error::unavailable(error::DISK_FULL).caused_by(source()),
         ffi::SQLITE_IOERR => Error::unavailable(error::DISK_FAILED).caused_by(source()),
-        ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN => Error::unavailable(error::READ_ONLY).caused_by(source()),
+        ffi::SQLITE_READONLY => Error::unavailable(error::READ_ONLY).caused_by(source()),
+        ffi::SQLITE_CANTOPEN => Error::unavailable(error::CANNOT_OPEN).caused_by(source()),
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Error::unavailable(error::LOCKED_BY_ANOTHER).caused_by(source()),
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Error::new(
             Code::Unavailable,

@@ -122,7 +122,9 @@ impl<'w> Group<'w> {
     /// Keeps the refusal of a request that took its transaction with it. Gives what another program wrote meanwhile.
     pub fn keep_refusal(mut self, idempotency: &Idempotency, error: &Error) -> Result<Vec<ChangeSet>> {
         let kept = self.begin().and_then(|()| {
-            answers::keep_refusal(&self.writer.sqlite.own, idempotency, error, self.writer.time_ms)?;
+            if answers::keep_refusal(&self.writer.sqlite.own, idempotency, error, self.writer.time_ms)? {
+                self.writer.kept_mutations.add(&idempotency.name);
+            }
             self.commit()
         });
         match kept {
@@ -185,9 +187,9 @@ impl<'w> Group<'w> {
 
     fn serve(&mut self, job: &mut Job) -> Fate {
         if let Some(idempotency) = &job.idempotency {
-            let own = &self.writer.sqlite.own;
-            let kept =
-                answers::forget_acknowledged(own, &idempotency.name).and_then(|()| answers::find(own, idempotency));
+            let Writer { sqlite, kept_mutations, limits, .. } = &mut *self.writer;
+            let (own, name) = (&sqlite.own, &idempotency.name);
+            let kept = kept_mutations.forget_acknowledged(own, name).and_then(|()| answers::find(own, idempotency));
             match kept {
                 Ok(Some(Kept::Answer(answer))) => return Fate::Done(answer),
                 Ok(Some(Kept::Refusal(error))) => return Fate::Refused(error),
@@ -195,12 +197,17 @@ impl<'w> Group<'w> {
                     job.note_refusal(&error);
                     return Fate::Refused(error);
                 }
-                Ok(None) if job.is_behind_a_broken_line() => {
+                Ok(None) if job.is_behind_a_break() => {
                     return Fate::Refused(Error::unavailable(
                         "A mutation before this one has to be tried again first.",
                     ));
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Err(error) = kept_mutations.check_room(own, name, limits.kept_mutations_max) {
+                        job.note_refusal(&error);
+                        return Fate::Refused(error);
+                    }
+                }
             }
         }
         let fate = self.serve_anew(job);
@@ -208,12 +215,18 @@ impl<'w> Group<'w> {
             (Some(idempotency), Fate::Done(answer)) => {
                 // Kept in the transaction of the request itself: either both are there or neither.
                 let kept = answers::keep(&self.writer.sqlite.own, idempotency, &answer, self.writer.time_ms);
+                self.writer.kept_mutations.add(&idempotency.name);
                 kept.map_or_else(Fate::TransactionLost, |()| Fate::Done(answer))
             }
             (Some(idempotency), Fate::Refused(error)) => {
                 job.note_refusal(&error);
                 match answers::keep_refusal(&self.writer.sqlite.own, idempotency, &error, self.writer.time_ms) {
-                    Ok(()) => Fate::Refused(error),
+                    Ok(is_kept) => {
+                        if is_kept {
+                            self.writer.kept_mutations.add(&idempotency.name);
+                        }
+                        Fate::Refused(error)
+                    }
                     Err(error) => Fate::TransactionLost(error),
                 }
             }
@@ -513,6 +526,7 @@ impl<'w> Group<'w> {
             tracing::error!(%error, "could not roll back");
         }
         self.writer.capture.clear();
+        self.writer.kept_mutations.forget();
         if let Err(error) = self.writer.sqlite.note_rollback() {
             tracing::error!(%error, "views of callers stay after a rollback");
         }

@@ -129,16 +129,17 @@ impl Job {
     }
 
     pub fn break_line(&self) {
-        self.line().inspect(|line| line.break_off());
+        self.line().inspect(|(line, number)| line.break_at(*number));
     }
 
-    pub fn is_behind_a_broken_line(&self) -> bool {
-        self.line().is_some_and(Line::is_broken)
+    pub fn is_behind_a_break(&self) -> bool {
+        self.line().is_some_and(|(line, number)| line.is_broken_before(number))
     }
 
-    fn line(&self) -> Option<&Line> {
+    /// With its place there.
+    fn line(&self) -> Option<(&Line, i64)> {
         match &self.idempotency.as_ref()?.name {
-            WriteName::Mutation { line, .. } => Some(line),
+            WriteName::Mutation { line, number, .. } => Some((line, *number)),
             WriteName::Key(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 //! nobody is answered or told before that. What one request does to the transaction (ROLLBACK, interrupt, full disk)
 //! never costs another: the others are run again. How a group is run is in [`super::group`].
 
+use super::answers::{self, KeptMutations};
 use super::execute;
 use super::group::MOVED;
 use super::group::{Attempt, Group};
@@ -15,7 +16,7 @@ use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::documents::{self, Collections};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
 use crate::schemas::Schemas;
 use crate::shared::Shared;
@@ -54,6 +55,7 @@ pub struct Writer {
     /// SQLite's counter of other connections' commits, as last seen.
     pub(super) data_version: i64,
     pub(super) time_ms: i64,
+    pub(super) kept_mutations: KeptMutations,
     wal_frames: Arc<AtomicI64>,
     page_bytes: u64,
     /// WAL size at which the next checkpoint is tried.
@@ -84,6 +86,7 @@ impl Writer {
             schema_version: 0,
             data_version: 0,
             time_ms: 0,
+            kept_mutations: KeptMutations::default(),
             wal_frames,
             page_bytes: page_bytes.unsigned_abs(),
             checkpoint_at: limits.wal_checkpoint_bytes,
@@ -237,9 +240,11 @@ impl Writer {
                 }
                 Attempt::NotBegun(error) => {
                     self.note_failure(&error);
+                    // Whatever it is, it says nothing of any of them, and may pass.
+                    let code = if error.code == Code::Internal { Code::Unavailable } else { error.code };
                     // Waiting once was enough for all of them.
                     for job in jobs.drain(..) {
-                        job.answer(Err(Error::new(error.code, error.message.clone())));
+                        job.answer(Err(Error::new(code, error.message.clone())));
                     }
                 }
                 Attempt::Failed(error) if jobs.len() == 1 => {
@@ -385,23 +390,10 @@ impl Writer {
 
     fn prune(&mut self) -> Result<()> {
         log::prune(&self.sqlite.own, &self.limits, self.time_ms)?;
-        let kept_since =
-            self.time_ms - i64::try_from(self.limits.kept_answer_age_max.as_millis()).unwrap_or(i64::MAX / 2);
-        self.sqlite
-            .own
-            .prepare_cached(
-                "DELETE FROM _tide_answers WHERE key IN (SELECT key FROM _tide_answers WHERE time < ?1 LIMIT 256)",
-            )?
-            .execute([kept_since])?;
-        let kept_since =
-            self.time_ms - i64::try_from(self.limits.kept_mutation_age_max.as_millis()).unwrap_or(i64::MAX / 2);
-        self.sqlite
-            .own
-            .prepare_cached(
-                "DELETE FROM _tide_mutations WHERE (client, number) IN \
-                 (SELECT client, number FROM _tide_mutations WHERE time < ?1 LIMIT 256)",
-            )?
-            .execute([kept_since])?;
+        if answers::prune(&self.sqlite.own, &self.limits, self.time_ms)? {
+            self.kept_mutations.forget();
+            self.shared.note_commit();
+        }
         let logged = logs::queries::flush(&self.sqlite.own, &self.shared.query_log, &self.schema)?;
         if logs::prune(&self.sqlite.own, &self.limits, self.time_ms)? || logged {
             // Nobody is told of it, but whoever reads from now on sees it.

@@ -40,6 +40,12 @@ pub fn new_document_id() -> Result<String> {
     Ok(bytes.iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}")))
 }
 
+pub fn random_bytes() -> Result<Hash> {
+    let mut bytes = Hash::default();
+    getrandom::fill(&mut bytes).map_err(|error| Error::internal("no random numbers").caused_by(error.to_string()))?;
+    Ok(bytes)
+}
+
 fn random(prefix: &str, bytes: &mut [u8]) -> Result<String> {
     getrandom::fill(bytes).map_err(|error| Error::internal("no random numbers").caused_by(error.to_string()))?;
     Ok(format!("{prefix}{}", BASE64.encode(bytes)))

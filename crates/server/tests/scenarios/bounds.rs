@@ -50,6 +50,43 @@ async fn a_body_over_the_limit_is_too_large() {
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
 }
 
+/// As `fetch` does: everything is sent before the answer is looked at. Gives how much could be sent, and what was answered.
+async fn sent_blindly(server: &Server, head: String, length: usize) -> (usize, String) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n").as_bytes()).await.unwrap();
+    let piece = vec![b' '; 16 << 10];
+    let mut sent = 0;
+    while sent < length {
+        let piece = &piece[..piece.len().min(length - sent)];
+        if within("room to send", stream.write_all(piece)).await.is_err() {
+            break;
+        }
+        sent += piece.len();
+        tokio::task::yield_now().await;
+    }
+    let mut answer = vec![0; 4096];
+    let read = if sent == length { within("an answer", stream.read(&mut answer)).await.unwrap_or(0) } else { 0 };
+    (sent, String::from_utf8_lossy(&answer[..read]).into_owned())
+}
+
+#[tokio::test]
+async fn who_sends_too_much_before_looking_is_told_so_and_who_does_not_end_is_cut_off() {
+    let server = Server::start().await;
+    let length = 9 << 20;
+    for path in ["/query", "/data/key", "/docs/rooms/r1"] {
+        let (sent, answer) = sent_blindly(&server, Request::post(path, json!(null)).head(), length).await;
+        assert_eq!(sent, length, "{path}");
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too_large"), "{path}: {answer}");
+    }
+    // What is refused before anybody looks at the body is told as well.
+    let head = Request::post("/query", json!(null)).without_token().head();
+    let (sent, answer) = sent_blindly(&server, head, 3 << 20).await;
+    assert!(sent == 3 << 20 && answer.starts_with("HTTP/1.1 401"), "{sent}: {answer}");
+    let (sent, _) = sent_blindly(&server, Request::post("/query", json!(null)).head(), 1 << 30).await;
+    assert!(sent < 100 << 20, "cut off, not read to the end: {sent}");
+    server.sql("SELECT 1").await;
+}
+
 #[tokio::test]
 async fn a_frame_over_the_limit_closes_its_socket_as_too_large() {
     let server = Server::start_with(&["frame_bytes_max=10000"]).await;

@@ -242,6 +242,121 @@ async fn live_documents_are_told_as_they_change() {
 }
 
 #[tokio::test]
+async fn what_is_live_before_its_collection_is_there_fills_when_it_comes() {
+    let server = Server::start().await;
+    let mut socket = server.live().await;
+    let asked = [
+        json!({"id": 1, "action": "subscribe", "collection": "rooms", "where": ["size", ">", 3], "orderBy": "size", "limit": 10}),
+        json!({"id": 2, "action": "subscribe", "doc": "rooms/r1"}),
+        json!({"id": 3, "action": "subscribe", "collection": "rooms/r1/messages", "limit": 5}),
+        json!({"id": 4, "action": "subscribe", "collection": "rooms/*/messages", "orderBy": "at desc"}),
+        json!({"id": 5, "action": "subscribe", "collection": "rooms", "where": ["open", "==", null]}),
+    ];
+    let mut columns = Vec::new();
+    for frame in asked.clone() {
+        let first = socket.ask(frame).await;
+        assert_eq!((&first["type"], &first["rows"]), (&json!("rows"), &json!([])), "{first}");
+        columns.push(first["columns"].clone());
+    }
+    send(&server, "PUT", "/docs/rooms/r1", json!({"size": 5, "open": null})).await.json();
+    send(&server, "PUT", "/docs/rooms/r1/messages/m1", json!({"at": 1})).await.json();
+    for id in 1..=5 {
+        let is_full = |frame: &Json| frame["id"] == id && frame["rows"].as_array().is_some_and(|rows| !rows.is_empty());
+        let is_told = |frame: &Json| {
+            let queries = frame["queries"].as_array().cloned().unwrap_or_default();
+            is_full(frame) || queries.iter().any(|query| query["id"] == id && query["insert"].is_array())
+        };
+        socket.until_seen(is_told).await;
+        let rows = socket.seen.iter().rev().find(|frame| frame["id"] == id && frame["type"] == "rows").unwrap();
+        assert_eq!(rows["columns"], columns[id - 1]);
+    }
+    // Gone, it is empty; made anew, it fills again.
+    socket.seen.clear();
+    server.home.outside().execute_batch("DROP TABLE rooms").unwrap();
+    for id in [1, 2, 5] {
+        socket.until_seen(|frame| frame["id"] == id && frame["type"] == "rows" && frame["rows"] == json!([])).await;
+    }
+    socket.seen.clear();
+    send(&server, "PUT", "/docs/rooms/r1", json!({"size": 7})).await.json();
+    for id in [1, 2] {
+        let is_told = |frame: &Json| {
+            frame.to_string().contains("size\\\":7") && frame.to_string().contains(&format!("\"id\":{id}"))
+        };
+        socket.until_seen(is_told).await;
+    }
+    // A table of other purposes is no collection that is not there yet, and SQL says what it always said.
+    server.sql("CREATE TABLE plain (id INTEGER PRIMARY KEY)").await;
+    let foreign = socket.ask(json!({"id": 6, "action": "subscribe", "collection": "plain"})).await;
+    assert_eq!((&foreign["type"], &foreign["code"]), (&json!("error"), &json!("invalid")), "{foreign}");
+    let sql = socket.ask(json!({"id": 7, "action": "subscribe", "sql": "SELECT id, data, revision FROM boats WHERE true ORDER BY id"})).await;
+    assert!(sql["error"].as_str().unwrap().contains("no such table: boats"), "{sql}");
+}
+
+#[tokio::test]
+async fn a_parameter_that_would_find_nothing_by_mistake_is_refused() {
+    let server = Server::start().await;
+    send(&server, "PUT", "/docs/rooms/r1", json!({"n": 1, "n foo": 2})).await.json();
+    for (query, words) in [
+        ("orderBy=n+foo", "age desc, name"),
+        ("orderBy=n+des", "age desc, name"),
+        ("orderBy=n+desc+asc", "age desc, name"),
+        ("orderBy=", "no field"),
+        ("orderBy=n&orderBy=n+desc", "twice"),
+        ("limit=1&limit=2", "twice"),
+        ("where=%5B%5D&where=%5B%5D", "twice"),
+        ("startAfter=", "startAfter"),
+        ("sum=n+foo", "age desc, name"),
+        ("sum=n+desc", "fields with commas"),
+        ("average=", "no field"),
+        ("count=yes", "true or false"),
+        ("limit=0", "from 1"),
+        ("order=n", "does not know"),
+    ] {
+        server.send(Request::get(format!("/docs/rooms?{query}"))).await.is_refused(400, "invalid", words);
+    }
+    assert_eq!(ids(&server, "/docs/rooms?orderBy=%60n+foo%60+desc,n").await, ["r1"]);
+    assert_eq!(get(&server, "/docs/rooms?sum=%60n+foo%60,n").await, json!({"sum(`n foo`)": 2, "sum(n)": 1}));
+    for (method, path, words) in [
+        ("POST", "/docs/rooms?exists=true", "new id"),
+        ("POST", "/docs/rooms?if_revision=1", "new id"),
+        ("PUT", "/docs/rooms/r1?if_revision=-1", "revision number"),
+        ("PUT", "/docs/rooms/r1?if_revision=", "revision number"),
+        ("PUT", "/docs/rooms/r1?exists=true&exists=false", "twice"),
+    ] {
+        send(&server, method, path, json!({})).await.is_refused(400, "invalid", words);
+    }
+    let mut socket = server.live().await;
+    for (frame, words) in [
+        (json!({"id": 1, "action": "subscribe", "collection": "rooms", "orderBy": "n foo"}), "age desc, name"),
+        (json!({"id": 1, "action": "subscribe", "collection": "rooms", "limit": 0}), "from 1"),
+    ] {
+        let refused = socket.ask(frame).await;
+        assert!(refused["error"].as_str().unwrap().contains(words), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_rests_on_what_has_changed_says_on_which_document() {
+    let server = Server::start().await;
+    let one = send(&server, "PUT", "/docs/rooms/r1", json!({"n": 1})).await.revision();
+    let two = send(&server, "PUT", "/docs/rooms/r2", json!({"n": 1})).await.revision();
+    send(&server, "PUT", "/docs/rooms/r2", json!({"n": 2})).await.json();
+    let commit = json!({
+        "reads": [{"path": "rooms/r1", "revision": one}, {"path": "rooms/r2", "revision": two}],
+        "writes": [{"op": "merge", "path": "rooms/r1", "data": {"n": 5}}]
+    });
+    let request = || Request::post("/docs:commit", commit.clone()).header("Idempotency-Key", "k");
+    for _ in 0..2 {
+        let stale = server.send(request()).await;
+        stale.is_refused(409, "conflict", "rooms/r2 stands at revision");
+        assert_eq!((&stale.json()["path"], &stale.json()["statement"]), (&json!("rooms/r2"), &Json::Null));
+    }
+    let write = json!({"writes": [{"op": "set", "path": "rooms/r1", "data": {}, "if_revision": 99}]});
+    let refused = send(&server, "POST", "/docs:commit", write).await;
+    assert_eq!((&refused.json()["path"], &refused.json()["statement"]), (&Json::Null, &json!(0)));
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_a_reason() {
     let server = Server::start().await;
     server.sql("CREATE TABLE plain (id INTEGER PRIMARY KEY, data TEXT)").await;

@@ -119,3 +119,73 @@ async fn live_documents_of_a_caller_are_its_own() {
     let told = socket.until(|frame| frame["type"] == "delta").await;
     assert!(told["queries"][0]["insert"].is_array(), "{told}");
 }
+
+#[tokio::test]
+async fn to_a_caller_a_closed_collection_is_live_as_one_that_is_not_there() {
+    let server = start().await;
+    server.send(Request::new("PUT", "/collections/closed").json(json!(null))).await.result();
+    server.send(Request::new("PUT", "/docs/closed/x").json(json!({"owner": "alice"}))).await.json();
+    let alice = token(&server, json!({"name": "alice"})).await;
+    let mut socket =
+        crate::server::socket::Socket::try_open(server.address, "/ws", alice["token"].as_str()).await.unwrap();
+    let mut told = Vec::new();
+    for (id, name) in ["closed", "missing"].into_iter().enumerate() {
+        let whole = json!({"id": id * 2, "action": "subscribe", "collection": name, "orderBy": "n", "where": ["owner", "==", "alice"]});
+        let one = json!({"id": id * 2 + 1, "action": "subscribe", "doc": format!("{name}/x")});
+        let mut frames = [socket.ask(whole).await, socket.ask(one).await];
+        assert!(frames.iter().all(|frame| frame["type"] == "rows" && frame["rows"] == json!([])), "{frames:?}");
+        frames.iter_mut().for_each(|frame| (frame["id"], frame["tag"]) = (Json::Null, Json::Null));
+        told.push(frames);
+    }
+    assert_eq!(told[0], told[1]);
+    // Each fills when there is a policy, with what that shows.
+    for name in ["closed", "missing"] {
+        server.send(Request::new("PUT", format!("/collections/{name}")).json(json!(null))).await.result();
+        for (id, owner) in [("x", "alice"), ("y", "bob")] {
+            server
+                .send(Request::new("PUT", format!("/docs/{name}/{id}")).json(json!({"owner": owner, "n": 1})))
+                .await
+                .json();
+        }
+        allow(
+            &server,
+            json!({"name": name, "table": name, "action": "all", "using": "data ->> '$.owner' = auth.claim('name')"}),
+        )
+        .await;
+    }
+    for id in 0..4 {
+        let shown = socket.until_seen(|frame| frame["id"] == id && frame["rows"][0][1] == "x").await;
+        assert_eq!(shown["rows"].as_array().unwrap().len(), 1, "{shown}");
+    }
+    // And is empty when that is gone.
+    socket.seen.clear();
+    let gone = server.send(Request::new("DELETE", "/policies/closed")).await;
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    for id in 0..2 {
+        socket.until_seen(|frame| frame["id"] == id && frame["type"] == "rows" && frame["rows"] == json!([])).await;
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_would_make_a_collection_unreadable_is_not_kept() {
+    let server = start().await;
+    server.send(Request::new("PUT", "/collections/notes/parts").json(json!(null))).await.result();
+    for (table, action, columns, missing) in [
+        ("notes", "select", json!(["id", "data"]), "revision"),
+        ("notes", "all", json!(["data"]), "id and revision"),
+        ("notes/parts", "select", json!(["id", "data", "revision"]), "parent"),
+    ] {
+        let policy = json!({"name": "some", "table": table, "action": action, "using": "true", "columns": columns});
+        server.send(Request::post("/policies", policy)).await.is_refused(
+            400,
+            "invalid",
+            &format!("name {missing}, too"),
+        );
+    }
+    allow(&server, json!({"name": "some", "table": "notes", "action": "select", "using": "true", "columns": ["ID", "data", "revision"]})).await;
+    // What may be set is another question: nobody sets revisions.
+    allow(&server, json!({"name": "set", "table": "notes", "action": "update", "using": "true", "columns": ["data"]}))
+        .await;
+    let bob = token(&server, json!({"name": "bob"})).await;
+    assert_eq!(send(&server, &bob, "GET", "/docs/notes/a", json!(null)).await.json()["data"]["owner"], "alice");
+}

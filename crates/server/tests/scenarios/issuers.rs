@@ -134,6 +134,34 @@ async fn a_key_set_is_fetched_and_changed_without_a_restart() {
     assert_eq!(status(&server, &token, SELECT).await.0, 401);
 }
 
+/// What one of them calls a client may look like the rest of another's name.
+#[tokio::test]
+async fn people_whose_names_begin_alike_have_mutations_of_their_own() {
+    let key = Key::new("k");
+    let set = KeySet::serve(&[key.public()]);
+    let server = start(&[json!({"issuer": "https://id.example", "audience": "app", "jwks": set.address})]).await;
+    server.sql("CREATE TABLE todo (id TEXT PRIMARY KEY, owner TEXT DEFAULT (auth_uid()))").await;
+    let policy = json!({"name": "todo", "table": "todo", "action": "all", "using": "owner = auth.uid()"});
+    server.send(Request::post("/policies", policy)).await.result();
+    for (id, (sub, client)) in
+        [("u", "1/phone"), ("u/1", "phone"), ("u/1/", "phone"), ("u0", "phone"), ("", "u/1/phone")]
+            .into_iter()
+            .enumerate()
+    {
+        let token = key.sign(&json!({"iss": "https://id.example", "aud": "app", "sub": sub, "exp": now() + 600}));
+        let Ok(mut socket) = Socket::try_open(server.address, "/ws", Some(&token)).await else {
+            assert_eq!(sub, "", "nobody is not somebody");
+            continue;
+        };
+        let insert = json!({"mutation_id": 1, "table": "todo", "op": "insert", "values": {"id": id.to_string()}});
+        let told = socket.ask(json!({"id": 1, "action": "mutate", "client_id": client, "mutations": [insert]})).await;
+        assert!(told["result"][0]["applied"].is_i64(), "{sub} {client}: {told}");
+    }
+    let owners =
+        server.sql("SELECT group_concat(owner, ' ') AS all_of_them FROM (SELECT owner FROM todo ORDER BY id)").await;
+    assert_eq!(owners, json!([{"all_of_them": "u u/1 u/1/ u0"}]));
+}
+
 #[tokio::test]
 async fn only_what_the_settings_say_of_an_issuer_counts() {
     let key = Key::new("k");

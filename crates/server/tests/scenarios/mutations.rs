@@ -3,6 +3,7 @@
 use super::callers::{allow, token};
 use super::people::{open_server, sign_up};
 use crate::server::Server;
+use crate::server::http::Request;
 use crate::server::socket::Socket;
 use serde_json::{Value as Json, json};
 
@@ -224,6 +225,122 @@ async fn what_a_client_knows_of_is_kept_no_longer() {
     let forgotten = mutate(&mut socket, 3, json!([insert(1, "a2", json!("a"))])).await;
     assert_eq!(forgotten[0]["refused"], "conflict", "by a page that has slept meanwhile: {forgotten}");
     assert_eq!(server.sql("SELECT count(*) AS n FROM todo").await, json!([{"n": 3}]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_out_for_now_is_not_refused_and_those_before_it_are_told() {
+    let (server, mut socket) = start().await;
+    // The last number there is: to SQLite the same as a full disk.
+    server.sql("CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, what); INSERT INTO log VALUES (9223372036854775807, 'last')").await;
+    let sent = json!([
+        insert(1, "a", json!("a")),
+        {"mutation_id": 2, "table": "log", "op": "insert", "values": {"what": "more"}},
+        insert(3, "c", json!("c")),
+    ]);
+    let told = mutate(&mut socket, 1, sent.clone()).await;
+    assert_eq!((told.as_array().unwrap().len(), told[0]["applied"].is_i64()), (1, true), "{told}");
+    let alone = socket.ask(frame(2, "phone", json!([sent[1], sent[2]]))).await;
+    assert_eq!((&alone["type"], &alone["code"]), (&json!("error"), &json!("unavailable")), "{alone}");
+    server.sql("DELETE FROM log; UPDATE sqlite_sequence SET seq = 0").await;
+    let again = mutate(&mut socket, 3, sent).await;
+    assert_eq!(again[0], told[0]);
+    assert!(again[1]["applied"].is_i64() && again[2]["applied"].is_i64(), "{again}");
+}
+
+#[tokio::test]
+async fn what_is_kept_for_one_caller_has_a_bound_and_acknowledging_makes_room() {
+    let server = Server::start_with(&["kept_mutations_max=4"]).await;
+    server.sql("CREATE TABLE todo (id TEXT PRIMARY KEY, title TEXT)").await;
+    allow(&server, json!({"name": "all", "table": "todo", "action": "all", "using": "true"})).await;
+    let mut socket = server.live().await;
+    let three: Vec<Json> = (1..=3).map(|number| insert(number, &format!("p{number}"), json!("x"))).collect();
+    assert_eq!(mutate(&mut socket, 1, json!(three)).await.as_array().unwrap().len(), 3);
+    // Another client of the same caller: one finds room, and is told.
+    let tablet = json!([insert(1, "t1", json!("x")), insert(2, "t2", json!("x"))]);
+    let told = socket.ask(frame(2, "tablet", tablet.clone())).await;
+    assert_eq!(told["result"].as_array().unwrap().len(), 1, "{told}");
+    let full = socket.ask(frame(3, "tablet", json!([tablet[1]]))).await;
+    assert_eq!(full["code"], "too_many", "{full}");
+    assert!(full["error"].as_str().unwrap().contains("acknowledged"), "{full}");
+    // What is kept is answered all the same, and others have room of their own.
+    assert!(socket.ask(frame(4, "tablet", json!([tablet[0]]))).await["result"][0]["applied"].is_i64());
+    let till = token(&server, json!({})).await;
+    let mut other = Socket::try_open(server.address, "/ws", till["token"].as_str()).await.unwrap();
+    assert!(mutate(&mut other, 1, json!([insert(1, "o1", json!("x"))])).await[0]["applied"].is_i64());
+    let home = std::sync::Arc::clone(&server.home);
+    assert!(server.stop().await.0.success());
+    let server = home.start_with(&["kept_mutations_max=4"]).await;
+    let mut socket = server.live().await;
+    assert_eq!(socket.ask(frame(1, "tablet", json!([tablet[1]]))).await["code"], "too_many", "after a restart too");
+    let mut more = frame(2, "phone", json!([insert(4, "p4", json!("x"))]));
+    more["acknowledged"] = json!(3);
+    assert!(socket.ask(more).await["result"][0]["applied"].is_i64());
+    assert!(socket.ask(frame(3, "tablet", json!([tablet[1]]))).await["result"][0]["applied"].is_i64());
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_forgotten_as_fast_as_it_can_be_written() {
+    let (server, mut socket) = start().await;
+    mutate(&mut socket, 1, json!([insert(1, "a", json!("a"))])).await;
+    let home = std::sync::Arc::clone(&server.home);
+    assert!(server.stop().await.0.success());
+    home.outside()
+        .execute_batch(
+            "INSERT INTO _tide_mutations (client, number, fingerprint, time, revision, body) WITH RECURSIVE n(i) AS
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) SELECT 'x/' || i, 1, x'', i, 1, x'' FROM n",
+        )
+        .unwrap();
+    let server = home.start().await;
+    let left = async {
+        loop {
+            let kept = server.sql("SELECT count(*) AS n FROM _tide_mutations").await;
+            if kept == json!([{"n": 1}]) {
+                return;
+            }
+        }
+    };
+    crate::server::within("the old ones to be forgotten", left).await;
+}
+
+#[tokio::test]
+async fn one_socket_with_thousands_of_writes_holds_up_no_other() {
+    let (server, mut socket) = start().await;
+    let mut sent = 0;
+    for id in 0..10 {
+        let numbers = sent + 1..=sent + 500;
+        sent += 500;
+        let mutations: Vec<Json> = numbers.map(|number| insert(number, &format!("p{number}"), json!("x"))).collect();
+        socket.send(frame(id, "phone", json!(mutations))).await;
+    }
+    // Of what stands in line only a few are with the writer at once, so that others come between.
+    let mut other = server.live().await;
+    let between = other
+        .ask(json!({"id": 1, "action": "query", "sql": "INSERT INTO todo (id, title) VALUES ('other', 'x')"}))
+        .await;
+    let between = between["revision"].as_i64().unwrap_or_else(|| panic!("{between}"));
+    for id in 0..10 {
+        let told = socket.answer(id).await;
+        let applied: Vec<i64> =
+            told["result"].as_array().unwrap().iter().map(|one| one["applied"].as_i64().unwrap()).collect();
+        assert_eq!(applied.len(), 500);
+        assert!(applied.is_sorted(), "in their order");
+        if id == 9 {
+            assert!(between < applied[499], "the other came before the last: {between}, {}", applied[499]);
+        }
+    }
+    assert_eq!(server.sql("SELECT count(*) AS n FROM todo").await, json!([{"n": 5001}]));
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_which_token_of_the_administrators_has_changed_the_schema_by_a_mutation() {
+    let (server, _) = start().await;
+    let made = Request::post("/auth/tokens", json!({"name": "deploy", "role": "admin"}));
+    let deploy = server.send(made).await.result();
+    let mut socket = Socket::try_open(server.address, "/ws", deploy["token"].as_str()).await.unwrap();
+    let told = mutate(&mut socket, 1, json!([{"mutation_id": 1, "sql": "CREATE TABLE later (id INTEGER)"}])).await;
+    assert!(told[0]["applied"].is_i64(), "{told}");
+    let audited = server.sql("SELECT who FROM _tide_audit WHERE detail LIKE '%later%'").await;
+    assert_eq!(audited, json!([{"who": format!("admin {}", deploy["id"].as_str().unwrap())}]));
 }
 
 #[tokio::test]

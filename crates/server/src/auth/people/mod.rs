@@ -279,26 +279,37 @@ impl People {
         Ok(SignedIn { user, access_token, refresh_token, expires_in: (expires_at - at).unsigned_abs() })
     }
 
-    /// New tokens for old ones: each refresh token serves once.
+    /// New tokens for old ones: each refresh token serves once, and again while what it got was never used.
     ///
     /// # Errors
     /// `unauthorized`; a token that was used before ends the session, whoever brings it.
     pub async fn refresh(&self, token: &str, place: &Place) -> Result<SignedIn> {
         let refresh = Refresh::parse(token)?;
+        match self.turn(token, &refresh, place).await? {
+            Some(signed_in) => Ok(signed_in),
+            // Another has come at the same time, and gets the same.
+            None => self.turn(token, &refresh, place).await?.ok_or_else(just_used),
+        }
+    }
+
+    /// `None` if the turn was taken in between.
+    async fn turn(&self, token: &str, refresh: &Refresh, place: &Place) -> Result<Option<SignedIn>> {
         let at = now();
         let Some(kept) = Kept::read(&self.engine, &refresh.session)? else { return Err(session::wrong()) };
-        match kept.judge(&refresh, at) {
-            Verdict::Right => {}
-            Verdict::Wrong => return Err(session::wrong()),
-            Verdict::JustUsed => return Err(just_used()),
-            Verdict::Stolen => {
-                self.end_session(&kept.user, &refresh.session).await?;
-                return Err(session::wrong());
-            }
+        let verdict = kept.judge(refresh, at);
+        if verdict == Verdict::Stolen {
+            self.end_session(&kept.user, &refresh.session).await?;
+        }
+        if matches!(verdict, Verdict::Wrong | Verdict::Stolen) {
+            return Err(session::wrong());
         }
         let Some(user) = User::by_id(&self.engine, &kept.user)?.filter(|user| !user.is_disabled) else {
             return Err(session::wrong());
         };
+        if let Verdict::Lost(salt) = verdict {
+            let told = Secrets::behind(token, salt)?.told;
+            return self.signed_in(user, &refresh.session, told, kept.expires_at).map(Some);
+        }
         let next = Secrets::next(token)?;
         let ends_at = at + seconds(self.settings.session_life);
         let values = vec![
@@ -308,11 +319,12 @@ impl People {
             Value::Integer(at),
             Value::Integer(ends_at),
             Value::text(place.address.to_string()),
+            Value::Blob([refresh.turn, next.salt].concat().into()),
         ];
         if self.engine.change_system(vec![SystemStatement { sql: session::TURN, values }]).await? == 0 {
-            return Err(just_used());
+            return Ok(None);
         }
-        self.signed_in(user, &refresh.session, next.told, ends_at)
+        self.signed_in(user, &refresh.session, next.told, ends_at).map(Some)
     }
 
     /// Who an access token of ours stands for, as things are now; `None` if it is none of ours.

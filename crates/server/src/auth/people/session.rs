@@ -2,8 +2,10 @@
 //!
 //! A refresh token is `tide_refresh_<session>.<family>.<turn>`. The family is as long-lived as the session and shows that the token
 //! was ours; the turn is new each time. A token of the right family with a former turn has been used before: by a thief, or
-//! by the owner after one, and the session ends. Only right after a turn that is forgiven (the token is refused, the
-//! session goes on), for two tabs may come at one time.
+//! by the owner after one, and the session ends. There is one exception: as long as its successor was never used, and for
+//! [`LOST_SECONDS`] at most, a token is answered with that same successor, for the answer may have been lost, and two tabs may
+//! come at one time. The successor is not kept for that: it is made of the token itself, which only its owner can show, and of
+//! random bytes that stand beside the hash of the former turn.
 
 use crate::auth::row::{number, text};
 use crate::auth::secret::{self, Hash};
@@ -13,8 +15,8 @@ use tidebase_engine::{Engine, Error, Result, Value};
 const PREFIX: &str = "tide_refresh_";
 /// Sessions of one user. Past it those used longest ago end.
 pub const SESSIONS_MAX: i64 = 100;
-/// Seconds after a turn in which the former token is no sign of theft.
-pub const GRACE_SECONDS: i64 = 10;
+/// Seconds after a turn in which the former token gets what it has got before, if that was never used.
+pub const LOST_SECONDS: i64 = 120;
 /// Bytes of what a client calls itself.
 const AGENT_BYTES_MAX: usize = 200;
 
@@ -30,7 +32,7 @@ pub const CROWD_OUT: &str = "DELETE FROM _tide_sessions WHERE id IN
 pub const DELETE_EXPIRED: &str = "DELETE FROM _tide_sessions WHERE expires_at <= ?1";
 /// Takes the turn, if nobody has in between.
 pub const TURN: &str =
-    "UPDATE _tide_sessions SET former = turn, turn = ?3, turned_at = ?4, used_at = ?4, expires_at = ?5,
+    "UPDATE _tide_sessions SET former = ?7, turn = ?3, turned_at = ?4, used_at = ?4, expires_at = ?5,
        address = ?6 WHERE id = ?1 AND turn = ?2";
 pub const DELETE: &str = "DELETE FROM _tide_sessions WHERE id = ?1 AND user = ?2";
 /// All but one, if the user's password has become this.
@@ -55,24 +57,31 @@ pub struct Secrets {
     pub told: String,
     pub family: Hash,
     pub turn: Hash,
+    /// What the turn was made of, besides the token before.
+    pub salt: Hash,
 }
 
 impl Secrets {
     /// Of a new session.
     pub fn new(session: &str) -> Result<Self> {
-        Self::with(session, &secret::new_token("")?)
+        Ok(Self::with(session, &secret::new_token("")?, &secret::new_token("")?, Hash::default()))
     }
 
-    fn with(session: &str, family: &str) -> Result<Self> {
-        let turn = secret::new_token("")?;
+    fn with(session: &str, family: &str, turn: &str, salt: Hash) -> Self {
         let told = format!("{PREFIX}{session}.{family}.{turn}");
-        Ok(Self { told, family: secret::hash(family), turn: secret::hash(&turn) })
+        Self { told, family: secret::hash(family), turn: secret::hash(turn), salt }
     }
 
     /// The next turn after a token that was right.
     pub fn next(token: &str) -> Result<Self> {
+        Self::behind(token, secret::random_bytes()?)
+    }
+
+    /// The turn that was made of the token with these random bytes.
+    pub fn behind(token: &str, salt: Hash) -> Result<Self> {
         let (session, family, _) = parts(token).ok_or_else(wrong)?;
-        Self::with(session, family)
+        let turn = secret::stored(&secret::hash(&format!("the turn behind {token} {}", secret::stored(&salt))));
+        Ok(Self::with(session, family, &turn, salt))
     }
 }
 
@@ -101,9 +110,9 @@ pub fn wrong() -> Error {
 pub enum Verdict {
     Right,
     Wrong,
-    /// Just used: in another tab, most likely.
-    JustUsed,
-    /// Used long ago: somebody else has it too.
+    /// Used before, and what it got was not: made of this it is given again.
+    Lost(Hash),
+    /// Used before, and so was what it got: somebody else has it too.
     Stolen,
 }
 
@@ -112,7 +121,8 @@ pub struct Kept {
     pub user: String,
     family: Vec<u8>,
     turn: Vec<u8>,
-    former: Option<Vec<u8>>,
+    /// The hash of the turn before, and what the present one was made of.
+    former: Option<(Vec<u8>, Hash)>,
     turned_at: i64,
     pub expires_at: i64,
 }
@@ -127,7 +137,11 @@ impl Kept {
         let understood = || {
             let (family, turn) = (bytes(family)?, bytes(turn)?);
             let (turned_at, expires_at) = (number(turned_at)?, number(expires_at)?);
-            Some(Self { user: text(user)?, family, turn, former: bytes(former), turned_at, expires_at })
+            let former = bytes(former).and_then(|former| {
+                let (turn, salt) = former.split_at_checked(Hash::default().len())?;
+                Some((turn.to_vec(), salt.try_into().ok()?))
+            });
+            Some(Self { user: text(user)?, family, turn, former, turned_at, expires_at })
         };
         understood().map(Some).ok_or_else(|| Error::internal("a row of _tide_sessions cannot be read"))
     }
@@ -139,10 +153,10 @@ impl Kept {
             Verdict::Wrong
         } else if same(&self.turn, &token.turn) {
             Verdict::Right
-        } else if self.former.as_ref().is_some_and(|former| same(former, &token.turn))
-            && now - self.turned_at <= GRACE_SECONDS
+        } else if let Some((_, salt)) = self.former.as_ref().filter(|(turn, _)| same(turn, &token.turn))
+            && now - self.turned_at <= LOST_SECONDS
         {
-            Verdict::JustUsed
+            Verdict::Lost(*salt)
         } else {
             Verdict::Stolen
         }
@@ -198,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_used_token_ends_the_session_but_not_when_two_tabs_race() {
+    fn a_used_token_ends_the_session_unless_its_successor_was_never_used() {
         let first = Secrets::new("ses_1").unwrap();
         let second = Secrets::next(&first.told).unwrap();
         let third = Secrets::next(&second.told).unwrap();
@@ -207,14 +221,15 @@ mod tests {
             user: "u".into(),
             family: third.family.to_vec(),
             turn: third.turn.to_vec(),
-            former: Some(second.turn.to_vec()),
+            former: Some((second.turn.to_vec(), third.salt)),
             turned_at: 100,
             expires_at: 1000,
         };
         let verdict = |token: &str, now| kept.judge(&Refresh::parse(token).unwrap(), now);
         assert_eq!(verdict(&third.told, 101), Verdict::Right);
-        assert_eq!(verdict(&second.told, 110), Verdict::JustUsed);
-        assert_eq!(verdict(&second.told, 111), Verdict::Stolen);
+        assert_eq!(verdict(&second.told, 100 + LOST_SECONDS), Verdict::Lost(third.salt));
+        assert_eq!(Secrets::behind(&second.told, third.salt).unwrap().told, third.told);
+        assert_eq!(verdict(&second.told, 101 + LOST_SECONDS), Verdict::Stolen);
         assert_eq!(verdict(&first.told, 101), Verdict::Stolen);
         assert_eq!(verdict(&third.told, 1000), Verdict::Wrong);
         // Whoever knows only the session's id cannot end it.

@@ -115,7 +115,7 @@ struct Asked {
 fn asked(collection: CollectionPath, uri: &Uri) -> Result<Asked> {
     let mut query = Query { collection, filter: None, order: Vec::new(), limit: Some(LIMIT_DEFAULT), after: None };
     let (mut after, mut aggregates) = (None, Vec::new());
-    for (name, value) in query_string::parse(uri.query())? {
+    for (name, value) in once_each(uri)? {
         match name.as_str() {
             "where" => {
                 let filter = serde_json::from_str(&value)
@@ -132,8 +132,12 @@ fn asked(collection: CollectionPath, uri: &Uri) -> Result<Asked> {
             "startAfter" => after = Some(value),
             "count" if flag("count", &value)? => aggregates.push(("count".into(), Aggregate::Count)),
             "sum" | "average" => {
-                for path in value.split(',') {
+                // Written as in an order, without a way.
+                for (path, order) in value.split(',').zip(Order::parse(&value)?) {
                     let field = Field::parse(path.trim())?;
+                    if order.is_descending || order.field != field {
+                        return Err(Error::invalid(format!("\"{name}\" takes fields with commas between them.")));
+                    }
                     let aggregate = if name == "sum" { Aggregate::Sum(field) } else { Aggregate::Average(field) };
                     aggregates.push((format!("{name}({})", path.trim()), aggregate));
                 }
@@ -144,6 +148,17 @@ fn asked(collection: CollectionPath, uri: &Uri) -> Result<Asked> {
     }
     query.after = after.map(|after| Cursor::read(&after, &query.order, query.collection.is_group())).transpose()?;
     Ok(Asked { query, aggregates })
+}
+
+/// The parameters, none of them twice: one of the two would count for nothing.
+fn once_each(uri: &Uri) -> Result<Vec<(String, String)>> {
+    let all = query_string::parse(uri.query())?;
+    let is_again =
+        |(index, (name, _)): &(usize, &(String, String))| all[..*index].iter().any(|(before, _)| before == name);
+    match all.iter().enumerate().find(is_again) {
+        Some((_, (name, _))) => Err(Error::invalid(format!("The parameter {name:?} stands there twice."))),
+        None => Ok(all),
+    }
 }
 
 fn flag(name: &str, value: &str) -> Result<bool> {
@@ -196,16 +211,22 @@ pub async fn write(
     let body = whole(&app, body)?;
     let idempotency = idempotency(&grant.principal, &headers, &format!("{method} {uri}"), &body)?;
     let (mut if_revision, mut exists) = (None, None);
-    for (name, value) in query_string::parse(uri.query())? {
+    for (name, value) in once_each(&uri)? {
         match name.as_str() {
             "if_revision" => {
-                if_revision = Some(value.parse().map_err(|_| Error::invalid("if_revision is a revision number."))?);
+                let revision = value.parse().ok().filter(|revision: &i64| *revision >= 0);
+                if_revision = Some(revision.ok_or_else(|| Error::invalid("if_revision is a revision number, or 0."))?);
             }
             "exists" => exists = Some(flag("exists", &value)?),
             _ => return Err(Error::invalid(format!("A write does not know the parameter {name:?}.")).into()),
         }
     }
     let (path, change) = match (method, path(&uri)?) {
+        (Method::POST, Path::Collection(_)) if exists.is_some() || if_revision.is_some() => {
+            return Err(
+                Error::invalid("POST makes a document with a new id: exists and if_revision are for PUT.").into()
+            );
+        }
         (Method::POST, Path::Collection(collection)) => {
             exists = Some(false);
             (collection.document(&secret::new_document_id()?)?, Change::Set(parse(&body)?))

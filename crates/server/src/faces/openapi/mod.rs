@@ -122,6 +122,7 @@ fn common_schemas() -> Map<String, Json> {
             "statement": { "type": "integer", "description": "which statement of a transaction, or object of an array, counted from 0" },
             "column": { "type": "string", "description": "the column, or columns with commas between them, whose value was refused" },
             "pointer": { "type": "string", "description": "where in the document that was written to the column" },
+            "path": { "type": "string", "description": "the document that was read, and has changed since" },
         },
         "required": ["error", "code"],
     });

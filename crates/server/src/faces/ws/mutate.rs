@@ -183,25 +183,25 @@ fn begin(
     raw: &RawValue,
     idempotency: Idempotency,
 ) -> Result<Begun> {
-    match understood(app, principal, who, raw) {
-        Ok(Asked::Row(patch)) => {
-            let mut request = patch.request(principal);
-            request.idempotency = Some(idempotency);
+    let name = || Some(idempotency.clone());
+    let begun = understood(app, principal, who, raw).and_then(|asked| match asked {
+        Asked::Row(patch) => {
+            let request = SqlRequest { idempotency: name(), ..patch.request(principal) };
             Ok(Begun { pending: app.engine.write(request)?, patch: Some(patch) })
         }
-        Ok(Asked::Documents(batch)) => {
-            Ok(Begun { pending: app.engine.write_documents(principal, batch, Some(idempotency))?, patch: None })
+        Asked::Documents(batch) => {
+            Ok(Begun { pending: app.engine.write_documents(principal, batch, name())?, patch: None })
         }
-        Ok(Asked::Sql(mut request)) => {
-            request.idempotency = Some(idempotency.clone());
-            match app.engine.write(request) {
-                Err(error) if !error.code.may_pass() => {
-                    Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None })
-                }
-                pending => Ok(Begun { pending: pending?, patch: None }),
-            }
+        Asked::Sql(request) => {
+            let request = SqlRequest { idempotency: name(), ..request };
+            Ok(Begun { pending: app.engine.write(request)?, patch: None })
         }
-        Err(error) => Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None }),
+    });
+    match begun {
+        Err(error) if !error.code.may_pass() => {
+            Ok(Begun { pending: app.engine.refuse(error, idempotency)?, patch: None })
+        }
+        begun => begun,
     }
 }
 

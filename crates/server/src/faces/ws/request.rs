@@ -177,9 +177,11 @@ fn sql(frame: &Frame<'_>, is_transaction: bool, principal: &Principal) -> Result
 fn documents(collection: &str, frame: &Frame<'_>) -> Result<(String, Params)> {
     let filter = frame.filter.as_ref().map(Filter::parse).transpose()?;
     let order = frame.order.as_deref().map_or(Ok(Vec::new()), Order::parse)?;
-    let sql =
-        Query { collection: CollectionPath::parse(collection)?, filter, order, limit: frame.limit, after: None }.sql();
-    Ok((sql.text, Params::Positional(sql.values)))
+    let collection = CollectionPath::parse(collection)?;
+    if frame.limit == Some(0) {
+        return Err(Error::invalid("\"limit\" is a number from 1."));
+    }
+    Ok(Query { collection, filter, order, limit: frame.limit, after: None }.live_sql())
 }
 
 fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
@@ -206,7 +208,7 @@ fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
     Ok(Ask::Subscribe(if let Some(key) = &frame.key {
         Wanted::Key { key: key.clone() }
     } else if let Some(doc) = &frame.doc {
-        let (sql, params) = DocumentPath::parse(doc)?.sql();
+        let (sql, params) = DocumentPath::parse(doc)?.live_sql();
         Wanted::Query { sql, params, since }
     } else if let Some(collection) = &frame.collection {
         let (sql, params) = documents(collection, frame)?;
