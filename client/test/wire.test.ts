@@ -31,7 +31,7 @@ const SHAPES: { [Of in Kind]: Shape<Extract<Frame, { type: Of }>> } = {
   rows: { id, type: string, revision: number, tag: string, columns: array, ordered: boolean, base: any, rows: array, done: boolean },
   delta: { type: string, from: number, to: number, queries: array },
   at: { type: string, revision: number },
-  unchanged: { id, type: string, revision: number },
+  unchanged: { id, ids: maybe(array), type: string, revision: number },
   resync: { id, type: string, revision: maybe(number), topic: maybe(string), cursor: maybe(number) },
   changes: { id, type: string, revision: number, changes: array, last: boolean },
   key: { id, type: string, key: string, value: any, revision: number, deleted: maybe(boolean) },
