@@ -47,7 +47,7 @@ export class TidebaseError extends Error {
   declare readonly retryAfter?: number;
 
   constructor(code: Code, message: string, { cause, ...details }: Details = {}) {
-    super(message, cause ? { cause } : undefined);
+    super(message, cause ? { cause } : {});
     Object.assign(this, { code }, details);
   }
 }

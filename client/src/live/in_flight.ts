@@ -14,9 +14,8 @@ export class InFlight extends Map<number, Waiting> {
   /** The frames that are still to be sent, which from now on they are. */
   *send(): Iterable<string> {
     for (const waiting of this.values()) {
-      const { unsent } = waiting;
+      if (waiting.unsent) yield waiting.unsent;
       waiting.unsent = undefined;
-      if (unsent) yield unsent;
     }
   }
 

@@ -216,9 +216,9 @@ export class Loop {
   /** Queries that stand at one place go on by their tags, in one frame. What the server does not know of them is said whole. */
   #resume(said: Said): void {
     const { history } = said;
-    const standing = [...this.#wanted.values()].filter(({ since }) => since?.history === history) as LiveQuery[];
-    const revision = Math.max(...standing.map(({ since }) => since!.revision));
-    const resumed = standing.filter(({ since }) => since!.revision === revision);
+    const revision = Math.max(...[...this.#wanted.values()].map(({ since }) => since?.revision ?? 0));
+    const stands = ({ since }: Wish) => since?.history === history && since.revision === revision;
+    const resumed = [...this.#wanted.values()].filter(stands) as LiveQuery[];
     if (resumed.length < 2) return;
     for (const wish of resumed) said.wishes.set(wish.id, wish);
     const queries = resumed.map(({ id, result }) => [id, result!.tag]);
@@ -236,7 +236,7 @@ export class Loop {
     try {
       const frame = sized(write({ id: wish.id, action: "subscribe", ...wish.ask() }));
       said.wishes.set(wish.id, wish);
-      this.#send(frame);
+      this.#socket!.send(frame);
       wish.said()?.();
     } catch (error) {
       this.#end(wish, error as TidebaseError);
@@ -299,16 +299,12 @@ export class Loop {
   /** Sends what nothing waits for, or gives the id under which the answer comes. */
   #command(body: object): number {
     const id = this.#wanted.newId();
-    this.#send(write({ id, ...body }));
+    this.#socket!.send(write({ id, ...body }));
     return id;
   }
 
-  #send(frame: string): void {
-    this.#socket?.send(frame);
-  }
-
   #sendWaiting(): void {
-    if (this.#said) for (const frame of this.#inFlight.send()) this.#send(frame);
+    if (this.#said) for (const frame of this.#inFlight.send()) this.#socket!.send(frame);
   }
 
   #renewInTime(): void {
@@ -331,9 +327,8 @@ export class Loop {
 /** A listener who comes late is told what the others know, but not before its caller has got its Stop. */
 function greet<Told>(wish: Wish<Told>, listener: Listener<Told>): void {
   const { latest } = wish;
-  if (latest === undefined) return;
   queueMicrotask(() => {
-    if (wish.latest === latest && wish.listeners.has(listener)) listener.next(latest);
+    if (latest && wish.latest === latest && wish.listeners.has(listener)) listener.next(latest);
   });
 }
 
@@ -346,7 +341,6 @@ function refusalOf(code: number, error: unknown): TidebaseError | undefined {
 const closed = () => new TidebaseError("closed", "The client was closed.");
 
 function sized(frame: string): string {
-  const isTooLarge = new TextEncoder().encode(frame).length > FRAME_BYTES_MAX;
-  if (isTooLarge) throw new TidebaseError("too_large", "A frame may have 1 MiB.");
+  if (new Blob([frame]).size > FRAME_BYTES_MAX) throw new TidebaseError("too_large", "A frame may have 1 MiB.");
   return frame;
 }

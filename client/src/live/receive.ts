@@ -33,7 +33,7 @@ export function receive(frame: Frame, said: Said, inFlight: InFlight, refuse: Re
       return refusal(frame, said, inFlight, refuse);
     default: {
       // Kinds that this client does not know, and wishes that are no more, are none of its business.
-      const { id, ids = [id] } = frame as Unchanged;
+      const { ids = [(frame as Unchanged).id] } = frame as Unchanged;
       return ids.flatMap((id) => said.wishes.get(id!)?.receive(frame, said) ?? []);
     }
   }
@@ -55,7 +55,7 @@ function reach(said: Said, revision: number, byDelta: boolean): void {
 
 function refusal(frame: Refusal, said: Said, inFlight: InFlight, refuse: Refuse): Tell[] {
   const error = told(frame);
-  if (frame.id === undefined) throw error;
+  if (!frame.id) throw error;
   const wish = said.wishes.get(frame.id);
   if (wish && said.wishes.delete(frame.id)) return [() => refuse(wish, error)];
   inFlight.take(frame.id)?.reject(error);
