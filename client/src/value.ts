@@ -39,7 +39,8 @@ function revive(value: any): any {
 /** JSON.stringify that writes a BigInt as its digits. */
 export function write(value: unknown): string {
   const marked = (_key: string, part: unknown) => (typeof part === "bigint" ? `${MARK}${part}` : part);
-  return JSON.stringify(value, marked).replace(MARKED, "$1");
+  // Of nothing it is nothing.
+  return JSON.stringify(value, marked)?.replace(MARKED, "$1");
 }
 
 /** A cell of a result as a value. */

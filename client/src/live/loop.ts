@@ -216,10 +216,10 @@ export class Loop {
   /** Queries that stand at one place go on by their tags, in one frame. What the server does not know of them is said whole. */
   #resume(said: Said): void {
     const { history } = said;
-    const revision = Math.max(...[...this.#wanted.values()].map(({ since }) => since?.revision ?? 0));
-    const stands = ({ since }: Wish) => since?.history === history && since.revision === revision;
-    const resumed = [...this.#wanted.values()].filter(stands) as LiveQuery[];
-    if (resumed.length < 2) return;
+    const wishes = [...this.#wanted.values()] as LiveQuery[];
+    const revision = Math.max(...wishes.map(({ since }) => since?.revision ?? 0));
+    const resumed = wishes.filter(({ since }) => since?.history === history && since.revision === revision);
+    if (!resumed[1]) return;
     for (const wish of resumed) said.wishes.set(wish.id, wish);
     const queries = resumed.map(({ id, result }) => [id, result!.tag]);
     // An error names none: then nothing was begun.

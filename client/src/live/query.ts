@@ -60,12 +60,12 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
 
   override stage(entry: Entry, { from, to }: Delta, standing: Standing): () => Tell | undefined {
     if (!this.since || (!this.#isLive && entry.since === undefined)) {
-      throw new Fault("the rows are not whole");
+      throw new Fault("a row is missing");
     }
     const start = entry.since ?? (this.#isBehind ? this.since.revision : from);
     if (start !== this.since.revision) {
       this.forget();
-      throw new Fault(`its rows are not at ${start}`);
+      throw new Fault(`it starts at ${start}`);
     }
     const after = this.#applied(this.result!, entry);
     return () => {

@@ -89,7 +89,7 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
 
 /** Puts each placed row at its index, between those that stay. */
 function merge(keys: string[], rows: any[], place: [string, number][], placed: Map<string, any>) {
-  if (place.length !== placed.size) throw new Fault("a place is missing");
+  if (place.length !== placed.size) throw new Fault("a row is missing");
   const merged = { keys: [] as string[], rows: [] as any[] };
   let staying = 0;
   const stayUpTo = (at: number) => {

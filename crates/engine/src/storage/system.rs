@@ -149,14 +149,9 @@ pub fn prepare(connection: &mut Connection, keeps_history: bool) -> Result<Meta>
             history
         }
     };
-    let tag_secret = match text(&transaction, "tag_secret")? {
-        Some(secret) => secret,
-        None => {
-            let secret = random_name()?;
-            set(&transaction, "tag_secret", &secret)?;
-            secret
-        }
-    };
+    let known = text(&transaction, "tag_secret")?;
+    let tag_secret = known.map_or_else(random_name, Ok)?;
+    set(&transaction, "tag_secret", &tag_secret)?;
     let schema_epoch = number(&transaction, "schema_epoch")?.unwrap_or(0);
     transaction.commit()?;
     Ok(Meta { history, tag_secret, schema_epoch })
