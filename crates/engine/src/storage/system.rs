@@ -149,9 +149,13 @@ pub fn prepare(connection: &mut Connection, keeps_history: bool) -> Result<Meta>
             history
         }
     };
-    let known = text(&transaction, "tag_secret")?;
-    let tag_secret = known.map_or_else(random_name, Ok)?;
-    set(&transaction, "tag_secret", &tag_secret)?;
+    let tag_secret = if let Some(secret) = text(&transaction, "tag_secret")? {
+        secret
+    } else {
+        let secret = random_name()?;
+        set(&transaction, "tag_secret", &secret)?;
+        secret
+    };
     let schema_epoch = number(&transaction, "schema_epoch")?.unwrap_or(0);
     transaction.commit()?;
     Ok(Meta { history, tag_secret, schema_epoch })
