@@ -47,7 +47,7 @@ export class TidebaseError extends Error {
   declare readonly retryAfter?: number;
 
   constructor(code: Code, message: string, { cause, ...details }: Details = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(message, cause ? { cause } : {});
     Object.assign(this, { code }, details);
   }
 }
@@ -64,6 +64,11 @@ export interface Written extends Details {
 export function told({ error, code, id, type, ...details }: Written, more?: Details): TidebaseError {
   return new TidebaseError(code, error, { ...details, ...more });
 }
+
+/** Nothing is wrong with what was asked; the server was busy, or not there. */
+export const isBusy = ({ code }: TidebaseError): boolean => code === "unavailable" || code === "too_many";
+
+export const late = (cause?: unknown): TidebaseError => new TidebaseError("timeout", "The server did not answer in time.", { cause });
 
 /** An error that nobody is there to catch ends up where unhandled ones do, and disturbs nothing here. */
 export function unhandled(error: unknown): void {

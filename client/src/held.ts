@@ -26,9 +26,9 @@ export class Held<Value> implements AsyncIterable<Value> {
       this.#tell();
     };
     const end = (error: unknown) => this.#end(error);
-    if (!signal?.aborted) this.#stop = start(next, end);
     this.#off = onAbort(signal, end);
     if (signal?.aborted) end(signal.reason);
+    else this.#stop = start(next, end);
   }
 
   /** The last one; `undefined` until there is one. Of all that are held at the same revision. */

@@ -3,12 +3,15 @@
 // Safe are reads, and writes under an Idempotency-Key, which the server carries out once however often they come. All
 // requests of this package are one or the other; what has no such key goes over the socket.
 
-import { onAbort } from "./abort.js";
+import { within } from "./abort.js";
 import { pause, sleep } from "./backoff.js";
-import { told, TidebaseError } from "./error.js";
+import { isBusy, late, told, TidebaseError } from "./error.js";
 import type { Limits } from "./limits.js";
 import type { Token } from "./token.js";
 import { parse } from "./value.js";
+
+/** Seconds. Who is asked to wait longer is told so. */
+const RETRY_AFTER_MAX = 10;
 
 export interface Ask {
   method?: string;
@@ -36,7 +39,7 @@ export class Http {
   /** Rejects with a TidebaseError, or with the signal's reason. */
   async ask(ask: Ask): Promise<Reply> {
     const headers: Record<string, string> = {};
-    if (ask.body !== undefined) headers["Content-Type"] = "application/json";
+    if (ask.body) headers["Content-Type"] = "application/json";
     if (ask.isWrite) headers["Idempotency-Key"] = newKey();
     let hasRenewed = false;
     for (let attempt = 0; ; attempt++) {
@@ -45,11 +48,12 @@ export class Http {
         return await this.#once(ask, headers, token);
       } catch (error) {
         if (!(error instanceof TidebaseError)) throw error;
+        const { retryAfter = 0 } = error;
         if (error.code === "unauthorized" && this.token.canRenew && !hasRenewed) {
           hasRenewed = true;
           this.token.refuse(token);
-        } else if (mayPass(error) && attempt + 1 < this.limits.attempts) {
-          await sleep(pause(attempt, this.limits, (error.retryAfter ?? 0) * 1000), ask.signal);
+        } else if (isBusy(error) && retryAfter <= RETRY_AFTER_MAX && attempt + 1 < this.limits.attempts) {
+          await sleep(pause(attempt, this.limits, retryAfter * 1000), ask.signal);
         } else {
           throw error;
         }
@@ -60,13 +64,12 @@ export class Http {
   async #once(ask: Ask, headers: Record<string, string>, token: string | undefined): Promise<Reply> {
     ask.signal?.throwIfAborted();
     const bounds = new AbortController();
-    const timer = setTimeout(() => bounds.abort(), this.limits.requestTime);
-    const off = onAbort(ask.signal, (reason) => bounds.abort(reason));
+    const off = within(this.limits.requestTime, ask.signal, (reason) => bounds.abort(reason));
     try {
       const response = await fetch(new URL(ask.path, this.base), {
         method: ask.method ?? "POST",
         headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers,
-        body: ask.body ?? null,
+        body: ask.body,
         signal: bounds.signal,
       });
       const text = await response.text();
@@ -75,18 +78,13 @@ export class Http {
     } catch (error) {
       if (error instanceof TidebaseError) throw error;
       ask.signal?.throwIfAborted();
-      if (bounds.signal.aborted) throw new TidebaseError("timeout", "The server did not answer in time.", { cause: error });
+      if (bounds.signal.aborted) throw late(error);
       throw new TidebaseError("unavailable", `No Tidebase answers at ${this.base.origin}.`, { cause: error });
     } finally {
-      clearTimeout(timer);
       off();
     }
   }
 }
-
-/** Nothing is wrong with the request; the server was busy, or not there. */
-const mayPass = ({ code, retryAfter = 0 }: TidebaseError) =>
-  (code === "unavailable" || code === "too_many") && retryAfter <= 10;
 
 /** The error that an answer of such a status tells; also of a refused socket. */
 export function refusal(status: number, retry: string | null | undefined, text: string): TidebaseError {

@@ -21,18 +21,13 @@ const INTEGER = /^-?\d+$/;
 /** JSON.parse that loses no digit of an integer. */
 export function parse(text: string): any {
   if (!LONG_DIGITS.test(text)) return JSON.parse(text);
-  let isMarked = false;
-  const marked = text.replace(TOKEN, (token) => {
-    if (token[0] === '"' || token.length < 16 || !INTEGER.test(token) || Number.isSafeInteger(Number(token))) return token;
-    isMarked = true;
-    return `"${MARK}${token}"`;
-  });
-  return isMarked ? revive(JSON.parse(marked)) : JSON.parse(text);
+  const isExact = (token: string) => !INTEGER.test(token) || Number.isSafeInteger(Number(token));
+  return revive(JSON.parse(text.replace(TOKEN, (token) => (isExact(token) ? token : `"${MARK}${token}"`))));
 }
 
 function revive(value: any): any {
   if (typeof value === "string") return value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value;
-  if (typeof value === "object" && value !== null) {
+  if (value instanceof Object) {
     for (const key of Object.keys(value)) {
       const part = value[key];
       if (typeof part !== "number") define(value, key, revive(part));
@@ -43,18 +38,14 @@ function revive(value: any): any {
 
 /** JSON.stringify that writes a BigInt as its digits. */
 export function write(value: unknown): string {
-  let isMarked = false;
-  const text = JSON.stringify(value, (_key, part) => {
-    if (typeof part !== "bigint") return part;
-    isMarked = true;
-    return `${MARK}${part}`;
-  });
-  return isMarked ? text.replace(MARKED, "$1") : text;
+  const marked = (_key: string, part: unknown) => (typeof part === "bigint" ? `${MARK}${part}` : part);
+  // Of nothing it is nothing.
+  return JSON.stringify(value, marked)?.replace(MARKED, "$1");
 }
 
 /** A cell of a result as a value. */
 export function cell(wire: any): Value {
-  return typeof wire === "object" && wire !== null && typeof wire.$blob === "string" ? bytes(wire.$blob) : wire;
+  return typeof wire?.$blob === "string" ? bytes(wire.$blob) : wire;
 }
 
 /** Sets a property of the object itself, whatever its name: a column may be called `__proto__`. */
@@ -67,7 +58,7 @@ export function define(object: any, name: string, value: unknown): void {
 export function cells<Row>(rows: Row[]): Row[] {
   for (const row of rows as any[]) {
     for (const name of Object.keys(row)) {
-      if (typeof row[name] === "object" && row[name] !== null) define(row, name, cell(row[name]));
+      if (row[name] instanceof Object) define(row, name, cell(row[name]));
     }
   }
   return rows;
@@ -77,8 +68,7 @@ export function cells<Row>(rows: Row[]): Row[] {
 export function wire(value: unknown): Wire | undefined {
   if (value instanceof Uint8Array) return { $blob: base64(value) };
   if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
-  if (value === null || ["string", "bigint", "boolean"].includes(typeof value)) return value as Wire;
-  return undefined;
+  return value === null || /^(string|bigint|boolean)$/.test(typeof value) ? (value as Wire) : undefined;
 }
 
 /** The same, refused in words. `what` names the place. */

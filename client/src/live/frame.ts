@@ -64,10 +64,17 @@ export interface At {
   revision: number;
 }
 
+/** Of one query, or of several that were resumed together. */
 export interface Unchanged {
-  id: number;
+  id?: number;
+  ids?: number[];
   type: "unchanged";
   revision: number;
+}
+
+/** What comes of `resume`: the ids of those queries that are to be subscribed to by their SQL. */
+export interface Resumed {
+  unknown: number[];
 }
 
 /** Of a query; of a change stream with `revision`; of a topic with `topic` and `cursor`. */

@@ -4,19 +4,18 @@
 import { TidebaseError } from "../error.js";
 
 interface Waiting {
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
+  resolve(result: any): void;
+  reject(error: any): void;
   /** The frame, until it is sent. */
-  unsent: string | undefined;
+  unsent?: string | undefined;
 }
 
 export class InFlight extends Map<number, Waiting> {
   /** The frames that are still to be sent, which from now on they are. */
   *send(): Iterable<string> {
     for (const waiting of this.values()) {
-      const { unsent } = waiting;
+      if (waiting.unsent) yield waiting.unsent;
       waiting.unsent = undefined;
-      if (unsent) yield unsent;
     }
   }
 
@@ -29,10 +28,10 @@ export class InFlight extends Map<number, Waiting> {
   /** The socket is gone; what was sent on it gets no answer any more. */
   lost(): void {
     const error = new TidebaseError("unavailable", "The connection was lost. It may or may not have been carried out.");
-    for (const [id, { unsent }] of this) if (!unsent) this.take(id)!.reject(error);
+    this.end(error, ({ unsent }) => !unsent);
   }
 
-  end(error: TidebaseError): void {
-    for (const id of this.keys()) this.take(id)!.reject(error);
+  end(error: TidebaseError, isConcerned = (_: Waiting) => true): void {
+    for (const [id, waiting] of this) if (isConcerned(waiting)) this.take(id)!.reject(error);
   }
 }

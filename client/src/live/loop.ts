@@ -4,14 +4,14 @@
 // in_flight.ts; what frames do is in receive.ts; the network is behind `#socket`.
 
 import { openSocket } from "#socket";
-import { onAbort } from "../abort.js";
+import { onAbort, within } from "../abort.js";
 import { askedPause, pause } from "../backoff.js";
-import { TidebaseError } from "../error.js";
+import { isBusy, late, TidebaseError } from "../error.js";
 import type { Http } from "../http.js";
 import { FRAME_BYTES_MAX } from "../limits.js";
 import { parse, write } from "../value.js";
 import { Connection } from "./connection.js";
-import type { Frame } from "./frame.js";
+import type { Frame, Resumed } from "./frame.js";
 import { InFlight } from "./in_flight.js";
 import { LiveQuery, type Question } from "./query.js";
 import { hello, receive } from "./receive.js";
@@ -31,7 +31,6 @@ type Event = "wanted" | Timer;
 
 type How = Parameters<SocketEvents["lost"]>;
 
-const RESTARTING = 1012;
 const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
@@ -73,7 +72,8 @@ export class Loop {
     };
     const off = onAbort(signal, stop);
     if (shared) greet(wish, listener);
-    else this.#wish(wish);
+    else this.#wanted.add(wish);
+    if (!shared && this.#said) this.#say(wish, this.#said);
     this.#on("wanted");
     return stop;
   }
@@ -91,9 +91,8 @@ export class Loop {
     if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests have no answer yet.`);
     const id = this.#wanted.newId();
     const unsent = sized(write({ id, ...body }));
-    const giveUp = (reason: unknown) => this.#inFlight.take(id)?.reject(reason);
-    const off = onAbort(signal, giveUp);
-    const timer = setTimeout(() => giveUp(late(this.connection.error)), requestTime);
+    const giveUp = (reason = late(this.connection.error)) => this.#inFlight.take(id)?.reject(reason);
+    const off = within(requestTime, signal, giveUp as (reason?: unknown) => void);
     try {
       return await new Promise((resolve, reject) => {
         this.#inFlight.set(id, { resolve, reject, unsent });
@@ -101,7 +100,6 @@ export class Loop {
         this.#on("wanted");
       });
     } finally {
-      clearTimeout(timer);
       off();
       this.#restIfIdle();
     }
@@ -152,7 +150,7 @@ export class Loop {
         break;
       case "silence":
         this.#timers.set("answer", this.#http.limits.answerTime);
-        this.#send(write({ id: this.#wanted.newId(), action: "ping" }));
+        this.#command({ action: "ping" });
         break;
       case "answer":
         this.#lost(0, "", late());
@@ -208,22 +206,37 @@ export class Loop {
     this.#wasRefused = false;
     this.#openedAt = Date.now();
     this.connection.become("open");
-    for (const wish of this.#wanted.values()) this.#say(wish, said);
+    this.#resume(said);
+    this.#on("subscribe");
     this.#sendWaiting();
     this.#renewInTime();
     this.#restIfIdle();
   }
 
-  #wish(wish: Wish): void {
-    this.#wanted.add(wish);
-    if (this.#said) this.#say(wish, this.#said);
+  /** Queries that stand at one place go on by their tags, in one frame. What the server does not know of them is said whole. */
+  #resume(said: Said): void {
+    const { history } = said;
+    const wishes = [...this.#wanted.values()] as LiveQuery[];
+    const revision = Math.max(...wishes.map(({ since }) => since?.revision ?? 0));
+    const resumed = wishes.filter(({ since }) => since?.history === history && since.revision === revision);
+    if (!resumed[1]) return;
+    for (const wish of resumed) said.wishes.set(wish.id, wish);
+    const queries = resumed.map(({ id, result }) => [id, result!.tag]);
+    // An error names none: then nothing was begun.
+    const sayWhole = ({ unknown = resumed.map(({ id }) => id) }: Partial<Resumed>) => {
+      for (const id of unknown) said.wishes.delete(id);
+      if (this.#said === said) this.#on("subscribe");
+      this.#restIfIdle();
+    };
+    const id = this.#command({ action: "resume", since: { history, revision }, queries });
+    this.#inFlight.set(id, { resolve: sayWhole, reject: sayWhole });
   }
 
   #say(wish: Wish, said: Said): void {
     try {
       const frame = sized(write({ id: wish.id, action: "subscribe", ...wish.ask() }));
       said.wishes.set(wish.id, wish);
-      this.#send(frame);
+      this.#socket!.send(frame);
       wish.said()?.();
     } catch (error) {
       this.#end(wish, error as TidebaseError);
@@ -232,8 +245,7 @@ export class Loop {
 
   #refused = (wish: Wish, error: TidebaseError): void => {
     const { limits } = this.#http;
-    const isBusy = error.code === "unavailable" || error.code === "too_many";
-    if (!isBusy || ++wish.refusals >= limits.subscribeAttempts) return this.#end(wish, error);
+    if (!isBusy(error) || ++wish.refusals >= limits.subscribeAttempts) return this.#end(wish, error);
     wish.lost();
     this.#timers.set("subscribe", pause(wish.refusals, limits, limits.pauseMin));
   };
@@ -250,11 +262,10 @@ export class Loop {
       return this.#endAll(why);
     }
     if (this.#isUnwanted) return this.connection.become("idle");
-    const asked = code === RESTARTING ? askedPause(reason) : 0;
     this.connection.become("waiting", error);
     if (Date.now() - this.#openedAt > this.#http.limits.stableTime) this.#attempt = 0;
     this.#openedAt = Infinity;
-    this.#timers.set("again", pause(this.#attempt++, this.#http.limits, asked));
+    this.#timers.set("again", pause(this.#attempt++, this.#http.limits, askedPause(reason)));
   }
 
   #drop(): void {
@@ -269,7 +280,7 @@ export class Loop {
   #leave(wish: Wish, listener: Listener<any>): void {
     if (!wish.listeners.delete(listener) || wish.listeners.size > 0 || !this.#wanted.remove(wish)) return;
     if (this.#said?.wishes.delete(wish.id)) {
-      this.#send(write({ id: this.#wanted.newId(), action: "unsubscribe", sub: wish.id }));
+      this.#command({ action: "unsubscribe", sub: wish.id });
     }
     this.#restIfIdle();
   }
@@ -285,12 +296,15 @@ export class Loop {
     for (const wish of [...this.#wanted.values()]) this.#end(wish, error);
   }
 
-  #send(frame: string): void {
-    this.#socket?.send(frame);
+  /** Sends what nothing waits for, or gives the id under which the answer comes. */
+  #command(body: object): number {
+    const id = this.#wanted.newId();
+    this.#socket!.send(write({ id, ...body }));
+    return id;
   }
 
   #sendWaiting(): void {
-    if (this.#said) for (const frame of this.#inFlight.send()) this.#send(frame);
+    if (this.#said) for (const frame of this.#inFlight.send()) this.#socket!.send(frame);
   }
 
   #renewInTime(): void {
@@ -313,23 +327,20 @@ export class Loop {
 /** A listener who comes late is told what the others know, but not before its caller has got its Stop. */
 function greet<Told>(wish: Wish<Told>, listener: Listener<Told>): void {
   const { latest } = wish;
-  if (latest === undefined) return;
   queueMicrotask(() => {
-    if (wish.latest === latest && wish.listeners.has(listener)) listener.next(latest);
+    if (latest && wish.latest === latest && wish.listeners.has(listener)) listener.next(latest);
   });
 }
 
 function refusalOf(code: number, error: unknown): TidebaseError | undefined {
   if (code === SIGN_IN_AGAIN) return new TidebaseError("unauthorized", "The token is good no more.");
-  const isFinal = error instanceof TidebaseError && ["unauthorized", "forbidden", "unsupported"].includes(error.code);
-  return isFinal ? error : undefined;
+  const known = error as TidebaseError | undefined;
+  return /^(unauthorized|forbidden|unsupported)$/.test(known?.code ?? "") ? known : undefined;
 }
 
 const closed = () => new TidebaseError("closed", "The client was closed.");
-const late = (cause?: unknown) => new TidebaseError("timeout", "The server did not answer in time.", { cause });
 
 function sized(frame: string): string {
-  const isTooLarge = new TextEncoder().encode(frame).length > FRAME_BYTES_MAX;
-  if (isTooLarge) throw new TidebaseError("too_large", "A frame may have 1 MiB.");
+  if (new Blob([frame]).size > FRAME_BYTES_MAX) throw new TidebaseError("too_large", "A frame may have 1 MiB.");
   return frame;
 }

@@ -19,12 +19,6 @@ export interface Snapshot<Row> {
   readonly pendingWrites?: boolean;
 }
 
-/** Where a result stands. */
-export interface Since {
-  history: string;
-  revision: number;
-}
-
 /** What is asked: by its identity, and as a subscribe frame says it. A statement is one. */
 export interface Question {
   readonly identity: string;
@@ -34,9 +28,7 @@ export interface Question {
 export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
   #question: Question;
   /** @internal */
-  protected result: Result<Row> | undefined;
-  /** @internal */
-  protected since: Since | undefined;
+  result: Result<Row> | undefined;
   #incoming: Incoming | undefined;
   /** Has it been answered on this socket, so that deltas are of these rows? */
   #isLive = false;
@@ -49,7 +41,7 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
 
   ask(): object {
     const { body } = this.#question;
-    return this.result && this.since ? { ...body, since: { ...this.since, tag: this.result.tag } } : body;
+    return this.since ? { ...body, since: { ...this.since, tag: this.result!.tag } } : body;
   }
 
   receive(frame: Frame, standing: Standing): Tell | undefined {
@@ -66,17 +58,16 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
     return undefined;
   }
 
-  /** What an entry of a delta frame makes of it; nothing is changed before the returned function is called. */
-  stage(entry: Entry, { from, to }: Delta, standing: Standing): () => Tell | undefined {
-    if (!this.result || !this.since || (!this.#isLive && entry.since === undefined)) {
-      throw new Fault("the rows are not whole");
+  override stage(entry: Entry, { from, to }: Delta, standing: Standing): () => Tell | undefined {
+    if (!this.since || (!this.#isLive && entry.since === undefined)) {
+      throw new Fault("a row is missing");
     }
     const start = entry.since ?? (this.#isBehind ? this.since.revision : from);
     if (start !== this.since.revision) {
       this.forget();
-      throw new Fault(`its rows are not at ${start}`);
+      throw new Fault(`it starts at ${start}`);
     }
-    const after = this.#applied(this.result, entry);
+    const after = this.#applied(this.result!, entry);
     return () => {
       this.result = after;
       this.#stand(to, { ...standing, revision: to });
@@ -84,8 +75,8 @@ export class LiveQuery<Row = any> extends Wish<Snapshot<Row>> {
     };
   }
 
-  /** The socket has come to a revision. Behind rows that are not whole, or have not caught up, only a delta frame leads. */
-  reach(revision: number, byDelta: boolean): void {
+  /** Behind rows that are not whole, or have not caught up, only a delta frame leads. */
+  override reach(revision: number, byDelta: boolean): void {
     if (!this.#isLive || !this.since || (this.#isBehind && !byDelta)) return;
     this.since.revision = revision;
     this.#isBehind = false;

@@ -3,9 +3,8 @@
 
 import { told, TidebaseError } from "../error.js";
 import { Fault } from "./fault.js";
-import { PROTOCOL, type Delta, type Frame, type Hello, type Refusal } from "./frame.js";
+import { PROTOCOL, type Delta, type Frame, type Hello, type Refusal, type Unchanged } from "./frame.js";
 import type { InFlight } from "./in_flight.js";
-import { LiveQuery } from "./query.js";
 import type { Said } from "./said.js";
 import type { Tell, Wish } from "./wish.js";
 
@@ -34,8 +33,8 @@ export function receive(frame: Frame, said: Said, inFlight: InFlight, refuse: Re
       return refusal(frame, said, inFlight, refuse);
     default: {
       // Kinds that this client does not know, and wishes that are no more, are none of its business.
-      const tell = said.wishes.get((frame as { id: number }).id)?.receive(frame, said);
-      return tell ? [tell] : [];
+      const { ids = [(frame as Unchanged).id] } = frame as Unchanged;
+      return ids.flatMap((id) => said.wishes.get(id!)?.receive(frame, said) ?? []);
     }
   }
 }
@@ -43,24 +42,20 @@ export function receive(frame: Frame, said: Said, inFlight: InFlight, refuse: Re
 /** Every entry is worked out before the first is kept. */
 function delta(frame: Delta, said: Said): Tell[] {
   if (frame.from !== said.revision) throw new Fault(`it starts at ${frame.from}, not at ${said.revision}`);
-  const staged: (() => Tell | undefined)[] = [];
-  for (const entry of frame.queries) {
-    const wish = said.wishes.get(entry.id);
-    if (wish instanceof LiveQuery) staged.push(wish.stage(entry, frame, said));
-  }
-  const tells = staged.flatMap((commit) => commit() ?? []);
+  const staged = frame.queries.map((entry) => said.wishes.get(entry.id)?.stage?.(entry, frame, said));
+  const tells = staged.flatMap((commit) => commit?.() ?? []);
   reach(said, frame.to, true);
   return tells;
 }
 
 function reach(said: Said, revision: number, byDelta: boolean): void {
   said.revision = revision;
-  for (const wish of said.wishes.values()) if (wish instanceof LiveQuery) wish.reach(revision, byDelta);
+  for (const wish of said.wishes.values()) wish.reach?.(revision, byDelta);
 }
 
 function refusal(frame: Refusal, said: Said, inFlight: InFlight, refuse: Refuse): Tell[] {
   const error = told(frame);
-  if (frame.id === undefined) throw error;
+  if (!frame.id) throw error;
   const wish = said.wishes.get(frame.id);
   if (wish && said.wishes.delete(frame.id)) return [() => refuse(wish, error)];
   inFlight.take(frame.id)?.reject(error);

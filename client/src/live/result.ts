@@ -38,7 +38,10 @@ export function append({ frame: first, keys, rows }: Incoming, frame: Rows): voi
 /** The whole result, with the objects of `before` wherever a row is as it was, and its array if all are. */
 export function finish({ frame: { columns, ordered: isOrdered, tag, base }, keys, rows }: Incoming, before?: Result): Result {
   const old = new Map(before?.keys.map((key, index) => [key, before.rows[index]]));
-  const kept = rows.map((row, index) => (same(old.get(keys[index]!), row) ? old.get(keys[index]!) : row));
+  const kept = rows.map((row, index) => {
+    const known = old.get(keys[index]!);
+    return same(known, row) ? known : row;
+  });
   const isSame = before?.rows.length === kept.length && kept.every((row, index) => row === before.rows[index]);
   return { columns, isOrdered, tag, base, keys, rows: isSame ? before.rows : kept };
 }
@@ -86,19 +89,21 @@ export function apply(result: Result, { delete: gone, insert = [], update = [], 
 
 /** Puts each placed row at its index, between those that stay. */
 function merge(keys: string[], rows: any[], place: [string, number][], placed: Map<string, any>) {
-  if (place.length !== placed.size) throw new Fault("a place is missing");
-  if (place.length === 0) return { keys, rows };
+  if (place.length !== placed.size) throw new Fault("a row is missing");
   const merged = { keys: [] as string[], rows: [] as any[] };
-  let [staying, placing] = [0, 0];
-  for (let index = 0; index < keys.length + place.length; index++) {
-    const [key, at] = place[placing] ?? [];
-    const isPlaced = at === index;
-    if (!isPlaced && staying === keys.length) throw new Fault("a place is missing");
-    merged.keys.push(isPlaced ? key! : keys[staying]!);
-    merged.rows.push(isPlaced ? placed.get(key!) : rows[staying]);
-    if (isPlaced) placing++;
-    else staying++;
+  let staying = 0;
+  const stayUpTo = (at: number) => {
+    for (; merged.keys.length < at && staying < keys.length; staying++) {
+      merged.keys.push(keys[staying]!);
+      merged.rows.push(rows[staying]);
+    }
+  };
+  for (const [key, at] of place) {
+    stayUpTo(at);
+    if (merged.keys.length !== at) throw new Fault("a place is missing");
+    merged.keys.push(key);
+    merged.rows.push(placed.get(key));
   }
-  if (placing < place.length) throw new Fault("a place is missing");
+  stayUpTo(Infinity);
   return merged;
 }

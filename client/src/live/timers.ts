@@ -9,8 +9,7 @@ export class Timers<Name extends string> {
 
   set(name: Name, milliseconds: number): void {
     this.clear(name);
-    const due = () => this.fire(name);
-    this.#running.set(name, setTimeout(due, Math.min(milliseconds, TIMER_MAX)));
+    this.#running.set(name, setTimeout(this.fire, Math.min(milliseconds, TIMER_MAX), name));
   }
 
   clear(name: Name): void {

@@ -5,7 +5,7 @@
 // when the whole frame has been applied.
 
 import { callAll, unhandled, type TidebaseError } from "../error.js";
-import type { Frame } from "./frame.js";
+import type { Delta, Entry, Frame } from "./frame.js";
 
 export interface Listener<Told> {
   next(told: Told): void;
@@ -14,6 +14,12 @@ export interface Listener<Told> {
 
 /** Calls listeners; made while a frame is applied, called when it is. */
 export type Tell = () => void;
+
+/** A place to go on from. */
+export interface Since {
+  history: string;
+  revision: number;
+}
 
 /** What a wish is told of the socket that a frame came on. */
 export interface Standing {
@@ -29,6 +35,13 @@ export abstract class Wish<Told = any> {
   latest: Told | undefined;
   /** How often the server was too busy for it. */
   refusals = 0;
+
+  /** Where its result stands, if it is whole: of live queries alone, as all that follows it here. */
+  declare since?: Since | undefined;
+  /** What a part of a delta makes of it; nothing is changed before the returned function is called. */
+  stage?(entry: Entry, delta: Delta, standing: Standing): () => Tell | undefined;
+  /** The socket has come to a revision. */
+  reach?(revision: number, byDelta: boolean): void;
 
   /** Wishes of one identity are one subscription. */
   constructor(readonly identity: string) {}

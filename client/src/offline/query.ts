@@ -2,9 +2,9 @@
 
 import type { TidebaseError } from "../error.js";
 import type { Delta, Entry, Frame } from "../live/frame.js";
-import { LiveQuery, type Question, type Since } from "../live/query.js";
+import { LiveQuery, type Question } from "../live/query.js";
 import type { Result } from "../live/result.js";
-import type { Standing, Tell } from "../live/wish.js";
+import type { Since, Standing, Tell } from "../live/wish.js";
 import { concerns, layDocuments, type Asked } from "./documents.js";
 import type { Known } from "./fields.js";
 import type { Change, Mutation, Values } from "./mutation.js";

@@ -88,7 +88,7 @@ class Wish<Row> extends LiveQuery<Row> {
 
   /** The one it would go on from. */
   get revision(): number {
-    return (this.ask() as { since?: { revision: number } }).since?.revision ?? -1;
+    return this.since?.revision ?? -1;
   }
 
   override receive(frame: Frame, standing: Standing): Tell | undefined {

@@ -7,7 +7,7 @@ import { Server, TOKEN } from "./server.js";
 
 export { Proxy } from "./proxy.js";
 export { Server, TOKEN, turn } from "./server.js";
-export { Script, type ScriptedSocket } from "./script.js";
+export { Script, unmasked, type ScriptedSocket } from "./script.js";
 export { until } from "./until.js";
 
 type Options = NonNullable<Parameters<typeof createClient>[1]>;

@@ -22,6 +22,8 @@ export class Proxy {
   isClosed = false;
   connections = 0;
   bytes = { up: 0, down: 0 };
+  /** All that has passed, if somebody begins to keep it. */
+  passed?: { up: Buffer[]; down: Buffer[] };
 
   private constructor(target: number) {
     this.#server = createServer((client) => this.#accept(client, target));
@@ -78,6 +80,7 @@ export class Proxy {
     }
     client.on("data", (chunk) => {
       this.bytes.up += chunk.length;
+      this.passed?.up.push(chunk);
       this.#pass(() => server.write(chunk));
     });
     server.on("data", (chunk) => this.#pass(() => this.#deliver(client, chunk)));
@@ -94,6 +97,7 @@ export class Proxy {
       client.write(allowed.subarray(at, at + Math.min(this.pieceBytes, allowed.length)));
     }
     this.bytes.down += allowed.length;
+    this.passed?.down.push(allowed);
     this.#bytesLeft -= chunk.length;
     if (this.#bytesLeft > 0) return;
     this.#bytesLeft = Infinity;

@@ -95,7 +95,8 @@ export class ScriptedSocket {
   }
 }
 
-function unmasked(bytes: Buffer) {
+/** The first frame of these bytes, if it is whole. */
+export function unmasked(bytes: Buffer) {
   if (bytes.length < 6) return undefined;
   const short = bytes[1]! & 127;
   const at = short === 126 ? 4 : 2;

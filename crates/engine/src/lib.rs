@@ -48,6 +48,7 @@ use live::inbox::{Command, Inbox};
 use live::lane::Lane;
 use live::report::LaneReport;
 use live::session::{Ended, Holder};
+use live::tags::Tag;
 use logs::queries::Noting;
 use shared::Shared;
 use sqlite::Sqlite;
@@ -55,6 +56,7 @@ use sqlite::budget::{Cancel, CancelOnDrop};
 use sqlite::gate::Mode;
 use sqlite::open::{Purpose, damaged, open};
 use sqlite::tokens::{self, Class};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,13 +135,14 @@ impl Engine {
         let meta = system::prepare(&mut writing.own, keeps_history)?;
         let revision = changes::log::last_revision(&writing.own)?;
         let statements = statements::load(&writing.own, statements)?;
-        let shared = Shared::new(meta.history, Arc::clone(&limits), revision, statements);
+        let schema_epoch = meta.schema_epoch;
+        let shared = Shared::new(meta, Arc::clone(&limits), revision, statements);
         let (settings, newest) = topics::read_settings(&writing.own)?;
         shared.topics.restore(settings, newest);
         // Threads are started by the one who owns the connection: the writer is made on its own thread.
         let (queue, jobs) = sync_channel(limits.write_queue_max);
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let parts = (Arc::clone(&limits), Arc::clone(&shared), meta.schema_epoch);
+        let parts = (Arc::clone(&limits), Arc::clone(&shared), schema_epoch);
         let writer = thread("writer", move || match Writer::new(writing, parts.0, parts.1, parts.2) {
             Ok(writer) => {
                 let _ = ready.send(Ok(()));
@@ -694,6 +697,46 @@ impl Engine {
         }
         session.command(Command::Subscribe { session: Arc::clone(session), id, wanted });
         Ok(())
+    }
+
+    /// Goes on with live queries that all stood at one place, by the tags they were told with: each as if it were subscribed to
+    /// by its SQL, but that one frame says of which nothing has changed. Gives those whose tags say nothing here, or no more;
+    /// they are not begun.
+    ///
+    /// # Errors
+    /// `invalid` for an id that stands twice, `conflict` for one in use, `too_many` past the limit. Then none is begun.
+    pub fn resume(
+        &self,
+        session: &Arc<Session>,
+        place: &Since,
+        queries: Vec<(RequestId, String)>,
+    ) -> Result<Vec<RequestId>> {
+        let mut names = HashSet::new();
+        if !queries.iter().all(|(id, _)| names.insert(id)) {
+            return Err(Error::invalid("Each query has an id of its own."));
+        }
+        let recalled: Vec<_> = queries.iter().map(|(_, tag)| self.recall(session, place, tag)).collect();
+        let known = queries.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_some());
+        session.take_ids(&names, known.map(|((id, _), _)| id))?;
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for ((id, _), recalled) in queries.into_iter().zip(recalled) {
+            match recalled {
+                Some(wanted) => known.push((id, wanted)),
+                None => unknown.push(id),
+            }
+        }
+        if !known.is_empty() {
+            session.command(Command::Resume { session: Arc::clone(session), queries: known });
+        }
+        Ok(unknown)
+    }
+
+    /// What a tag stands for to whoever this session speaks for. What they may ask only as they wrote it, they ask so again.
+    fn recall(&self, session: &Session, place: &Since, tag: &str) -> Option<Wanted> {
+        let (sql, params) = self.shared.tags.recall(&session.principal, Tag::parse(tag)?)?;
+        let since = Some(Since { tag: Some(tag.to_owned()), ..place.clone() });
+        let is_allowed = self.shared.statements.allows(&session.principal, &sql);
+        is_allowed.then(|| Wanted::Query { sql: sql.to_string(), params: Params::clone(&params), since })
     }
 
     /// Listens to a topic. With `after`, messages kept since then come first, or `resync` if some are gone.

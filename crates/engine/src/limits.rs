@@ -209,6 +209,9 @@ Limits {
     group_linger: Duration = Duration::from_secs(30),
     /// The same bytes of all live queries of one lane together: past it each forgets the older half of what it keeps.
     live_history_bytes_max: usize = 128 << 20,
+    /// Bytes of texts and parameters of live queries remembered, so that clients that come back need not say them again. Past
+    /// it the one longest unused is forgotten.
+    live_tags_bytes_max: usize = 32 << 20,
     /// Subscriptions on one socket. Past it: `too_many`.
     subscriptions_per_session_max: usize = 1000,
     /// Bytes waiting to be sent on one socket. Past it the socket is closed with "too slow".

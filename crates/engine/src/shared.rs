@@ -6,8 +6,10 @@ use crate::changes::change::{ChangeSet, Revision};
 use crate::keys::Presence;
 use crate::limits::Limits;
 use crate::live::inbox::Inbox;
+use crate::live::tags::Tags;
 use crate::logs::QueryLog;
 use crate::metrics::Metrics;
+use crate::storage::system::Meta;
 use crate::topics::Topics;
 use crate::topics::warden::Bell;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
@@ -18,6 +20,8 @@ pub struct Shared {
     /// Names this line of revisions; see [`crate::storage::vouch`].
     pub history: String,
     pub limits: Arc<Limits>,
+    /// By which clients that come back say what they ask for.
+    pub tags: Tags,
     pub topics: Topics,
     /// Rung when callers may have to stop listening to topics.
     pub bell: Bell,
@@ -42,9 +46,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(history: String, limits: Arc<Limits>, revision: Revision, statements: Statements) -> Arc<Self> {
+    pub fn new(meta: Meta, limits: Arc<Limits>, revision: Revision, statements: Statements) -> Arc<Self> {
         Arc::new(Self {
-            history,
+            history: meta.history,
+            tags: Tags::new(&meta.tag_secret, limits.live_tags_bytes_max),
             topics: Topics::new(Arc::clone(&limits)),
             bell: Bell::default(),
             limits,

@@ -59,6 +59,11 @@ async fn live_query(database: &Database, told: &mut Told) -> (String, String) {
     let since = Since { history: history.clone(), revision, tag: Some(tag.clone()) };
     database.engine.subscribe(&told.session, Some(id(2)), wanted(Some(since))).unwrap();
     told.next(Kind::Unchanged).await;
+    let place = Since { history: history.clone(), revision, tag: None };
+    let queries = vec![(id(10), tag.clone()), (id(11), tag.clone()), (id(12), "another".into())];
+    let unknown = database.engine.resume(&told.session, &place, queries).unwrap();
+    told.add(&frame::resumed(&id(9), &unknown));
+    told.next(Kind::Unchanged).await;
     (history, tag)
 }
 

@@ -694,3 +694,20 @@ async fn a_pattern_that_sqlite_would_refuse_at_some_row_cannot_be_live() {
     assert_eq!(literal.error.as_deref(), Some(refused));
     assert_eq!(client.lives["p"].error.as_deref(), Some(refused));
 }
+
+#[tokio::test]
+async fn a_tag_says_nothing_to_others_than_whoever_was_told_it() {
+    let database = with_table(Limits::default()).await;
+    let sql = "select id, v from t";
+    let mut admin = Client::connect(&database).await;
+    let tag = admin.live(&database, "q", sql).await.tag.clone();
+    let place = Since { history: admin.history.clone(), revision: admin.told, tag: None };
+    let queries = |tag: &str| vec![(tidebase_engine::RequestId::parse("\"again\"").unwrap(), tag.to_owned())];
+    for other in ["ann", "bob"] {
+        let session = database.engine.open_session_for(client::user(other));
+        assert_eq!(database.engine.resume(&session, &place, queries(&tag)).unwrap().len(), 1, "{other}");
+    }
+    // Whoever was told it is told it anew as they are now: without a policy the table is closed.
+    let session = database.engine.open_session();
+    assert!(database.engine.resume(&session, &place, queries(&tag)).unwrap().is_empty());
+}

@@ -3,7 +3,7 @@
 //! A statement is known by its tokens: blanks, comments and the case of words do not matter, literals do. What is on the list
 //! still meets every policy. Statements that a face has made by itself are not asked about.
 
-use super::principal::Principal;
+use super::principal::{Caller, Principal};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::live::query;
@@ -16,7 +16,7 @@ use crate::value::Value;
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Statements that may be registered, and the bytes of one and of its name.
 pub const STATEMENTS_MAX: usize = 10_000;
@@ -152,10 +152,10 @@ impl Statements {
     /// # Errors
     /// `forbidden` for a caller's that is not on the list, which is noted.
     pub fn check(&self, principal: &Principal, sql: &str) -> Result<()> {
-        let (Allowed::Registered, Some(caller)) = (self.allowed, principal.caller()) else { return Ok(()) };
+        let Some(caller) = self.bound(principal) else { return Ok(()) };
         for part in execute::split(sql)? {
             let normal = normal(part);
-            if !self.known.read().unwrap_or_else(PoisonError::into_inner).contains(&*normal) {
+            if !self.knows(&normal) {
                 self.note_rejected(normal, part, caller.to_string());
                 return Err(Error::forbidden(
                     "Only statements that the administrator has registered may be run here; this is none of them.",
@@ -163,6 +163,21 @@ impl Statements {
             }
         }
         Ok(())
+    }
+
+    /// The same, of one who has not sent it now: nothing is noted.
+    pub fn allows(&self, principal: &Principal, sql: &str) -> bool {
+        let is_known = |part: &&str| self.knows(&normal(part));
+        self.bound(principal).is_none() || execute::split(sql).is_ok_and(|parts| parts.iter().all(is_known))
+    }
+
+    /// Whoever may run nothing but what is on the list.
+    fn bound<'a>(&self, principal: &'a Principal) -> Option<&'a Arc<Caller>> {
+        principal.caller().filter(|_| self.allowed == Allowed::Registered)
+    }
+
+    fn knows(&self, normal: &str) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).contains(normal)
     }
 
     fn note_rejected(&self, normal: String, sql: &str, who: String) {

@@ -365,7 +365,7 @@ impl Family {
     fn report(&self) -> TemplateReport {
         let Template { written, reads, ways, .. } = &*self.template;
         TemplateReport {
-            sql: written.clone(),
+            sql: written.to_string(),
             groups: self.groups.len(),
             runs: self.runs,
             took: self.took,

@@ -9,8 +9,10 @@ use super::lane::Lane;
 use super::query::{self, Identity, Query, SharedQuery, Template};
 use super::rows::{self, RowSet};
 use super::session::RequestId;
+use super::socket::Asking;
 use super::step::{bring_to, bring_up, catch_up, guarded, log_internal};
 use super::stream::Stream;
+use super::tags::Tag;
 use crate::access::{Access, Caller, Principal, Role};
 use crate::changes::change::{ChangeSet, Revision};
 use crate::changes::log;
@@ -64,6 +66,7 @@ struct Asked<'a> {
     sql: &'a str,
     params: &'a Params,
     principal: Principal,
+    is_by_tag: bool,
 }
 
 impl Lane {
@@ -75,11 +78,13 @@ impl Lane {
         }
     }
 
-    pub(super) fn serve_first(&mut self, session: u64, id: &RequestId, wanted: &Wanted) -> Result<()> {
-        match wanted {
+    pub(super) fn serve_first(&mut self, session: u64, asking: &Asking) -> Result<()> {
+        let id = &asking.id;
+        match &asking.wanted {
             Wanted::Query { sql, params, since } => {
                 let Some(socket) = self.sockets.get(&session) else { return Ok(()) };
-                let asked = Asked { sql, params, principal: socket.session.principal.clone() };
+                let principal = socket.session.principal.clone();
+                let asked = Asked { sql, params, principal, is_by_tag: asking.is_by_tag };
                 self.first_rows(session, id, &asked, since.as_ref())
             }
             Wanted::Changes { table, since } => {
@@ -124,9 +129,17 @@ impl Lane {
     fn first_rows(&mut self, session: u64, id: &RequestId, asked: &Asked<'_>, since: Option<&Since>) -> Result<()> {
         let query = self.query_of(asked)?;
         let identity = query.identity;
+        let tag = self.shared.tags.of(&query);
         let is_new = !self.groups.has(&identity);
-        let chunks = self.hydrate(query)?;
-        let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new));
+        let chunks = self.hydrate(Arc::clone(&query))?;
+        self.shared.tags.remember(&asked.principal, tag, &query);
+        let fits = |since: &&Since| {
+            since.history == self.shared.history
+                && since.revision <= self.at
+                && since.tag.as_deref().and_then(Tag::parse).is_some_and(|told| told.is_like(tag))
+        };
+        let since = since.filter(fits).map(|since| since.revision);
+        let resumed = since.is_some_and(|since| self.resume(session, id, &identity, since, is_new, asked.is_by_tag));
         let Some(socket) = self.sockets.get_mut(&session) else {
             // Nobody has come to hold it.
             self.leave(&identity, session, id);
@@ -135,7 +148,7 @@ impl Lane {
         if !resumed {
             bring_to(socket, &mut self.groups, self.at, &self.shared);
             if let Some(group) = self.groups.get(&identity) {
-                group.send_rows(&socket.session, id, &chunks, self.at);
+                group.send_rows(&socket.session, id, &chunks, self.at, tag);
             }
         }
         socket.queries.insert(id.clone(), identity);
@@ -227,7 +240,7 @@ impl Lane {
         for index in template.ways.trails.iter().filter_map(|trail| trail.unindexed.as_ref()) {
             if self.told_indexes.insert(index.clone()) {
                 self.shared.metrics.live_missing_indexes.add(1);
-                tracing::warn!(index, sql = template.written, "a live query follows a join without an index");
+                tracing::warn!(index, sql = &*template.written, "a live query follows a join without an index");
             }
         }
     }
@@ -238,7 +251,7 @@ impl Lane {
             return self.analyse_text(sql, role, &access);
         };
         let mut template = self.analyse_text(&instead, role, &access)?;
-        (template.id, template.written) = (query::template_id(sql, role), sql.to_owned());
+        (template.id, template.written) = (query::template_id(sql, role), sql.into());
         Ok(template)
     }
 
@@ -261,30 +274,36 @@ impl Lane {
     }
 
     /// Tries to continue where a client stopped. True if it was told all it needs.
-    fn resume(&mut self, session: u64, id: &RequestId, identity: &Identity, since: &Since, is_new: bool) -> bool {
+    fn resume(
+        &mut self,
+        session: u64,
+        id: &RequestId,
+        identity: &Identity,
+        since: Revision,
+        is_new: bool,
+        is_by_tag: bool,
+    ) -> bool {
         let Some(group) = self.groups.get(identity) else { return false };
-        let fits = since.history == self.shared.history
-            && since.revision <= self.at
-            && since.tag.as_deref() == Some(&*group.query.tag());
-        if !fits {
-            return false;
-        }
-        let difference = if is_new || !group.reaches_back_to(since.revision) || since.revision < self.unknown_at {
-            if self.was_untouched(identity, since.revision) { Difference::None } else { Difference::Unknown }
+        let difference = if is_new || !group.reaches_back_to(since) || since < self.unknown_at {
+            if self.was_untouched(identity, since) { Difference::None } else { Difference::Unknown }
         } else {
-            group.since(since.revision)
+            group.since(since)
         };
         let Some(socket) = self.sockets.get_mut(&session) else { return false };
         match difference {
             Difference::Unknown => false,
             Difference::None => {
                 bring_to(socket, &mut self.groups, self.at, &self.shared);
-                socket.session.push(frame::unchanged(id, self.at));
+                if is_by_tag {
+                    socket.unchanged.push(id.clone());
+                } else {
+                    socket.session.push(frame::unchanged(id, self.at));
+                }
                 true
             }
             Difference::Delta(delta) => {
                 bring_up(socket, &mut self.groups, self.at, &self.shared);
-                let part = DeltaPart { id, since: Some(since.revision), delta: &delta };
+                let part = DeltaPart { id, since: Some(since), delta: &delta };
                 socket.session.push(frame::delta(socket.told, self.at, &[part]));
                 socket.told = self.at;
                 true

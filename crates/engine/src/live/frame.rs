@@ -89,6 +89,18 @@ impl Object {
         self
     }
 
+    /// The rest of what was begun: ids, and what closes their list.
+    fn ids(mut self, ids: &[RequestId], close: &[u8]) -> Self {
+        for (index, id) in ids.iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            self.0.extend_from_slice(id.as_bytes());
+        }
+        self.0.extend_from_slice(close);
+        self
+    }
+
     fn end(mut self, kind: Kind, revision: Revision) -> Frame {
         self.0.push(b'}');
         Frame { text: Bytes::from(self.0), kind, revision }
@@ -166,6 +178,15 @@ pub fn unchanged(id: &RequestId, revision: Revision) -> Frame {
     Object::of(Some(id), Kind::Unchanged, 32).integer("revision", revision).end(Kind::Unchanged, revision)
 }
 
+/// The same of several, by their ids.
+pub fn all_unchanged(ids: &[RequestId], revision: Revision) -> Frame {
+    Object::of(None, Kind::Unchanged, ids.len() * 8)
+        .integer("revision", revision)
+        .raw("ids", b"[")
+        .ids(ids, b"]")
+        .end(Kind::Unchanged, revision)
+}
+
 pub fn resync(id: &RequestId, revision: Option<Revision>) -> Frame {
     let object = Object::of(Some(id), Kind::Resync, 32);
     match revision {
@@ -198,6 +219,12 @@ pub fn result(id: &RequestId, result: &[u8], revision: Option<Revision>) -> Fram
         Some(revision) => object.integer("revision", revision).end(Kind::Result, 0),
         None => object.end(Kind::Result, 0),
     }
+}
+
+/// The answer to whoever comes back with tags: those that say nothing here.
+pub fn resumed(id: &RequestId, unknown: &[RequestId]) -> Frame {
+    let object = Object::of(Some(id), Kind::Result, unknown.len() * 8 + 32).raw("result", b"{\"unknown\":[");
+    object.ids(unknown, b"]}").end(Kind::Result, 0)
 }
 
 pub fn error(id: Option<&RequestId>, error: &Error) -> Frame {

@@ -10,6 +10,7 @@ use super::frame::{self, RowsHead};
 use super::query::SharedQuery;
 use super::rows::{Changed, Fresh, PartChanges, RowSet, Seen};
 use super::session::{RequestId, Session};
+use super::tags::Tag;
 use super::tally::Counts;
 use crate::changes::change::Revision;
 use crate::limits::Limits;
@@ -343,9 +344,9 @@ impl Group {
         chunks
     }
 
-    pub fn send_rows(&self, session: &Session, id: &RequestId, chunks: &[Bytes], revision: Revision) {
+    pub fn send_rows(&self, session: &Session, id: &RequestId, chunks: &[Bytes], revision: Revision, tag: Tag) {
         let template = &self.query.template;
-        let tag = self.query.tag();
+        let tag = tag.to_string();
         let base = template.base.as_ref().map(|base| base.told(&self.query.params));
         let (columns, is_ordered) = (&template.columns, template.is_ordered);
         let mut head = RowsHead { revision, tag: &tag, columns, is_ordered, base: base.as_deref() };

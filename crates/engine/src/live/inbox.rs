@@ -6,7 +6,7 @@ use super::query::SharedQuery;
 use super::report::LaneReport;
 use super::rows::RowSet;
 use super::session::{RequestId, Session};
-use super::socket::Watch;
+use super::socket::{Asking, Watch};
 use super::stream::Stream;
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::value::Params;
@@ -53,7 +53,7 @@ pub struct Moved {
     /// With the state the socket has been told, if there is one.
     pub queries: Vec<(RequestId, SharedQuery, Option<RowSet>)>,
     /// Not yet answered: their first rows were too slow here.
-    pub waiting: Vec<(RequestId, Wanted)>,
+    pub waiting: Vec<Asking>,
     pub streams: Vec<(RequestId, Stream)>,
     pub keys: Vec<Watch>,
 }
@@ -63,6 +63,11 @@ pub enum Command {
         session: Arc<Session>,
         id: Option<RequestId>,
         wanted: Wanted,
+    },
+    /// Queries of a client that has come back, known by their tags.
+    Resume {
+        session: Arc<Session>,
+        queries: Vec<(RequestId, Wanted)>,
     },
     /// `reply` is the id of the request that asks for it: its result is the subscription's last frame.
     Unsubscribe {
@@ -91,9 +96,10 @@ impl Command {
     /// The session it is about.
     fn session(&self) -> Option<u64> {
         match self {
-            Self::Subscribe { session, .. } | Self::Unsubscribe { session, .. } | Self::Answered { session, .. } => {
-                Some(session.number)
-            }
+            Self::Subscribe { session, .. }
+            | Self::Resume { session, .. }
+            | Self::Unsubscribe { session, .. }
+            | Self::Answered { session, .. } => Some(session.number),
             Self::Drained { session } | Self::Detach { session } => Some(*session),
             Self::Move(moved) => Some(moved.session.number),
             Self::Report(_) | Self::Stop => None,

@@ -16,7 +16,7 @@ use super::mirror::Mirrors;
 use super::query::Identity;
 use super::report::LaneReport;
 use super::session::{Ended, RequestId, Session};
-use super::socket::{Socket, Watch};
+use super::socket::{Asking, Socket, Watch};
 use super::step::guarded;
 use super::stream::Stream;
 use crate::changes::change::{ChangeSet, Extent, Revision};
@@ -199,15 +199,7 @@ impl Lane {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Subscribe { session, id, wanted } => {
-                // Once, here: from now on two texts that differ in a value are one, whatever becomes of them.
-                let wanted = match wanted {
-                    Wanted::Query { sql, params, since } => {
-                        let lifted = guarded(|| Ok(lift(&sql, &params, &self.schema)));
-                        let (sql, params) = lifted.ok().flatten().unwrap_or((sql, params));
-                        Wanted::Query { sql, params, since }
-                    }
-                    other => other,
-                };
+                let wanted = self.lifted(wanted);
                 let Some(socket) = self.socket_of(&session) else { return };
                 let is_key = matches!(wanted, Wanted::Key { .. });
                 // Without an id only keys can be watched; the engine has seen to that.
@@ -215,13 +207,22 @@ impl Lane {
                     (id, Wanted::Key { key }) => {
                         socket.keys.push(Watch { id, key, told: None, told_hash: 0, is_behind: true });
                     }
-                    (Some(id), wanted) => socket.waiting.push((id, wanted)),
+                    (Some(id), wanted) => socket.waiting.push(Asking { id, wanted, is_by_tag: false }),
                     (None, _) => {}
                 }
                 self.due.insert(session.number);
                 if is_key {
                     self.listening.insert(session.number);
                 }
+            }
+            Command::Resume { session, queries } => {
+                let waiting: Vec<Asking> = queries
+                    .into_iter()
+                    .map(|(id, wanted)| Asking { id, wanted: self.lifted(wanted), is_by_tag: true })
+                    .collect();
+                let Some(socket) = self.socket_of(&session) else { return };
+                socket.waiting.extend(waiting);
+                self.due.insert(session.number);
             }
             Command::Unsubscribe { session, id, reply } => {
                 self.unsubscribe(&session, &id);
@@ -242,6 +243,14 @@ impl Lane {
             Command::Report(reply) => drop(reply.send(self.report())),
             Command::Stop => {}
         }
+    }
+
+    /// Once, when it comes: from then on two texts that differ in a value are one, whatever becomes of them.
+    fn lifted(&self, wanted: Wanted) -> Wanted {
+        let Wanted::Query { sql, params, since } = wanted else { return wanted };
+        let lifted = guarded(|| Ok(lift(&sql, &params, &self.schema)));
+        let (sql, params) = lifted.ok().flatten().unwrap_or((sql, params));
+        Wanted::Query { sql, params, since }
     }
 
     fn report(&self) -> LaneReport {
@@ -265,7 +274,7 @@ impl Lane {
 
     pub(super) fn unsubscribe(&mut self, session: &Session, id: &RequestId) {
         let Some(socket) = self.sockets.get_mut(&session.number) else { return };
-        socket.waiting.retain(|(waiting, _)| waiting != id);
+        socket.waiting.retain(|asking| asking.id != *id);
         socket.touched.retain(|(touched, _)| touched != id);
         socket.streams.remove(id);
         socket.keys.retain(|watch| watch.id.as_ref() != Some(id));
@@ -287,6 +296,11 @@ impl Lane {
         self.due.remove(&session);
         self.listening.remove(&session);
         for (id, identity) in &socket.queries {
+            // However long it was held: whoever has lost a connection is about to come back.
+            if let Some(group) = self.groups.get(identity) {
+                let tags = &self.shared.tags;
+                tags.remember(&socket.session.principal, tags.of(&group.query), &group.query);
+            }
             self.leave(identity, session, id);
         }
     }
@@ -360,7 +374,7 @@ impl Lane {
             {
                 moved.session.push(frame::resync(&id, None));
                 let wanted = query.wanted();
-                socket.waiting.push((id, wanted));
+                socket.waiting.push(Asking { id, wanted, is_by_tag: false });
                 continue;
             }
             if let Some(group) = self.groups.get_mut(&identity) {

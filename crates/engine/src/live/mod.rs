@@ -34,6 +34,7 @@
 //! | `step` | one snapshot, all groups touched, one frame a socket |
 //! | `together` | one run for many callers whom only policies tell apart |
 //! | `first` | first rows, and resuming |
+//! | `tags` | what a client that comes back asked before |
 //! | `watch` | keys |
 //! | `socket` | what a lane knows of one session |
 //! | `session` | one client's subscriptions and its outbox |
@@ -70,6 +71,7 @@ pub mod session;
 mod socket;
 mod step;
 mod stream;
+pub mod tags;
 mod tally;
 mod term;
 mod together;

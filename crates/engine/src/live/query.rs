@@ -27,7 +27,7 @@ use crate::value::{Params, Value};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::Hasher as _;
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct TemplateId(pub u128);
 pub struct Template {
     pub id: TemplateId,
     /// As the client wrote it, for a new analysis when the schema changes.
-    pub written: String,
+    pub written: Arc<str>,
     /// Of callers whom policies bind: their role, and what their statement may touch.
     pub bound: Option<Bound>,
     /// As it is run: macros expanded, ties of the outermost ORDER BY broken.
@@ -100,7 +100,7 @@ pub struct Bound {
 pub struct Query {
     pub identity: Identity,
     pub template: Arc<Template>,
-    pub params: Params,
+    pub params: Arc<Params>,
     pub principal: Principal,
     /// By what it is found, if not by its parameters alone.
     routing: Option<Params>,
@@ -123,7 +123,8 @@ impl Query {
         let routing = caller.map(|caller| routing_params(params, &template.asked, template.parameters, caller));
         let answers =
             principal.caller().zip(template.audience.as_ref()).map(|(caller, audience)| audience.answers(caller));
-        Ok(Self { identity, template, params: params.clone(), principal: principal.clone(), routing, answers })
+        let params = Arc::new(params.clone());
+        Ok(Self { identity, template, params, principal: principal.clone(), routing, answers })
     }
 
     /// The values that its routes are of.
@@ -155,7 +156,7 @@ impl Query {
 
     /// What a client asks for who asks for this.
     pub fn wanted(&self) -> Wanted {
-        Wanted::Query { sql: self.template.written.clone(), params: self.params.clone(), since: None }
+        Wanted::Query { sql: self.template.written.to_string(), params: Params::clone(&self.params), since: None }
     }
 
     /// Was it analysed before the schema was this one?
@@ -163,12 +164,10 @@ impl Query {
         self.template.schema_epoch < schema_epoch
     }
 
-    /// Names SQL, parameters and schema, for a client that comes back.
-    pub fn tag(&self) -> String {
-        let mut tag = SipHasher13::new();
-        self.identity.0.iter().for_each(|half| tag.write_u64(*half));
-        tag.write_i64(self.template.schema_epoch);
-        format!("{:032x}", tag.finish128().as_u128())
+    /// Of SQL, parameters, what its caller answers, and the schema: what a result must be of to be gone on from.
+    pub fn write_identity(&self, hasher: &mut impl Hasher) {
+        self.identity.0.iter().for_each(|half| hasher.write_u64(*half));
+        hasher.write_i64(self.template.schema_epoch);
     }
 
     /// May this change set have changed the result?
@@ -324,12 +323,12 @@ pub fn values_hash(values: &[&Value]) -> u128 {
     hasher.finish128().as_u128()
 }
 
-fn write_text(hasher: &mut SipHasher13, text: &str) {
+pub(super) fn write_text(hasher: &mut SipHasher13, text: &str) {
     hasher.write_u64(text.len() as u64);
     hasher.write(text.as_bytes());
 }
 
-fn write_params(hasher: &mut SipHasher13, params: &Params) {
+pub(super) fn write_params(hasher: &mut SipHasher13, params: &Params) {
     match params {
         Params::None => hasher.write_u8(0),
         Params::Positional(values) => {
@@ -428,7 +427,7 @@ pub fn analyse(
     }
     Ok(Template {
         id: template_id(sql, bound.as_ref().map(|bound| bound.role)),
-        written: sql.to_owned(),
+        written: sql.into(),
         bound,
         key,
         ways,

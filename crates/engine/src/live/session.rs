@@ -9,7 +9,7 @@ use crate::access::Principal;
 use crate::changes::change::Revision;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -306,13 +306,31 @@ impl Session {
     pub fn take_id(&self, id: &RequestId, holder: Holder) -> Result<()> {
         let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         if subscriptions.contains_key(id) {
-            return Err(Error::conflict(format!("The id {id} is in use on this socket; unsubscribe it first.")));
+            return Err(in_use(id));
         }
         if subscriptions.len() >= self.shared.limits.subscriptions_per_session_max {
             return Err(too_many(&self.shared));
         }
         subscriptions.insert(id.clone(), holder);
         self.shared.metrics.subscriptions.add(1);
+        Ok(())
+    }
+
+    /// Takes some of these ids for queries that are gone on with, if none of them is in use.
+    ///
+    /// # Errors
+    /// As of [`Session::take_id`]; then none is taken.
+    pub fn take_ids<'a>(&self, all: &HashSet<&RequestId>, some: impl Iterator<Item = &'a RequestId>) -> Result<()> {
+        let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = all.iter().find(|id| subscriptions.contains_key(**id)) {
+            return Err(in_use(id));
+        }
+        let some: Vec<_> = some.map(|id| (id.clone(), Holder::Lane)).collect();
+        if subscriptions.len() + some.len() > self.shared.limits.subscriptions_per_session_max {
+            return Err(too_many(&self.shared));
+        }
+        self.shared.metrics.subscriptions.add(some.len() as u64);
+        subscriptions.extend(some);
         Ok(())
     }
 
@@ -376,6 +394,10 @@ impl Session {
 /// Frames that count as in flight: a socket that has two of them unread gets its next changes merged.
 fn is_live(frame: &Frame) -> bool {
     matches!(frame.kind, Kind::Delta | Kind::Rows | Kind::Changes)
+}
+
+fn in_use(id: &RequestId) -> Error {
+    Error::conflict(format!("The id {id} is in use on this socket; unsubscribe it first."))
 }
 
 fn too_many(shared: &Shared) -> Error {

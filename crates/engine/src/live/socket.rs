@@ -9,6 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// A subscription that waits for its first word.
+pub struct Asking {
+    pub id: RequestId,
+    pub wanted: Wanted,
+    /// It came with others, by its tag: if it is unchanged, one frame says so of all of them.
+    pub is_by_tag: bool,
+}
+
 /// A key that is being watched.
 #[derive(Debug)]
 pub struct Watch {
@@ -39,7 +47,9 @@ pub struct Socket {
     /// Queries changed by the step under way.
     pub touched: Vec<(RequestId, Identity)>,
     /// Subscriptions whose first rows are to be sent in the step under way.
-    pub waiting: Vec<(RequestId, Wanted)>,
+    pub waiting: Vec<Asking>,
+    /// Of those that came by their tags: found as their client knows them, which is still to be said.
+    pub unchanged: Vec<RequestId>,
 }
 
 impl Socket {
@@ -56,6 +66,7 @@ impl Socket {
             is_quiet: false,
             touched: Vec::new(),
             waiting: Vec::new(),
+            unchanged: Vec::new(),
         }
     }
 

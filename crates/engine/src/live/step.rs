@@ -12,7 +12,7 @@ use super::query::{self, Identity, Query, SharedQuery};
 use super::report::Run;
 use super::rows;
 use super::session::RequestId;
-use super::socket::Socket;
+use super::socket::{Asking, Socket};
 use super::stream::{Encoder, Stream};
 use super::tally::GoneOn;
 use crate::changes::change::{ChangeSet, Extent, Revision};
@@ -503,22 +503,22 @@ impl Lane {
                 continue;
             }
             let mut waiting = std::collections::VecDeque::from(std::mem::take(&mut socket.waiting));
-            while let Some((id, wanted)) = waiting.pop_front() {
+            while let Some(asking) = waiting.pop_front() {
                 let has_space = self.sockets.get(&session).is_none_or(super::socket::Socket::has_space);
                 if !has_space {
-                    waiting.push_front((id, wanted));
+                    waiting.push_front(asking);
                     break;
                 }
-                match self.serve_first(session, &id, &wanted) {
+                match self.serve_first(session, &asking) {
                     Ok(()) => {}
                     Err(error) if error.code == Code::Timeout && self.number == 0 => {
-                        if let Wanted::Query { sql, params, .. } = &wanted {
+                        if let Wanted::Query { sql, params, .. } = &asking.wanted {
                             too_slow.insert(session, slow_lane(sql, params, &self.limits));
                         }
-                        waiting.push_front((id, wanted));
+                        waiting.push_front(asking);
                         break;
                     }
-                    Err(error) => self.refuse(session, &id, &error),
+                    Err(error) => self.refuse(session, &asking.id, &error),
                 }
                 if started.elapsed() >= FIRST_ROWS_TIME {
                     self.due.insert(session);
@@ -527,6 +527,10 @@ impl Lane {
             }
             if let Some(socket) = self.sockets.get_mut(&session) {
                 socket.waiting.extend(waiting);
+                let unchanged = std::mem::take(&mut socket.unchanged);
+                if !unchanged.is_empty() {
+                    socket.session.push(frame::all_unchanged(&unchanged, self.at));
+                }
             }
         }
     }
@@ -594,7 +598,7 @@ fn say_at(socket: &mut Socket, at: Revision) {
 /// Forget this result; rows follow, like for a new subscription.
 fn ask_again(socket: &mut Socket, id: RequestId, wanted: Wanted) {
     socket.session.push(frame::resync(&id, None));
-    socket.waiting.push((id, wanted));
+    socket.waiting.push(Asking { id, wanted, is_by_tag: false });
 }
 
 /// One reading of the log for a stream that is behind.

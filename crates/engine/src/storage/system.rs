@@ -114,6 +114,8 @@ fn bound(values: &[Value]) -> impl Iterator<Item = ToSqlOutput<'_>> {
 #[derive(Clone, Debug)]
 pub struct Meta {
     pub history: String,
+    /// Of it the tags of live queries are made.
+    pub tag_secret: String,
     pub schema_epoch: i64,
 }
 
@@ -147,9 +149,16 @@ pub fn prepare(connection: &mut Connection, keeps_history: bool) -> Result<Meta>
             history
         }
     };
+    let tag_secret = if let Some(secret) = text(&transaction, "tag_secret")? {
+        secret
+    } else {
+        let secret = random_name()?;
+        set(&transaction, "tag_secret", &secret)?;
+        secret
+    };
     let schema_epoch = number(&transaction, "schema_epoch")?.unwrap_or(0);
     transaction.commit()?;
-    Ok(Meta { history, schema_epoch })
+    Ok(Meta { history, tag_secret, schema_epoch })
 }
 
 fn upgrade(connection: &Connection, from: i64) -> Result<()> {

@@ -186,3 +186,92 @@ fn apply(held: &mut Vec<Json>, query: &Json) {
         held.push(new);
     }
 }
+
+/// Subscribes to two queries, and gives their tags and their place.
+async fn two(socket: &mut Socket) -> (Json, Json, Json) {
+    let one = socket.subscribe("q", SQL).await;
+    let other = socket.subscribe("r", "SELECT a FROM other").await;
+    (
+        one["tag"].clone(),
+        other["tag"].clone(),
+        json!({ "history": socket.hello["history"], "revision": other["revision"] }),
+    )
+}
+
+async fn resume(socket: &mut Socket, since: &Json, queries: Json) -> Json {
+    socket.ask(json!({ "id": "resume", "action": "resume", "since": since, "queries": queries })).await
+}
+
+#[tokio::test]
+async fn queries_are_resumed_together_by_their_tags() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    let (q, r, since) = two(&mut socket).await;
+    // Its connection may be lost without anybody having noticed.
+    let mut again = server.live().await;
+    let answer = resume(&mut again, &since, json!([["q", q], [7, "another"], ["r", r]])).await;
+    assert_eq!(answer["result"], json!({ "unknown": [7] }));
+    let unchanged = again.until_seen(|frame| frame["type"] == "unchanged").await;
+    assert_eq!(unchanged, json!({ "type": "unchanged", "revision": since["revision"], "ids": ["q", "r"] }));
+    let revision = server.write("DELETE FROM t WHERE id = 1").await;
+    assert_eq!(again.reaches(revision).await["queries"][0]["id"], "q");
+    // What was missed comes as for a query that is resumed alone.
+    again.close().await;
+    let mut third = server.live().await;
+    resume(&mut third, &since, json!([["q", q], ["r", r]])).await;
+    let delta = third.until_seen(|frame| frame["type"] == "delta").await;
+    assert_eq!((&delta["queries"][0]["id"], &delta["queries"][0]["since"]), (&json!("q"), &since["revision"]));
+    // After a change of the schema all rows come, still without the SQL being said.
+    server.write("ALTER TABLE t ADD COLUMN b").await;
+    let mut fourth = server.live().await;
+    assert_eq!(resume(&mut fourth, &since, json!([["q", q]])).await["result"]["unknown"], json!([]));
+    fourth.until_seen(|frame| frame["type"] == "rows" && frame["id"] == "q").await;
+    // A restarted server knows no tag any more, and tells the same ones again.
+    let server = server.restart().await;
+    let mut fifth = server.live().await;
+    assert_eq!(resume(&mut fifth, &since, json!([["q", q]])).await["result"]["unknown"], json!(["q"]));
+    let rows = fifth.subscribe("q", SQL).await;
+    assert_eq!(rows["tag"].as_str().unwrap()[..10], q.as_str().unwrap()[..10]);
+}
+
+#[tokio::test]
+async fn a_resume_that_makes_no_sense_begins_nothing() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    let (q, r, since) = two(&mut socket).await;
+    let many: Vec<Json> = (0..1001).map(|id| json!([id, q])).collect();
+    for (queries, code) in [
+        (json!([["q", q]]), "conflict"),
+        (json!([[1, q], [1, r]]), "invalid"),
+        (json!([["resume", q]]), "invalid"),
+        (json!([[1, q], [2]]), "invalid"),
+        (json!([[1, 2]]), "invalid"),
+        (json!([[{}, q]]), "invalid"),
+        (json!({}), "invalid"),
+        (json!(null), "invalid"),
+        (json!(many), "too_large"),
+    ] {
+        assert_eq!(resume(&mut socket, &since, queries.clone()).await["code"], code, "{queries}");
+    }
+    assert_eq!(resume(&mut socket, &json!(null), json!([])).await["code"], "invalid");
+    assert_eq!(resume(&mut socket, &since, json!([])).await["result"]["unknown"], json!([]));
+    // Ended at once: nothing of it follows.
+    let frame = json!({ "id": 5, "action": "resume", "since": since, "queries": [[6, q], [7, r]] });
+    let end = json!({ "id": 8, "action": "unsubscribe", "sub": 6 });
+    socket.send_all([frame, end]).await;
+    assert_eq!(socket.answer(8).await["result"], true);
+    let seen = socket.seen.len();
+    let revision = server.write("DELETE FROM t").await;
+    socket.reaches(revision).await;
+    assert!(socket.seen[seen..].iter().all(|frame| !frame.to_string().contains("\"id\":6")));
+    // Behind a write it waits, and can be given up meanwhile, one by one.
+    let write = json!({ "id": 10, "action": "query", "sql": "INSERT INTO t VALUES (9, 'nine')" });
+    let frame = json!({ "id": 11, "action": "resume", "since": since, "queries": [[12, q], [13, r]] });
+    let end = json!({ "id": 14, "action": "unsubscribe", "sub": 12 });
+    socket.send_all([write, frame, end]).await;
+    assert_eq!(socket.answer(14).await["result"], true);
+    let seen = socket.seen.len();
+    let revision = server.write("DELETE FROM t").await;
+    socket.reaches(revision).await;
+    assert!(socket.seen[seen..].iter().all(|frame| !frame.to_string().contains("\"id\":12")));
+}

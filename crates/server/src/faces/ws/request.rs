@@ -10,11 +10,19 @@ use tidebase_engine::documents::query::Order;
 use tidebase_engine::documents::{CollectionPath, DocumentPath, Query};
 use tidebase_engine::{Error, Format, Params, Principal, RequestId, Result, Since, SqlRequest, Wanted};
 
+/// In one frame that resumes.
+const QUERIES_MAX: usize = 1000;
+
 #[derive(Debug)]
 pub enum Ask {
     Query(SqlRequest),
     /// A query, a change stream or a key.
     Subscribe(Wanted),
+    /// Queries that all stood at one place, each by its id and its tag.
+    Resume {
+        place: Since,
+        queries: Vec<(RequestId, String)>,
+    },
     Listen {
         topic: String,
         after: Option<i64>,
@@ -91,6 +99,8 @@ struct Frame<'a> {
     acknowledged: Option<i64>,
     #[serde(borrow, default)]
     mutations: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    queries: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +146,7 @@ fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<
             ask @ (Ask::Listen { .. } | Ask::Subscribe(Wanted::Key { .. })) => Ok(ask),
             ask => needs_id(ask),
         },
+        Some("resume") => needs_id(resume(frame)?),
         Some("publish") => {
             let topic = frame.topic.clone().ok_or_else(|| Error::invalid("publish needs a \"topic\"."))?;
             let data = frame.data.ok_or_else(|| Error::invalid("publish needs \"data\": any JSON."))?;
@@ -159,7 +170,7 @@ fn understand(frame: &Frame<'_>, has_id: bool, principal: &Principal) -> Result<
         )?)),
         Some("ping") => needs_id(Ask::Ping),
         Some(other) => Err(Error::invalid(format!(
-            "Unknown action {other:?}. There are subscribe, unsubscribe, cancel, query, transaction, mutate, publish, auth and ping."
+            "Unknown action {other:?}. There are subscribe, resume, unsubscribe, cancel, query, transaction, mutate, publish, auth and ping."
         ))),
         None => Err(Error::invalid("The frame needs an \"action\".")),
     }
@@ -184,16 +195,30 @@ fn documents(collection: &str, frame: &Frame<'_>) -> Result<(String, Params)> {
     Ok(Query { collection, filter, order, limit: frame.limit, after: None }.live_sql())
 }
 
+/// Where a client was; null is nowhere.
+fn since(frame: &Frame<'_>) -> Result<Option<Since>> {
+    let Some(since) = frame.since.filter(|since| since.get() != "null") else { return Ok(None) };
+    let since: SinceBody = serde_json::from_str(since.get())
+        .map_err(|_| Error::invalid("\"since\" is {\"history\", \"revision\", \"tag\"?}."))?;
+    Ok(Some(Since { history: since.history, revision: since.revision, tag: since.tag }))
+}
+
+fn resume(frame: &Frame<'_>) -> Result<Ask> {
+    const SHAPE: &str = "resume needs \"since\": {\"history\", \"revision\"}, and \"queries\": [[id, tag], …].";
+    let place = since(frame)?.ok_or_else(|| Error::invalid(SHAPE))?;
+    let sent = frame.queries.as_ref().ok_or_else(|| Error::invalid(SHAPE))?;
+    if sent.len() > QUERIES_MAX {
+        return Err(Error::too_large(format!("A frame may resume {QUERIES_MAX} queries.")));
+    }
+    let query = |raw: &&RawValue| {
+        let (id, tag): (&RawValue, String) = serde_json::from_str(raw.get()).map_err(|_| Error::invalid(SHAPE))?;
+        Ok((RequestId::parse(id.get())?, tag))
+    };
+    Ok(Ask::Resume { place, queries: sent.iter().map(query).collect::<Result<_>>()? })
+}
+
 fn subscribe(frame: &Frame<'_>) -> Result<Ask> {
-    let since = frame
-        .since
-        .filter(|since| since.get() != "null")
-        .map(|since| {
-            let since: SinceBody = serde_json::from_str(since.get())
-                .map_err(|_| Error::invalid("\"since\" is {\"history\", \"revision\", \"tag\"?}."))?;
-            Ok::<_, Error>(Since { history: since.history, revision: since.revision, tag: since.tag })
-        })
-        .transpose()?;
+    let since = since(frame)?;
     let texts = [&frame.table, &frame.key, &frame.topic, &frame.collection, &frame.doc];
     let named = texts.iter().filter(|text| text.is_some()).count() + usize::from(frame.sql.is_some());
     if named != 1 {

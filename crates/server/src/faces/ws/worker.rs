@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidebase_engine::live::frame;
-use tidebase_engine::{Error, RequestId, Result, Session};
+use tidebase_engine::{Error, RequestId, Result, Session, Since};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -37,7 +37,14 @@ struct Ticket {
 /// The requests under way that can be cancelled, by id.
 type Running = Arc<Mutex<HashMap<RequestId, Arc<Ticket>>>>;
 
-type Queued = (Request, Arc<Ticket>);
+/// What the ids are held with of queries that wait to be resumed: each is given up on its own.
+type Places = Vec<(RequestId, Arc<Ticket>)>;
+
+struct Queued {
+    request: Request,
+    ticket: Arc<Ticket>,
+    places: Places,
+}
 
 pub struct Worker {
     app: Shared,
@@ -95,14 +102,13 @@ impl Worker {
         if let Some(id) = &request.id
             && self.is_active(id)
         {
-            let error = Error::conflict(format!("The id {id} is in use on this socket."));
-            return self.session.push(frame::error(Some(id), &error));
+            return self.session.push(frame::error(Some(id), &in_use(id)));
         }
         // The socket will be closed; nothing more is done for it.
         if !self.renewals.borrow().is_good() {
             return;
         }
-        if let Err(error) = self.app.allowance.caller(&self.who) {
+        if let Err(error) = self.may_ask(&request.ask) {
             return self.session.push(frame::error(request.id.as_ref(), &error));
         }
         if let Ask::Query(sql) = &mut request.ask {
@@ -119,8 +125,22 @@ impl Worker {
                 let done = self.app.engine.subscribe(&self.session, id.clone(), wanted.clone());
                 report(&self.session, id.as_ref(), done);
             }
+            (Some(id), Ask::Resume { place, queries }) if is_idle => {
+                let done = resume(&self.app, &self.session, id, place, queries.clone());
+                report(&self.session, Some(id), done);
+            }
             _ => self.hand_over(request),
         }
+    }
+
+    /// Many queries in one frame are as many requests.
+    fn may_ask(&self, ask: &Ask) -> Result<()> {
+        self.app.allowance.caller(&self.who)?;
+        let Ask::Resume { queries, .. } = ask else { return Ok(()) };
+        if let Some((id, _)) = queries.iter().find(|(id, _)| self.is_active(id)) {
+            return Err(in_use(id));
+        }
+        queries.iter().skip(1).try_for_each(|_| self.app.allowance.caller(&self.who))
     }
 
     fn is_active(&self, id: &RequestId) -> bool {
@@ -153,11 +173,18 @@ impl Worker {
             (sender, tokio::spawn(task.run(requests)))
         });
         let ticket = Arc::<Ticket>::default();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = &request.id {
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&ticket));
+            running.insert(id.clone(), Arc::clone(&ticket));
         }
+        let places: Places = match &request.ask {
+            Ask::Resume { queries, .. } => queries.iter().map(|(id, _)| (id.clone(), Arc::default())).collect(),
+            _ => Vec::new(),
+        };
+        running.extend(places.iter().cloned());
+        drop(running);
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        if let Err(TrySendError::Full(queued)) = sender.try_send((request, ticket)) {
+        if let Err(TrySendError::Full(queued)) = sender.try_send(Queued { request, ticket, places }) {
             self.held = Some(queued);
         }
     }
@@ -206,11 +233,12 @@ impl Task {
                 Some(()) = writes.next(), if !writes.is_empty() => continue,
                 request = requests.recv() => request,
             };
-            let Some((Request { id, ask }, ticket)) = request else { return };
+            let Some(Queued { request: Request { id, ask }, ticket, places }) = request else { return };
             if !self.renewals.borrow().is_good() {
                 return;
             }
             if ticket.is_cancelled.load(Ordering::Acquire) {
+                self.let_go(&places);
                 self.waiting.fetch_sub(1, Ordering::AcqRel);
                 continue;
             }
@@ -245,11 +273,12 @@ impl Task {
                 continue;
             }
             while writes.next().await.is_some() {}
+            self.let_go(&places);
             if ticket.is_cancelled.load(Ordering::Acquire) {
                 self.waiting.fetch_sub(1, Ordering::AcqRel);
                 continue;
             }
-            self.other(id, ask).await;
+            self.other(id, without(ask, &places)).await;
         }
     }
 
@@ -284,6 +313,17 @@ impl Task {
         }
     }
 
+    /// The ids are the engine's from here on, or nobody's.
+    fn let_go(&self, places: &Places) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, place) in places {
+            // Given up, the id may be another request's by now.
+            if !place.is_cancelled.load(Ordering::Acquire) {
+                running.remove(id);
+            }
+        }
+    }
+
     async fn other(&self, id: Option<RequestId>, ask: Ask) {
         // Only requests that run SQL stay under their id until they are answered; a subscription takes the id itself.
         if let Some(id) = &id {
@@ -292,6 +332,10 @@ impl Task {
         let engine = &self.app.engine;
         let done = match ask {
             Ask::Subscribe(wanted) => engine.subscribe(&self.session, id.clone(), wanted),
+            Ask::Resume { place, queries } => match &id {
+                Some(id) => resume(&self.app, &self.session, id, &place, queries),
+                None => Ok(()),
+            },
             Ask::Listen { topic, after, presence } => {
                 engine.subscribe_topic(&self.session, id.clone(), &topic, after, presence).await
             }
@@ -339,6 +383,35 @@ impl Task {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         report(&self.session, id, done);
     }
+}
+
+/// Leaves out the queries that were given up while they waited.
+fn without(mut ask: Ask, places: &Places) -> Ask {
+    if let Ask::Resume { queries, .. } = &mut ask {
+        let mut kept = places.iter().map(|(_, place)| !place.is_cancelled.load(Ordering::Acquire));
+        queries.retain(|_| kept.next().unwrap_or(true));
+    }
+    ask
+}
+
+/// Under its own id comes the answer, so that no query can have that.
+fn resume(
+    app: &Shared,
+    session: &Arc<Session>,
+    id: &RequestId,
+    place: &Since,
+    queries: Vec<(RequestId, String)>,
+) -> Result<()> {
+    if queries.iter().any(|(query, _)| query == id) {
+        return Err(Error::invalid("Each query has an id of its own."));
+    }
+    let unknown = app.engine.resume(session, place, queries)?;
+    session.push(frame::resumed(id, &unknown));
+    Ok(())
+}
+
+fn in_use(id: &RequestId) -> Error {
+    Error::conflict(format!("The id {id} is in use on this socket."))
 }
 
 fn report(session: &Session, id: Option<&RequestId>, done: Result<()>) {
