@@ -5,6 +5,7 @@
 mod api;
 mod browser;
 mod client;
+mod litestream;
 mod run;
 
 use anyhow::{Result, bail};
@@ -106,7 +107,7 @@ fn oracles() -> Result<()> {
 fn test() -> Result<()> {
     let mut skips = Skips::default();
     cargo(&["build", "--workspace"])?;
-    cargo(&["test", "--workspace"])?;
+    run::cargo_with(&["test", "--workspace"], litestream::environment(&mut skips))?;
     oracles()?;
     api::test(&mut skips)?;
     if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {
