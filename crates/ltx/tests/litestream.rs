@@ -7,16 +7,19 @@
 mod world;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use tidebase_ltx::{Level, Stored, compact_files};
 use world::World;
 
 /// The program, or none, said plainly.
+#[allow(clippy::explicit_write)] // eprintln would be caught by the test runner.
 fn litestream() -> Option<PathBuf> {
     let path = std::env::var_os("TIDEBASE_LITESTREAM").map(PathBuf::from);
     if path.is_none() {
-        eprintln!("SKIPPED: TIDEBASE_LITESTREAM names no litestream program, so that its restores are not compared");
+        let skipped = "SKIPPED: TIDEBASE_LITESTREAM names no litestream program, so that its restores are not compared";
+        writeln!(std::io::stderr(), "{skipped}").unwrap();
     }
     path
 }
