@@ -45,7 +45,8 @@ pub enum Found {
     /// `read(wal, None, …)`; otherwise pages were lost to the checkpoint, and only a snapshot helps.
     BegunAnew {
         header: WalHeader,
-        /// It is the life right after the one of the position. If not, a whole one was missed.
+        /// It is the life right after the one of the position: none was missed. If not, one may have been; or an empty
+        /// WAL was truncated once more, or the file was made anew, and only who checkpoints can tell.
         is_next: bool,
     },
     /// A frame that should be there is not whole or not true.

@@ -6,10 +6,10 @@ mod world;
 
 use std::fs::{self, File};
 use std::io::BufReader;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 use tidebase_ltx::{Code, Encoder, Folder, Header, Level, Manifest, ManifestFile, PageSize, Span, Stored, Target};
-use tidebase_ltx::{compact_files, plan, restore, restore_to};
+use tidebase_ltx::{compact, compact_files, plan, restore, restore_to};
 use world::World;
 
 fn put(folder: &Folder, header: Header) -> tidebase_ltx::Result<(Stored, tidebase_ltx::Hash)> {
@@ -77,9 +77,9 @@ fn a_file_under_a_wrong_name_is_noticed() {
 fn many_files_are_merged_in_rounds() {
     let directory = tempfile::tempdir().unwrap();
     let folder = Folder::new(directory.path());
-    let files: Vec<Stored> = (1..=600).map(|last| put(&folder, header(last, last, 512, 2)).unwrap().0).collect();
+    let files: Vec<Stored> = (1..=300).map(|last| put(&folder, header(last, last, 512, 2)).unwrap().0).collect();
     let (stored, _) = compact_files(&folder, &files, Level::MINUTE).unwrap();
-    assert_eq!(stored.span, Span { first: 1, last: 600 });
+    assert_eq!(stored.span, Span { first: 1, last: 300 });
     assert_eq!(folder.decode(stored.level, stored.span).unwrap().verify().unwrap().commit, 2);
     assert_eq!(names(&directory.path().join("ltx/1")).len(), 1);
 }
@@ -127,6 +127,38 @@ fn a_page_that_is_in_no_file_is_missed() {
     let spans = [Span { first: 1, last: 1 }, Span { first: 2, last: 2 }];
     let error = restore(&spans, |index| Ok(&files[index][..]), &tempfile::tempfile().unwrap(), None).unwrap_err();
     assert!(error.to_string().contains("page 2 of 4 is in none of the files"), "{error}");
+}
+
+/// A database of four pages that shrinks to two and grows again: what was cut off does not come back.
+#[test]
+fn what_was_cut_off_does_not_come_back() {
+    let file = |first, commit, pages: &[u32]| {
+        let mut encoder = Encoder::new(Vec::new(), header(first, first, 512, commit)).unwrap();
+        pages.iter().for_each(|&page| encoder.page(page, &[first as u8; 512]).unwrap());
+        encoder.finish().unwrap().0
+    };
+    let start = [file(1, 4, &[1, 2, 3, 4]), file(2, 2, &[1])];
+    let spans = [1, 2, 3].map(|last| Span { first: last, last });
+    let restored = |last: &Vec<u8>| {
+        let files = [&start[0], &start[1], last];
+        let out = tempfile::tempfile().unwrap();
+        restore(&spans, |index| Ok(&files[index][..]), &out, None).map(|_| {
+            let mut bytes = vec![0; 4 * 512];
+            out.read_exact_at(&mut bytes, 0).unwrap();
+            bytes.iter().step_by(512).copied().collect::<Vec<u8>>()
+        })
+    };
+    let merged = |last: &Vec<u8>| compact([&start[0][..], &start[1], last], Vec::new()).map(|(bytes, _)| bytes);
+
+    let whole = file(3, 4, &[3, 4]);
+    assert_eq!(restored(&whole).unwrap(), [2, 1, 3, 3]);
+    let one = merged(&whole).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    restore(&[Span { first: 1, last: 3 }], |_| Ok(&one[..]), &out, None).unwrap();
+
+    let without_page_3 = file(3, 4, &[4]);
+    assert!(restored(&without_page_3).unwrap_err().to_string().contains("page 3 of 4 is in none of the files"));
+    assert!(merged(&without_page_3).unwrap_err().to_string().contains("page 4 comes after page 2"));
 }
 
 #[test]
