@@ -5,6 +5,7 @@
 mod api;
 mod browser;
 mod client;
+mod litestream;
 mod run;
 
 use anyhow::{Result, bail};
@@ -14,6 +15,7 @@ const HELP: &str = "\
 cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, client, page, browser
 cargo xtask api                        the HTTP interface against its own description
 cargo xtask client                     the TypeScript client against the server
+cargo xtask ltx                        the page log's files, with the stock Litestream
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -41,6 +43,11 @@ fn main() -> Result<()> {
             let mut skips = Skips::default();
             cargo(&["build", "--package", "tidebase"])?;
             client::test(&mut skips)?;
+            skips.report()
+        }
+        "ltx" => {
+            let mut skips = Skips::default();
+            run::cargo_with(&["test", "--package", "tidebase-ltx"], litestream::environment(&mut skips))?;
             skips.report()
         }
         "fuzz" | "capture" => {
@@ -110,7 +117,7 @@ fn test() -> Result<()> {
     }
     run::has("sqlite3", &mut skips, "exports and imports beside SQLite's own shell");
     cargo(&["build", "--workspace"])?;
-    cargo(&["test", "--workspace"])?;
+    run::cargo_with(&["test", "--workspace"], litestream::environment(&mut skips))?;
     oracles()?;
     api::test(&mut skips)?;
     if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {

@@ -1,12 +1,21 @@
 //! Running programs, and being honest about what could not be run.
 
 use anyhow::{Context as _, Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs a program with its output shown; an error if it fails.
 pub fn program(name: &str, arguments: &[&str]) -> Result<()> {
-    println!("\n$ {name} {}", arguments.join(" "));
-    let status = Command::new(name).args(arguments).status().with_context(|| format!("{name} could not be started"))?;
+    program_with(name, arguments, None)
+}
+
+/// The same with a variable in its environment.
+fn program_with(name: &str, arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
+    let shown = variable.as_ref().map(|(variable, value)| format!("{variable}={} ", value.display()));
+    println!("\n$ {}{name} {}", shown.unwrap_or_default(), arguments.join(" "));
+    let mut command = Command::new(name);
+    let status =
+        command.args(arguments).envs(variable).status().with_context(|| format!("{name} could not be started"))?;
     if !status.success() {
         bail!("{name} {} failed: {status}", arguments.join(" "));
     }
@@ -14,8 +23,12 @@ pub fn program(name: &str, arguments: &[&str]) -> Result<()> {
 }
 
 pub fn cargo(arguments: &[&str]) -> Result<()> {
+    cargo_with(arguments, None)
+}
+
+pub fn cargo_with(arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    program(&cargo, arguments)
+    program_with(&cargo, arguments, variable)
 }
 
 /// The beginning of the commit's name as a number; 1 where this is no checkout.

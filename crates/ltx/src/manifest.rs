@@ -1,0 +1,239 @@
+//! What every file was when it was written, in one line of JSON each, beside the files.
+//!
+//! ```json
+//! {"level":0,"first":7,"last":7,"time_ms":1700000000123,"size":843,"sha256":"…","checksum":"…","previous":"…"}
+//! ```
+//!
+//! `sha256` is of the file, `checksum` of the whole database after it (`checksum::Rolling`), and `previous` the SHA-256
+//! of the line before: a line that is changed, left out or put elsewhere is noticed at the next. Lines are only added.
+//! Old ones may be cut off in front; then nothing before the first is known. A last line without its end is what a
+//! crash leaves, and counts as not written.
+
+use crate::digest::{Checked, Hash, hexadecimal};
+use crate::error::{Error, Result};
+use crate::format::Span;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// No line of ours is half as long.
+const LINE_MAX: u64 = 1024;
+
+/// One file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub level: u8,
+    pub first: u64,
+    pub last: u64,
+    pub time_ms: u64,
+    pub size: u64,
+    pub sha256: Hash,
+    #[serde(serialize_with = "write_checksum", deserialize_with = "read_checksum")]
+    pub checksum: u64,
+    /// Of the line before; zero in the first of all.
+    pub previous: Hash,
+}
+
+/// The end of the chain, to which the next record is added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    last: Hash,
+}
+
+/// A manifest as it was found.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    pub records: Vec<Record>,
+    pub chain: Chain,
+    /// Bytes of whole lines. What is behind them is to be cut off before the next line is written.
+    pub size: u64,
+    pub is_torn: bool,
+}
+
+impl Record {
+    pub fn span(&self) -> Span {
+        Span { first: self.first, last: self.last }
+    }
+
+    /// The file, read through this, which says so at its end if it is another than the one that was written.
+    pub fn checked<R: Read>(&self, file: R) -> Checked<R> {
+        Checked::new(file, self.size, self.sha256)
+    }
+}
+
+impl Chain {
+    /// The record as a line, with its end. `previous` is set.
+    pub fn add(&mut self, mut record: Record) -> Result<String> {
+        record.previous = self.last;
+        let mut line = serde_json::to_string(&record)
+            .map_err(|error| Error::refused(format!("a record cannot be written: {error}")))?;
+        self.last = Hash::of(line.as_bytes());
+        line.push('\n');
+        Ok(line)
+    }
+}
+
+impl Manifest {
+    /// # Errors
+    /// `Damaged` with the number of the line. `Io`.
+    pub fn read(mut input: impl BufRead) -> Result<Self> {
+        let mut manifest = Self::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = input
+                .by_ref()
+                .take(LINE_MAX)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| Error::io("the manifest cannot be read", error))?;
+            if length == 0 {
+                return Ok(manifest);
+            }
+            let number = manifest.records.len() + 1;
+            let Some(text) = line.strip_suffix(b"\n") else {
+                if length as u64 == LINE_MAX {
+                    return Err(Error::damaged(format!("line {number} of the manifest does not end")));
+                }
+                manifest.is_torn = true;
+                return Ok(manifest);
+            };
+            let record: Record = serde_json::from_slice(text)
+                .map_err(|error| Error::damaged(format!("line {number} of the manifest: {error}")))?;
+            Span::new(record.first, record.last)
+                .map_err(|error| error.within(format!("line {number} of the manifest")))?;
+            if number > 1 && record.previous != manifest.chain.last {
+                return Err(Error::damaged(format!(
+                    "line {number} of the manifest does not follow the line before it: one of them was changed, or one is missing"
+                )));
+            }
+            manifest.records.push(record);
+            manifest.chain.last = Hash::of(text);
+            manifest.size += length as u64;
+        }
+    }
+
+    /// The record of a file, the last if it was written more than once.
+    pub fn of(&self, level: u8, span: Span) -> Option<&Record> {
+        self.records.iter().rev().find(|record| record.level == level && record.span() == span)
+    }
+}
+
+/// A manifest that records are added to, durably.
+#[derive(Debug)]
+pub struct ManifestFile {
+    file: File,
+    chain: Chain,
+}
+
+impl ManifestFile {
+    /// Opens or begins it, and tells what is in it. What a crash left of a line is cut off.
+    ///
+    /// # Errors
+    /// `Damaged`, `Io`.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
+        let cannot = |error| Error::io(format!("{} cannot be opened", path.display()), error);
+        let file = File::options().read(true).append(true).create(true).mode(0o600).open(path).map_err(cannot)?;
+        let found = Manifest::read(BufReader::new(&file)).map_err(|error| error.within(path.display()))?;
+        if found.is_torn {
+            file.set_len(found.size).map_err(cannot)?;
+        }
+        Ok((Self { file, chain: found.chain }, found.records))
+    }
+
+    /// When this returns, the record is on the disk. After an error the manifest has to be opened anew: how much of the
+    /// line was written is not known.
+    pub fn add(&mut self, record: Record) -> Result<()> {
+        let line = self.chain.add(record)?;
+        self.file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| Error::io("the manifest cannot be written", error))
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde's way.
+fn write_checksum<S: Serializer>(checksum: &u64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{checksum:016x}"))
+}
+
+fn read_checksum<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let value = hexadecimal(text.as_bytes()).filter(|_| text.len() == 16);
+    value.ok_or_else(|| D::Error::custom("a checksum has 16 hexadecimal digits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<String> {
+        let mut chain = Chain::default();
+        let record = |last| Record {
+            level: 0,
+            first: last,
+            last,
+            time_ms: 1_700_000_000_000 + last,
+            size: 100,
+            sha256: Hash::of(&[last as u8]),
+            checksum: 1 << 63 | last,
+            previous: Hash::default(),
+        };
+        (1..=5).map(|last| chain.add(record(last)).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_read_as_they_were_written_and_can_go_on() {
+        let text = lines().concat();
+        let found = Manifest::read(text.as_bytes()).unwrap();
+        assert_eq!((found.records.len(), found.size, found.is_torn), (5, text.len() as u64, false));
+        let mut first = Manifest::read(lines()[..4].concat().as_bytes()).unwrap();
+        assert_eq!(first.chain.add(found.records[4]).unwrap(), lines()[4]);
+        assert_eq!(found.of(0, Span { first: 3, last: 3 }), Some(&found.records[2]));
+    }
+
+    #[test]
+    fn a_line_that_is_changed_left_out_or_elsewhere_is_noticed() {
+        let good = lines();
+        let mut changed = good.clone();
+        changed[2] = changed[2].replace("\"size\":100", "\"size\":101");
+        let mut left_out = good.clone();
+        left_out.remove(2);
+        let mut elsewhere = good.clone();
+        elsewhere.swap(2, 3);
+        for bad in [changed, left_out, elsewhere] {
+            let error = Manifest::read(bad.concat().as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("does not follow"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_old_may_be_cut_off() {
+        assert_eq!(Manifest::read(lines()[2..].concat().as_bytes()).unwrap().records.len(), 3);
+    }
+
+    #[test]
+    fn a_manifest_cut_anywhere_has_its_whole_lines() {
+        let text = lines().concat();
+        for cut in 0..text.len() {
+            let found = Manifest::read(&text.as_bytes()[..cut]).unwrap();
+            let whole = text[..cut].matches('\n').count();
+            assert_eq!(found.records.len(), whole, "cut at {cut}");
+            assert_eq!(found.is_torn, found.size < cut as u64);
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed_but_in_the_last_line() {
+        let text = lines().concat().into_bytes();
+        for at in 0..text.len() - lines()[4].len() {
+            let mut bad = text.clone();
+            bad[at] ^= 1;
+            assert!(Manifest::read(&bad[..]).is_err(), "byte {at}");
+        }
+        assert!(Manifest::read(&[b'x'; 5000][..]).is_err());
+    }
+}
