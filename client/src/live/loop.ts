@@ -36,6 +36,8 @@ const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
   readonly connection = new Connection();
+  /** How a socket is opened; pages that share one have their own way. */
+  openSocket = openSocket;
   #http: Http;
   #wanted = new Wanted();
   #inFlight = new InFlight();
@@ -181,7 +183,7 @@ export class Loop {
       const token = await this.#http.token.get();
       if (!isCurrent()) return;
       this.#token = token;
-      this.#socket = openSocket(this.#http, token, { heard: (text) => isCurrent() && this.#heard(text), lost });
+      this.#socket = this.openSocket(this.#http, token, { heard: (text) => isCurrent() && this.#heard(text), lost });
     } catch (error) {
       lost(0, "", error);
     }

@@ -4,9 +4,10 @@
 
 import type { Wish } from "./wish.js";
 
-export class Wanted extends Map<string, Wish> {
-  #lastId = 0;
+/** Of all clients of a page: with `tidebase/tabs` they may share one socket. */
+export const ids = { last: 0 };
 
+export class Wanted extends Map<string, Wish> {
   add(wish: Wish): void {
     wish.id = this.newId();
     this.set(wish.identity, wish);
@@ -19,6 +20,6 @@ export class Wanted extends Map<string, Wish> {
 
   /** Wishes and requests share their numbers, so that no answer is taken for another's. */
   newId(): number {
-    return ++this.#lastId;
+    return ++ids.last;
   }
 }

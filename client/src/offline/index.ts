@@ -4,21 +4,22 @@
 //   write ─▶ store ─▶ shown at once (overlay) ─▶ sender ─▶ server: once, in order ─▶ applied, or refused and taken back
 //   rows told by the server ─▶ store ─▶ there at the next visit, and gone on from
 //
-// `store` is the device's truth, `tabs` its other pages, `query` the live query that shows both.
+// `store` is the device's truth, `news` what its pages tell each other, `query` the live query that shows both.
 
 import type { Core } from "../core.js";
 import type { Batch } from "../documents/write.js";
 import { callAll, TidebaseError } from "../error.js";
 import { Statement } from "../statement.js";
+import { Tabs } from "../tabs/index.js";
 import type { AnyTable, TableTypes } from "../table.js";
 import { parse } from "../value.js";
 import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import type { Question } from "../live/query.js";
 import { OfflineQuery, type Device } from "./query.js";
+import { Neighbours, type News } from "./news.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
-import { Tabs, type News } from "./tabs.js";
 
 /** A write that is kept on the device. */
 export interface Written {
@@ -35,7 +36,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #store: Promise<Store>;
   #opened: Store | undefined;
   #sender: Sender | undefined;
+  #neighbours: Neighbours;
   #tabs: Tabs;
+  /** One page sends for all. */
   #leads = false;
   /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
   #mutations: Mutation[] = [];
@@ -63,14 +66,11 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#db = db;
     const name = `tidebase ${db.http.base.href} ${user}`;
     this.#store = openStore(name, () => this.close());
-    this.#tabs = new Tabs(
-      name,
-      (news) => this.#heard(news),
-      () => {
-        this.#leads = true;
-        this.#sender?.kick();
-      },
-    );
+    this.#neighbours = new Neighbours(name, (news) => this.#heard(news));
+    this.#tabs = new Tabs(db, name, (leads) => {
+      this.#leads = leads;
+      this.#kick();
+    });
     const shown = () => this.#mutations.filter(({ refused }) => !refused);
     const device: Device = {
       get shown() {
@@ -147,7 +147,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   async dismiss(number: number): Promise<void> {
     await (await this.#store).dismiss(number);
     this.#dismissed(number);
-    this.#tabs.tell({ kind: "dismissed", number });
+    this.#neighbours.tell({ kind: "dismissed", number });
   }
 
   /** Forgets all that is kept: for a user who signs out. What waits is lost. */
@@ -158,7 +158,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const turn = this.#turn.then(async () => {
       await (await this.#store).clear();
       this.#cleared();
-      this.#tabs.tell({ kind: "cleared" });
+      this.#neighbours.tell({ kind: "cleared" });
     });
     this.#turn = turn.catch(() => {});
     return turn;
@@ -173,6 +173,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#keep();
     this.#sender?.close();
     this.#tabs.close();
+    this.#neighbours.close();
     // What is being kept is kept first.
     void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
     // Another store may have taken its place.
@@ -212,7 +213,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     // Whoever does not wait for it reads `refused`.
     settled.catch(() => {});
     this.#insert(mutation);
-    this.#tabs.tell({ kind: "added", mutation });
+    this.#neighbours.tell({ kind: "added", mutation });
     this.#kick();
     return { number, settled };
   }
@@ -236,7 +237,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const refused = outcomes.flatMap((outcome) => ("refused" in outcome ? [outcome] : []));
     await this.#opened!.settle(applied, refused);
     this.#settled(outcomes);
-    this.#tabs.tell({ kind: "settled", outcomes });
+    this.#neighbours.tell({ kind: "settled", outcomes });
   }
 
   #settled(outcomes: Outcome[]): void {
