@@ -18,7 +18,7 @@ import { hello, receive } from "./receive.js";
 import type { Said } from "./said.js";
 import type { Socket, SocketEvents } from "./socket.js";
 import { Timers } from "./timers.js";
-import { Wanted } from "./wanted.js";
+import { newId, Wanted } from "./wanted.js";
 import type { Listener, Tell, Wish } from "./wish.js";
 
 /** Ends a subscription. May be called again, and then does nothing. */
@@ -91,7 +91,7 @@ export class Loop {
     signal?.throwIfAborted();
     const { inFlight, requestTime } = this.#http.limits;
     if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests have no answer yet.`);
-    const id = this.#wanted.newId();
+    const id = newId();
     const unsent = sized(write({ id, ...body }));
     const giveUp = (reason: unknown) => this.#inFlight.take(id)?.reject(reason);
     const off = onAbort(signal, giveUp);
@@ -154,7 +154,7 @@ export class Loop {
         break;
       case "silence":
         this.#timers.set("answer", this.#http.limits.answerTime);
-        this.#send(write({ id: this.#wanted.newId(), action: "ping" }));
+        this.#send(write({ id: newId(), action: "ping" }));
         break;
       case "answer":
         this.#lost(0, "", late());
@@ -271,7 +271,7 @@ export class Loop {
   #leave(wish: Wish, listener: Listener<any>): void {
     if (!wish.listeners.delete(listener) || wish.listeners.size > 0 || !this.#wanted.remove(wish)) return;
     if (this.#said?.wishes.delete(wish.id)) {
-      this.#send(write({ id: this.#wanted.newId(), action: "unsubscribe", sub: wish.id }));
+      this.#send(write({ id: newId(), action: "unsubscribe", sub: wish.id }));
     }
     this.#restIfIdle();
   }

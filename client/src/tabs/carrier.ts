@@ -7,7 +7,7 @@
 import { openSocket } from "#socket";
 import { Http } from "../http.js";
 import type { Socket } from "../live/socket.js";
-import { ids } from "../live/wanted.js";
+import { newId } from "../live/wanted.js";
 import { Token } from "../token.js";
 import { write } from "../value.js";
 import type { Down, Lost, Up } from "./words.js";
@@ -109,7 +109,7 @@ export class Carrier {
   }
 
   #ask(rider: Rider): void {
-    const id = ++ids.last;
+    const id = newId();
     rider.asked = { id, heard: this.#heards };
     this.#owned.set(id, { rider, isSubscription: false });
     this.#socket!.send(write({ id, action: "auth", token: rider.token ?? "" }));
@@ -140,7 +140,7 @@ export class Carrier {
     for (const [id, { rider: owner, isSubscription }] of this.#owned) {
       if (owner !== rider) continue;
       this.#owned.delete(id);
-      if (isSubscription) this.#socket!.send(write({ id: ++ids.last, action: "unsubscribe", sub: id }));
+      if (isSubscription) this.#socket!.send(write({ id: newId(), action: "unsubscribe", sub: id }));
     }
     // It was not let on, and nothing else was heard meanwhile: the socket is dead.
     if (this.#riders.size === 0 || (!rider.isOn && rider.asked?.heard === this.#heards)) this.#lost([0, ""]);
