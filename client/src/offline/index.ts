@@ -10,6 +10,7 @@ import type { Core } from "../core.js";
 import type { Batch } from "../documents/write.js";
 import { callAll, TidebaseError } from "../error.js";
 import { Statement } from "../statement.js";
+import type { Channel } from "../tabs/channel.js";
 import { Tabs } from "../tabs/index.js";
 import type { AnyTable, TableTypes } from "../table.js";
 import { parse } from "../value.js";
@@ -17,7 +18,7 @@ import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import type { Question } from "../live/query.js";
 import { OfflineQuery, type Device } from "./query.js";
-import { Neighbours, type News } from "./news.js";
+import { newsOf, type News } from "./news.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
 
@@ -36,7 +37,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #store: Promise<Store>;
   #opened: Store | undefined;
   #sender: Sender | undefined;
-  #neighbours: Neighbours;
+  /** What its pages tell each other. */
+  #news: Channel<News> | undefined;
   #tabs: Tabs;
   /** One page sends for all. */
   #leads = false;
@@ -66,7 +68,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#db = db;
     const name = `tidebase ${db.http.base.href} ${user}`;
     this.#store = openStore(name, () => this.close());
-    this.#neighbours = new Neighbours(name, (news) => this.#heard(news));
+    this.#news = newsOf(name, (news) => this.#heard(news));
     this.#tabs = new Tabs(db, name, (leads) => {
       this.#leads = leads;
       this.#kick();
@@ -147,7 +149,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   async dismiss(number: number): Promise<void> {
     await (await this.#store).dismiss(number);
     this.#dismissed(number);
-    this.#neighbours.tell({ kind: "dismissed", number });
+    this.#news?.tell({ kind: "dismissed", number });
   }
 
   /** Forgets all that is kept: for a user who signs out. What waits is lost. */
@@ -158,7 +160,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const turn = this.#turn.then(async () => {
       await (await this.#store).clear();
       this.#cleared();
-      this.#neighbours.tell({ kind: "cleared" });
+      this.#news?.tell({ kind: "cleared" });
     });
     this.#turn = turn.catch(() => {});
     return turn;
@@ -173,7 +175,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#keep();
     this.#sender?.close();
     this.#tabs.close();
-    this.#neighbours.close();
+    this.#news?.close();
     // What is being kept is kept first.
     void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
     // Another store may have taken its place.
@@ -213,7 +215,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     // Whoever does not wait for it reads `refused`.
     settled.catch(() => {});
     this.#insert(mutation);
-    this.#neighbours.tell({ kind: "added", mutation });
+    this.#news?.tell({ kind: "added", mutation });
     this.#kick();
     return { number, settled };
   }
@@ -237,7 +239,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const refused = outcomes.flatMap((outcome) => ("refused" in outcome ? [outcome] : []));
     await this.#opened!.settle(applied, refused);
     this.#settled(outcomes);
-    this.#neighbours.tell({ kind: "settled", outcomes });
+    this.#news?.tell({ kind: "settled", outcomes });
   }
 
   #settled(outcomes: Outcome[]): void {

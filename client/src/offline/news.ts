@@ -3,7 +3,7 @@
 //
 // Which of them sends: ../tabs.
 
-import { channel } from "../tabs/channel.js";
+import { Channel } from "../tabs/channel.js";
 import type { Mutation, Outcome } from "./mutation.js";
 
 export type News =
@@ -12,18 +12,6 @@ export type News =
   | { kind: "dismissed"; number: number }
   | { kind: "cleared" };
 
-export class Neighbours {
-  #channel: BroadcastChannel | undefined;
-
-  constructor(name: string, hear: (news: News) => void) {
-    if (typeof BroadcastChannel === "function") this.#channel = channel(name, hear);
-  }
-
-  tell(news: News): void {
-    this.#channel?.postMessage(news);
-  }
-
-  close(): void {
-    this.#channel?.close();
-  }
+export function newsOf(name: string, hear: (news: News) => void): Channel<News> | undefined {
+  return typeof BroadcastChannel === "function" ? new Channel(name, hear) : undefined;
 }

@@ -69,13 +69,15 @@ export class Carrier {
       if (!("leave" in said)) this.#down(said.ride, { lost: [0, ""] });
     } else {
       rider.unseen = 0;
-      if ("say" in said) this.#say(rider, said.say);
+      if ("say" in said) rider.isOn && this.#say(rider, said.say);
       else if ("leave" in said) this.#leave(rider);
       else this.#tell(rider, { isThere: true });
     }
   }
 
   close(): void {
+    this.#riders.clear();
+    this.#owned.clear();
     this.#socket?.close();
     this.#socket = this.#hello = undefined;
   }
@@ -216,8 +218,6 @@ export class Carrier {
 
   #lost(how: Lost): void {
     const riders = [...this.#riders.values()];
-    this.#riders.clear();
-    this.#owned.clear();
     this.close();
     const [code, , error] = how;
     const isOfToken = code === SIGN_IN_AGAIN || ["unauthorized", "forbidden"].includes((error as any)?.code);

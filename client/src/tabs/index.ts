@@ -10,9 +10,9 @@ import { openSocket } from "#socket";
 import type { Core } from "../core.js";
 import { ids } from "../live/wanted.js";
 import { Carrier } from "./carrier.js";
-import { channel } from "./channel.js";
+import { Channel } from "./channel.js";
 import { Ride } from "./ride.js";
-import type { Down, Up } from "./words.js";
+import type { Changed, Down, Told, Up } from "./words.js";
 
 const chance = () => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
@@ -22,17 +22,18 @@ ids.last = chance() * 2 ** 16;
 export class Tabs {
   #db: Core;
   #name: string;
+  #locks: LockManager | undefined;
   #lead: (leads: boolean) => void;
   #page = `${chance()}-${chance()}`;
   #rides = 0;
   #ride: Ride | undefined;
   #carrier: Carrier | undefined;
   /** What is said to the carrier, and that there is another one. */
-  #all: BroadcastChannel | undefined;
+  #all: Channel<Up | Changed> | undefined;
   /** What is said to this page. */
-  #own: BroadcastChannel | undefined;
+  #own: Channel<Told> | undefined;
   /** From the carrier to each page. */
-  #downs = new Map<string, BroadcastChannel>();
+  #downs = new Map<string, Channel<Told>>();
   #isApart = false;
   /** Once the others can see that this page is there: it has a lock for as long as it is. */
   #isSeen: Promise<void> | undefined;
@@ -45,17 +46,14 @@ export class Tabs {
     this.#db = db;
     this.#name = `${name} tabs`;
     this.#lead = lead;
-    const { locks } = globalThis.navigator ?? {};
+    const locks = (this.#locks = globalThis.navigator?.locks);
     if (!locks || typeof BroadcastChannel !== "function") {
       lead(true);
       return;
     }
-    this.#all = channel(this.#name, (said: Up | "changed") => {
-      if (said !== "changed") this.#carrier?.hear(said);
-      else if (!this.#carrier) this.#ride?.changed();
-    });
-    this.#own = channel(`${this.#name} ${this.#page}`, ({ ride, told }: { ride: string; told: Down }) => {
-      if (ride === this.#ride?.name) this.#ride.hear(told);
+    this.#all = new Channel(this.#name, (said) => this.#heard(said));
+    this.#own = new Channel(`${this.#name} ${this.#page}`, ({ ride, by, told }) => {
+      if (ride === this.#ride?.name) this.#ride.hear(by, told);
     });
     this.#isSeen = new Promise((resolve) => {
       const seen = () => {
@@ -80,7 +78,10 @@ export class Tabs {
   #open: typeof openSocket = (http, token, events) => {
     if (this.#isApart) return openSocket(http, token, events);
     const ride = new Ride(`${this.#page} ${++this.#rides}`, this.#page, token, http, events, {
-      up: (said) => (this.#carrier ? this.#carrier.hear(said) : this.#all!.postMessage(said)),
+      up: (said) => {
+        if (this.#carrier && (said.to ?? this.#page) === this.#page) this.#carrier.hear(said);
+        else this.#all!.tell(said);
+      },
       silent: () => this.#take(),
       apart: () => (this.#isApart = true),
     });
@@ -89,30 +90,57 @@ export class Tabs {
     return ride;
   };
 
+  #heard(said: Up | Changed): void {
+    // Anybody of this origin may say anything here.
+    if (typeof said !== "object" || !said) return;
+    if ("carrier" in said) {
+      if (!this.#carrier) this.#ride?.changed(said.carrier);
+    } else if ((said.to ?? this.#page) === this.#page && typeof said.ride === "string") {
+      this.#carrier?.hear(said);
+    }
+  }
+
   /** For its turn to carry. */
   #wait(): void {
-    navigator.locks.request(this.#name, { signal: this.#over.signal }, this.#carry).catch((error) => {
-      if (this.#over.signal.aborted) return;
-      if (error.name !== "AbortError") return this.#leave(true);
-      this.#resign();
-      this.#wait();
+    this.#claim({ signal: this.#over.signal }, (error) => {
+      if (error.name === "AbortError") this.#wait();
+      else this.#leave(true);
     });
   }
 
   /** The turn of a page that says nothing. Its own it waits for further. */
   #take(): void {
-    if (!this.#carrier) navigator.locks.request(this.#name, { steal: true }, this.#carry).catch(() => this.#resign());
+    if (!this.#carrier) this.#claim({ steal: true }, () => {});
   }
 
-  #carry = (): Promise<void> => {
-    this.#carrier = new Carrier(this.#db.http, this.#down, this.#watch);
-    this.#all!.postMessage("changed");
-    this.#ride?.changed();
-    this.#lead(true);
-    return this.#untilOver;
-  };
+  /** @param lost called when another page has taken it, and this one did not end it */
+  #claim(how: LockOptions, lost: (error: DOMException) => void): void {
+    let mine: Carrier | undefined;
+    let isLost = false;
+    const carry = () => {
+      // It may be taken before it is known here to have been given.
+      if (isLost) return;
+      mine = this.#carry();
+      return this.#untilOver;
+    };
+    this.#locks!.request(this.#name, how, carry).catch((error) => {
+      isLost = true;
+      if (this.#over.signal.aborted) return;
+      if (mine && mine === this.#carrier) this.#resign();
+      lost(error);
+    });
+  }
 
-  /** Another page has taken it, or may. */
+  #carry(): Carrier {
+    this.#carrier?.close();
+    this.#carrier = new Carrier(this.#db.http, this.#down, this.#watch);
+    this.#all!.tell({ carrier: this.#page });
+    this.#ride?.changed(this.#page);
+    this.#lead(true);
+    return this.#carrier;
+  }
+
+  /** Another page carries, or will. */
   #resign(): void {
     if (!this.#carrier) return;
     this.#carrier.close();
@@ -135,15 +163,15 @@ export class Tabs {
   }
 
   #down = (ride: string, told: Down): void => {
-    if (ride === this.#ride?.name) return this.#ride.hear(told);
+    if (ride === this.#ride?.name) return this.#ride.hear(this.#page, told);
     const name = `${this.#name} ${ride.split(" ")[0]}`;
-    const down = this.#downs.get(name) ?? channel(name);
+    const down = this.#downs.get(name) ?? new Channel<Told>(name);
     this.#downs.set(name, down);
-    down.postMessage({ ride, told: worded(told) });
+    down.tell({ ride, by: this.#page, told: worded(told) });
   };
 
   #watch = (page: string, gone: () => void): void => {
-    navigator.locks.request(`${this.#name} ${page}`, { signal: this.#over.signal }, gone).catch(() => {});
+    this.#locks!.request(`${this.#name} ${page}`, { signal: this.#over.signal }, gone).catch(() => {});
   };
 }
 

@@ -7,7 +7,7 @@ import { openSocket } from "#socket";
 import { TidebaseError } from "../error.js";
 import type { Http } from "../http.js";
 import type { Socket, SocketEvents } from "../live/socket.js";
-import type { Down, Up } from "./words.js";
+import type { Down, Up, What } from "./words.js";
 
 /** Between two questions, in milliseconds. */
 const ASK_EVERY = 1500;
@@ -30,6 +30,8 @@ export class Ride implements Socket {
   #host: Page;
   /** In place of the shared one. */
   #own: Socket | undefined;
+  /** The page that carries it, once that one has answered. */
+  #carrier: string | undefined;
   #hasHeard = false;
   #isOver = false;
   #questions = 0;
@@ -53,22 +55,21 @@ export class Ride implements Socket {
   /** Says to whoever carries now that it is here. */
   join(): void {
     const { page, token } = this;
-    this.#up({ ride: this.name, join: { page, token } });
+    this.#up({ join: { page, token } });
   }
 
   send(text: string): void {
     if (this.#own) this.#own.send(text);
-    else this.#up({ ride: this.name, say: text });
+    else this.#up({ say: text });
   }
 
   close(): void {
-    this.#up({ ride: this.name, leave: true });
     this.#own?.close();
     this.#end();
   }
 
-  hear(told: Down): void {
-    if (this.#isOver) return;
+  hear(by: string, told: Down): void {
+    if (this.#isOver || by !== (this.#carrier ??= by)) return;
     this.#questions = 0;
     if ("heard" in told) {
       this.#hasHeard = true;
@@ -83,9 +84,13 @@ export class Ride implements Socket {
   }
 
   /** The carrier is another one now. A ride that was not under way yet goes with that one. */
-  changed(): void {
-    if (this.#hasHeard) this.lost();
-    else this.join();
+  changed(carrier?: string): void {
+    if (this.#hasHeard) {
+      if (carrier !== this.#carrier) this.lost();
+      return;
+    }
+    this.#carrier = undefined;
+    this.join();
   }
 
   lost(code = 0, reason = "", error?: unknown): void {
@@ -96,11 +101,13 @@ export class Ride implements Socket {
     this.#events.lost(code, reason, isWords ? new TidebaseError(what, message) : error);
   }
 
-  #up(said: Up): void {
-    if (!this.#isOver && !this.#own) this.#host.up(said);
+  #up(what: What): void {
+    if (!this.#isOver && !this.#own) this.#host.up({ ride: this.name, to: this.#carrier, ...what });
   }
 
+  /** Whoever carries hears it too: they may know nothing of what has happened. */
   #end(): void {
+    this.#up({ leave: true });
     this.#isOver = true;
     clearInterval(this.#asking);
   }
@@ -115,7 +122,7 @@ export class Ride implements Socket {
     // This page was itself asleep, and may have an answer waiting.
     if (now - this.#askedAt > 2 * ASK_EVERY) this.#questions = 0;
     this.#askedAt = now;
-    if (this.#questions++ < QUESTIONS_MAX) return this.#up({ ride: this.name, ask: true });
+    if (this.#questions++ < QUESTIONS_MAX) return this.#up({ ask: true });
     this.#questions = 0;
     this.#host.silent();
   }
