@@ -407,7 +407,10 @@ test("offline: pages write, one sends, and another does when that one is frozen"
   await until("one socket", async () => (await sockets()) === 1);
   const write = (index: number, id: string) => pages[index]!.page.run(() => pages[index]!.local.table("item").insert({ id, title: id }));
   for (const index of [0, 1, 2]) await (await write(index, `${index}`)).settled;
+  const states: string[] = [];
+  pages[1]!.db.connection.subscribe((state) => states.push(state));
   pages[0]!.page.freeze();
+  await until("it has another carrier", () => states.includes("waiting") && states.at(-1) === "open");
   const { settled } = await write(1, "of one");
   const also = await write(2, "of two");
   await Promise.all([settled, also.settled]);

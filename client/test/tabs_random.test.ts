@@ -64,7 +64,7 @@ test(`pages that come, go, freeze and die come to the same rows on one socket (T
     const tab = tabs[index];
     tabs[index] = undefined;
     if (!tab) return;
-    if (isKilled) tab.page.kill();
+    if (isKilled || tab.isFrozen) tab.page.kill();
     tab.page.run(() => {
       tab.local.close();
       tab.db.close();
@@ -130,7 +130,7 @@ test(`pages that come, go, freeze and die come to the same rows on one socket (T
     tab.page.thaw();
     show(tab, QUERIES[0]!);
   }
-  await until("all is sent", () => tabs.every((tab) => tab!.local.pending.length === 0));
+  await until("all is sent", () => tabs.every((tab) => tab!.local.pending.length === 0))
   const ledger = await server.query("select stamp from ledger order by 1");
   assert.deepEqual(ledger.map(({ stamp }) => stamp), stamps.sort(), "each was carried out once");
   for (const sql of QUERIES) {

@@ -31,6 +31,8 @@ export interface Written {
 
 /** How long after a change of its rows a result is kept: many follow each other. */
 const KEEP_AFTER = 300;
+/** So many outcomes are remembered of writes that are not known here: more than a frame has. */
+const EARLY_MAX = 500;
 
 export class Offline<Tables = Record<string, AnyTable>> {
   #db: Core;
@@ -237,15 +239,24 @@ export class Offline<Tables = Record<string, AnyTable>> {
   async #settle(outcomes: Outcome[]): Promise<void> {
     const applied = outcomes.flatMap((outcome) => ("applied" in outcome ? [outcome.number] : []));
     const refused = outcomes.flatMap((outcome) => ("refused" in outcome ? [outcome] : []));
+    const tell = () => this.#news?.tell({ kind: "settled", outcomes });
+    // Before, for this page may be gone behind it; and behind it, for another may be opened in between.
+    tell();
     await this.#opened!.settle(applied, refused);
     this.#settled(outcomes);
-    this.#news?.tell({ kind: "settled", outcomes });
+    tell();
+  }
+
+  /** Most of them are known, and over. */
+  #soon(number: number, outcome: Outcome | "dismissed"): void {
+    if (this.#early.size >= EARLY_MAX) this.#early.delete(this.#early.keys().next().value!);
+    this.#early.set(number, outcome);
   }
 
   #settled(outcomes: Outcome[]): void {
     for (const outcome of outcomes) {
       const mutation = this.#mutations.find(({ number }) => number === outcome.number);
-      if (!mutation) this.#early.set(outcome.number, outcome);
+      if (!mutation) this.#soon(outcome.number, outcome);
       const waiting = this.#waiting.get(outcome.number);
       this.#waiting.delete(outcome.number);
       if ("applied" in outcome) {
@@ -330,7 +341,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   #dismissed(number: number): void {
     const isKnown = this.#mutations.some((mutation) => mutation.number === number);
-    if (!isKnown) this.#early.set(number, "dismissed");
+    if (!isKnown) this.#soon(number, "dismissed");
     this.#mutations = this.#mutations.filter((mutation) => mutation.number !== number || !mutation.refused);
     this.#show();
   }

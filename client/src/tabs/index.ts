@@ -53,7 +53,8 @@ export class Tabs {
     }
     this.#all = new Channel(this.#name, (said) => this.#heard(said));
     this.#own = new Channel(`${this.#name} ${this.#page}`, ({ ride, by, told }) => {
-      if (ride === this.#ride?.name) this.#ride.hear(by, told);
+      // A page that was asleep may take itself for the carrier still.
+      if (!this.#carrier && ride === this.#ride?.name) this.#ride.hear(by, told);
     });
     this.#isSeen = new Promise((resolve) => {
       const seen = () => {
@@ -77,12 +78,12 @@ export class Tabs {
 
   #open: typeof openSocket = (http, token, events) => {
     if (this.#isApart) return openSocket(http, token, events);
-    const ride = new Ride(`${this.#page} ${++this.#rides}`, this.#page, token, http, events, {
+    const ride: Ride = new Ride(`${this.#page} ${++this.#rides}`, this.#page, token, http, events, {
       up: (said) => {
         if (this.#carrier && (said.to ?? this.#page) === this.#page) this.#carrier.hear(said);
         else this.#all!.tell(said);
       },
-      silent: () => this.#take(),
+      silent: () => (this.#carrier ? ride.lost() : this.#take()),
       apart: () => (this.#isApart = true),
     });
     this.#ride = ride;

@@ -13,6 +13,7 @@ export class Page {
   isDead = false;
   #isFrozen = false;
   #held: (() => void)[] = [];
+  #unsaid: (() => void)[] = [];
   /** Gives back what the page has. */
   ends = new Set<() => void>();
 
@@ -28,16 +29,25 @@ export class Page {
     else this.run(call);
   }
 
+  /** What it says. Its sockets and its store do not freeze here, so what it has done there it has said before it was frozen. */
+  say(call: () => void): void {
+    if (this.isDead) return;
+    if (this.#isFrozen) this.#unsaid.push(call);
+    else call();
+  }
+
   freeze(): void {
     this.#isFrozen = true;
   }
 
   thaw(): void {
     this.#isFrozen = false;
+    for (const call of this.#unsaid.splice(0)) call();
     for (const call of this.#held.splice(0)) this.pass(call);
   }
 
   kill(): void {
+    for (const call of this.#unsaid.splice(0)) call();
     this.isDead = true;
     for (const end of this.ends) end();
   }
@@ -59,11 +69,11 @@ class Channel {
   postMessage(data: unknown): void {
     // Cloned now, whatever the page does to it later.
     const cloned = structuredClone(data);
-    this.#page.pass(() => this.#inner.postMessage(cloned));
+    this.#page.say(() => this.#inner.postMessage(cloned));
   }
 
   close(): void {
-    this.#page.pass(this.#end);
+    this.#page.say(this.#end);
     this.#page.ends.delete(this.#end);
   }
 }
