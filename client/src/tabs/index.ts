@@ -172,7 +172,13 @@ export class Tabs {
   };
 
   #watch = (page: string, gone: () => void): void => {
-    this.#locks!.request(`${this.#name} ${page}`, { signal: this.#over.signal }, gone).catch(() => {});
+    const name = `${this.#name} ${page}`;
+    const over = () => {
+      gone();
+      this.#downs.get(name)?.close();
+      this.#downs.delete(name);
+    };
+    this.#locks!.request(name, { signal: this.#over.signal }, over).catch(() => {});
   };
 }
 
