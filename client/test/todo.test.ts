@@ -138,6 +138,7 @@ inBrowser("two tabs write without a network, the server is killed: both and the 
   await add(one, "milk", "bread", "beer");
   await until("the other tab", async () => (await lists(two))[0]!.length === 3);
   await says(one, "Everything is saved.");
+  await until("one socket for her two tabs, and his", async () => (await server.call("status/database")).sockets === 2);
   unplug(proxy);
   await says(one, "No network.");
   await add(one, "eggs", "rope");

@@ -18,7 +18,7 @@ import { hello, receive } from "./receive.js";
 import type { Said } from "./said.js";
 import type { Socket, SocketEvents } from "./socket.js";
 import { Timers } from "./timers.js";
-import { Wanted } from "./wanted.js";
+import { newId, Wanted } from "./wanted.js";
 import type { Listener, Tell, Wish } from "./wish.js";
 
 /** Ends a subscription. May be called again, and then does nothing. */
@@ -35,6 +35,8 @@ const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
   readonly connection = new Connection();
+  /** How a socket is opened; pages that share one have their own way. */
+  openSocket = openSocket;
   #http: Http;
   #wanted = new Wanted();
   #inFlight = new InFlight();
@@ -89,7 +91,7 @@ export class Loop {
     signal?.throwIfAborted();
     const { inFlight, requestTime } = this.#http.limits;
     if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests have no answer yet.`);
-    const id = this.#wanted.newId();
+    const id = newId();
     const unsent = sized(write({ id, ...body }));
     const giveUp = (reason = late(this.connection.error)) => this.#inFlight.take(id)?.reject(reason);
     const off = within(requestTime, signal, giveUp as (reason?: unknown) => void);
@@ -179,7 +181,7 @@ export class Loop {
       const token = await this.#http.token.get();
       if (!isCurrent()) return;
       this.#token = token;
-      this.#socket = openSocket(this.#http, token, { heard: (text) => isCurrent() && this.#heard(text), lost });
+      this.#socket = this.openSocket(this.#http, token, { heard: (text) => isCurrent() && this.#heard(text), lost });
     } catch (error) {
       lost(0, "", error);
     }

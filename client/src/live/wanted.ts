@@ -4,21 +4,20 @@
 
 import type { Wish } from "./wish.js";
 
-export class Wanted extends Map<string, Wish> {
-  #lastId = 0;
+/** Of all clients of a page: with `tidebase/tabs` they may share one socket. */
+export const ids = { last: 0 };
 
+/** Wishes and requests share their numbers, so that no answer is taken for another's. */
+export const newId = () => ++ids.last;
+
+export class Wanted extends Map<string, Wish> {
   add(wish: Wish): void {
-    wish.id = this.newId();
+    wish.id = newId();
     this.set(wish.identity, wish);
   }
 
   /** True if it was still wanted. */
   remove(wish: Wish): boolean {
     return this.get(wish.identity) === wish && this.delete(wish.identity);
-  }
-
-  /** Wishes and requests share their numbers, so that no answer is taken for another's. */
-  newId(): number {
-    return ++this.#lastId;
   }
 }

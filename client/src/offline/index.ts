@@ -4,21 +4,23 @@
 //   write ─▶ store ─▶ shown at once (overlay) ─▶ sender ─▶ server: once, in order ─▶ applied, or refused and taken back
 //   rows told by the server ─▶ store ─▶ there at the next visit, and gone on from
 //
-// `store` is the device's truth, `tabs` its other pages, `query` the live query that shows both.
+// `store` is the device's truth, `news` what its pages tell each other, `query` the live query that shows both.
 
 import type { Core } from "../core.js";
 import type { Batch } from "../documents/write.js";
 import { callAll, TidebaseError } from "../error.js";
 import { Statement } from "../statement.js";
+import type { Channel } from "../tabs/channel.js";
+import { Tabs } from "../tabs/index.js";
 import type { AnyTable, TableTypes } from "../table.js";
 import { parse } from "../value.js";
 import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import type { Question } from "../live/query.js";
 import { OfflineQuery, type Device } from "./query.js";
+import { newsOf, type News } from "./news.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
-import { Tabs, type News } from "./tabs.js";
 
 /** A write that is kept on the device. */
 export interface Written {
@@ -29,13 +31,18 @@ export interface Written {
 
 /** How long after a change of its rows a result is kept: many follow each other. */
 const KEEP_AFTER = 300;
+/** So many outcomes are remembered of writes that are not known here: more than a frame has. */
+const EARLY_MAX = 500;
 
 export class Offline<Tables = Record<string, AnyTable>> {
   #db: Core;
   #store: Promise<Store>;
   #opened: Store | undefined;
   #sender: Sender | undefined;
+  /** What its pages tell each other. */
+  #news: Channel<News> | undefined;
   #tabs: Tabs;
+  /** One page sends for all. */
   #leads = false;
   /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
   #mutations: Mutation[] = [];
@@ -63,14 +70,11 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#db = db;
     const name = `tidebase ${db.http.base.href} ${user}`;
     this.#store = openStore(name, () => this.close());
-    this.#tabs = new Tabs(
-      name,
-      (news) => this.#heard(news),
-      () => {
-        this.#leads = true;
-        this.#sender?.kick();
-      },
-    );
+    this.#news = newsOf(name, (news) => this.#heard(news));
+    this.#tabs = new Tabs(db, name, (leads) => {
+      this.#leads = leads;
+      this.#kick();
+    });
     const shown = () => this.#mutations.filter(({ refused }) => !refused);
     const device: Device = {
       get shown() {
@@ -147,7 +151,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   async dismiss(number: number): Promise<void> {
     await (await this.#store).dismiss(number);
     this.#dismissed(number);
-    this.#tabs.tell({ kind: "dismissed", number });
+    this.#news?.tell({ kind: "dismissed", number });
   }
 
   /** Forgets all that is kept: for a user who signs out. What waits is lost. */
@@ -158,7 +162,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const turn = this.#turn.then(async () => {
       await (await this.#store).clear();
       this.#cleared();
-      this.#tabs.tell({ kind: "cleared" });
+      this.#news?.tell({ kind: "cleared" });
     });
     this.#turn = turn.catch(() => {});
     return turn;
@@ -173,6 +177,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#keep();
     this.#sender?.close();
     this.#tabs.close();
+    this.#news?.close();
     // What is being kept is kept first.
     void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
     // Another store may have taken its place.
@@ -212,7 +217,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     // Whoever does not wait for it reads `refused`.
     settled.catch(() => {});
     this.#insert(mutation);
-    this.#tabs.tell({ kind: "added", mutation });
+    this.#news?.tell({ kind: "added", mutation });
     this.#kick();
     return { number, settled };
   }
@@ -234,15 +239,24 @@ export class Offline<Tables = Record<string, AnyTable>> {
   async #settle(outcomes: Outcome[]): Promise<void> {
     const applied = outcomes.flatMap((outcome) => ("applied" in outcome ? [outcome.number] : []));
     const refused = outcomes.flatMap((outcome) => ("refused" in outcome ? [outcome] : []));
+    const tell = () => this.#news?.tell({ kind: "settled", outcomes });
+    // Before, for this page may be gone behind it; and behind it, for another may be opened in between.
+    tell();
     await this.#opened!.settle(applied, refused);
     this.#settled(outcomes);
-    this.#tabs.tell({ kind: "settled", outcomes });
+    tell();
+  }
+
+  /** Most of them are known, and over. */
+  #soon(number: number, outcome: Outcome | "dismissed"): void {
+    if (this.#early.size >= EARLY_MAX) this.#early.delete(this.#early.keys().next().value!);
+    this.#early.set(number, outcome);
   }
 
   #settled(outcomes: Outcome[]): void {
     for (const outcome of outcomes) {
       const mutation = this.#mutations.find(({ number }) => number === outcome.number);
-      if (!mutation) this.#early.set(outcome.number, outcome);
+      if (!mutation) this.#soon(outcome.number, outcome);
       const waiting = this.#waiting.get(outcome.number);
       this.#waiting.delete(outcome.number);
       if ("applied" in outcome) {
@@ -328,7 +342,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   #dismissed(number: number): void {
     const isKnown = this.#mutations.some((mutation) => mutation.number === number);
-    if (!isKnown) this.#early.set(number, "dismissed");
+    if (!isKnown) this.#soon(number, "dismissed");
     this.#mutations = this.#mutations.filter((mutation) => mutation.number !== number || !mutation.refused);
     this.#show();
   }
