@@ -15,7 +15,7 @@ import { parse } from "../value.js";
 import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import type { Question } from "../live/query.js";
-import { OfflineQuery, type Device } from "./query.js";
+import { areSame, OfflineQuery, type Device } from "./query.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
 import { Tabs, type News } from "./tabs.js";
@@ -26,6 +26,9 @@ export interface Written {
   /** Resolves with the revision at which the server has carried it out; rejects if it refuses to. Nobody has to wait for it. */
   readonly settled: Promise<number>;
 }
+
+/** A write that the server will not carry out, and why. */
+export type Refused = Mutation & { error: TidebaseError };
 
 /** How long after a change of its rows a result is kept: many follow each other. */
 const KEEP_AFTER = 300;
@@ -39,6 +42,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #leads = false;
   /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
   #mutations: Mutation[] = [];
+  #pending: readonly Mutation[] = [];
+  #refused: readonly Refused[] = [];
   #waiting = new Map<number, { resolve(revision: number): void; reject(error: TidebaseError): void }>();
   #queries = new Set<OfflineQuery>();
   #changed = new Set<OfflineQuery>();
@@ -98,16 +103,14 @@ export class Offline<Tables = Record<string, AnyTable>> {
     return this.#opened?.isDurable ?? false;
   }
 
-  /** What the server has not carried out yet, in its order. */
+  /** What the server has not carried out yet, in its order. The same array until that changes. */
   get pending(): readonly Mutation[] {
-    return this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused);
+    return this.#pending;
   }
 
-  /** What it will not carry out, until it is dismissed. */
-  get refused(): readonly (Mutation & { error: TidebaseError })[] {
-    return this.#mutations.flatMap((mutation) =>
-      mutation.refused ? [{ ...mutation, error: errorOf(mutation.refused) }] : [],
-    );
+  /** What it will not carry out, until it is dismissed. The same array, of the same objects, until that changes. */
+  get refused(): readonly Refused[] {
+    return this.#refused;
   }
 
   /** Called after each change of `pending` or `refused`. */
@@ -276,6 +279,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** All queries are worked out before the first is told. */
   #show(): void {
+    this.#pending = stable(this.#pending, this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused));
+    for (const one of this.#mutations as Refused[]) if (one.refused) one.error ??= errorOf(one.refused);
+    this.#refused = stable(this.#refused, this.#mutations.filter(({ refused }) => refused) as Refused[]);
     const tells = [...this.#queries].map((query) => query.refresh());
     for (const tell of tells) tell?.();
     callAll(this.#listeners, (listener) => listener());
@@ -344,6 +350,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#show();
   }
 }
+
+/** What was there before, if it is the same. */
+const stable = <One>(before: readonly One[], now: readonly One[]) => (areSame(before, now) ? before : now);
 
 const byNumber = (a: Mutation, b: Mutation) => a.number - b.number;
 
