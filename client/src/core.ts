@@ -52,10 +52,10 @@ export class Core {
     return (await ask(this.http, body, isWrite, signal)).map(cells);
   }
 
-  /** From now on with this token. The socket goes on if it is the same caller's, and is opened anew if not. */
+  /** From now on as somebody else, on a socket of their own. What was begun before is never carried out as theirs. */
   setToken(token: TokenSource): void {
-    this.http.token.replace(token);
-    void this.loop.renew();
+    this.http.token = new Token(token);
+    this.loop.replace();
   }
 
   /** Ends all subscriptions and the socket. */

@@ -13,6 +13,12 @@ export class Connection {
   #error: unknown;
   #listeners = new Set<(state: ConnectionState) => void>();
 
+  /** @internal */
+  constructor(
+    /** The network is back, say: the next try is made now. Does nothing where none is to be made, or a socket is open. */
+    readonly tryNow: () => void,
+  ) {}
+
   get state(): ConnectionState {
     return this.#state;
   }
