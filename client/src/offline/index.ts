@@ -121,13 +121,13 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** Rows of a table, each written by its key. */
   table<Name extends Extract<keyof Tables, string>>(name: Name): OfflineTable<Tables[Name] & TableTypes> {
-    return new OfflineTable(name, (patch) => this.#add(patch));
+    return new OfflineTable(name, (patch) => this.add(patch));
   }
 
   /** SQL for the server. What it changes shows when it has been there. */
   sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
     const { sql, params } = new Statement(strings, values);
-    return this.#add({ sql, params });
+    return this.add({ sql, params });
   }
 
   /** Documents: a batch of `docs.batch()`, all of it or none. */
@@ -143,7 +143,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
       shown.set(write.path, after(made, before));
       return made;
     };
-    return this.#add({ writes, settled: writes.map(settle) });
+    return this.add({ writes, settled: writes.map(settle) });
   }
 
   /** It has been seen that this one was refused. */
@@ -197,7 +197,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
   }
 
-  #add(change: Change): Promise<Written> {
+  /** @internal */
+  add(change: Change): Promise<Written> {
     // What cannot be sent is refused here, and not when the network is back.
     onTheWire({ number: 0, change });
     const turn = this.#turn.then(() => this.#added(change));

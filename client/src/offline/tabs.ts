@@ -45,5 +45,7 @@ export class Tabs {
   close(): void {
     this.#over.abort();
     this.#channel?.close();
+    // What is being kept just now is told to nobody: a closed channel would throw.
+    this.#channel = undefined;
   }
 }
