@@ -6,6 +6,7 @@
 
 /** `refused` is the token that the server no longer takes, if that is why a new one is asked for. */
 export type GetToken = (refused?: string) => string | undefined | Promise<string | undefined>;
+/** A token, a function that gives one, or nobody's. */
 export type TokenSource = string | GetToken | undefined;
 
 /** A token is renewed when so much of its life is over… */

@@ -12,6 +12,7 @@ import type { Asking, SqlQuery } from "../sql.js";
 import type { AnyTable } from "../table.js";
 import { Local } from "./local.js";
 
+/** What a client with everything is made with. */
 export interface AllOptions extends Options, AuthOptions {
   /**
    * Rows and writes are kept on the device, for whoever has signed in; `db.local` writes them. With a `token` it is said whom
@@ -20,11 +21,13 @@ export interface AllOptions extends Options, AuthOptions {
   offline?: boolean | { user: string };
 }
 
+/** How one signs out. */
 export interface SigningOut extends Asking {
   /** What waits to be sent may be lost. */
   discard?: boolean;
 }
 
+/** A client with everything: what `createClient` of `tidebase/all` gives. */
 export class Everything<Tables = Record<string, AnyTable>> extends Client<Tables> {
   #auth: Auth | undefined;
   #documents = documents(this);

@@ -11,6 +11,7 @@ import { askable } from "./anew.js";
 
 const NOTHING: readonly never[] = [];
 
+/** What is kept on this device for whoever has signed in: `db.local`. Whoever else signs in has a store of their own. */
 export class Local<Tables = Record<string, AnyTable>> {
   #db: Core;
   #askAnew: () => void;

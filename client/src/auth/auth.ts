@@ -16,11 +16,13 @@ import { alone } from "./alone.js";
 import { keptOf, named, type Kept, type Session, type User } from "./session.js";
 import { Store, usualPlace, type Place } from "./store.js";
 
+/** What somebody signs in with. */
 export interface Credentials {
   email: string;
   password: string;
 }
 
+/** How people sign in. */
 export interface AuthOptions {
   /** Where the session is kept: localStorage where it is, else the memory of this process. */
   storage?: Place;
@@ -34,6 +36,7 @@ export type AuthEvent = "current" | "signed_in" | "signed_out" | "refreshed" | "
 
 type Listener = (user: User | undefined, event: AuthEvent) => void;
 
+/** Who has signed in, and all that has to do with it: what `auth(db)` gives. */
 export class Auth {
   /** What was kept has been read. At once, unless the storage gives promises. */
   readonly ready: Promise<void>;
@@ -88,11 +91,12 @@ export class Auth {
     return () => void this.#listeners.delete(call);
   }
 
-  /** A new account, signed in. */
+  /** A new account, signed in. Sent once. `forbidden` where sign-up is closed, `conflict` for an address that has an account. */
   signUp({ email, password }: Credentials, asking?: Asking): Promise<User> {
     return this.#enter("signup", { email, password }, asking);
   }
 
+  /** Who was signed in before is signed out. `unauthorized` for a wrong address or password; `too_many` after some. Sent once. */
   signIn({ email, password }: Credentials, asking?: Asking): Promise<User> {
     return this.#enter("login", { email, password }, asking);
   }

@@ -8,6 +8,7 @@ import { callAll } from "../error.js";
  */
 export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "closed";
 
+/** What becomes of the socket: `db.connection`. */
 export class Connection {
   #state: ConnectionState = "idle";
   #error: unknown;
@@ -19,6 +20,7 @@ export class Connection {
     readonly tryNow: () => void,
   ) {}
 
+  /** Of the one socket, however much is live. */
   get state(): ConnectionState {
     return this.#state;
   }

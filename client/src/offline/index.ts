@@ -22,6 +22,7 @@ import { Tabs, type News } from "./tabs.js";
 
 /** A write that is kept on the device. */
 export interface Written {
+  /** Grows with each that is made on this device for this user. */
   readonly number: number;
   /** Resolves with the revision at which the server has carried it out; rejects if it refuses to. Nobody has to wait for it. */
   readonly settled: Promise<number>;
@@ -33,6 +34,7 @@ export type Refused = Mutation & { error: TidebaseError };
 /** How long after a change of its rows a result is kept: many follow each other. */
 const KEEP_AFTER = 300;
 
+/** What is kept on the device for one user: what `offline(db, user)` gives. */
 export class Offline<Tables = Record<string, AnyTable>> {
   #db: Core;
   #store: Promise<Store>;
@@ -357,11 +359,13 @@ const stable = <One>(before: readonly One[], now: readonly One[]) => (areSame(be
 
 const byNumber = (a: Mutation, b: Mutation) => a.number - b.number;
 
+/** Rows of a table, each written by its key, kept on the device first. */
 export class OfflineTable<Types extends TableTypes> {
   #write: (patch: Patch) => Promise<Written>;
 
   /** @internal */
   constructor(
+    /** The table's name. */
     readonly name: string,
     write: (patch: Patch) => Promise<Written>,
   ) {
@@ -383,12 +387,17 @@ export class OfflineTable<Types extends TableTypes> {
     return this.#write({ table: this.name, op: "update", key: key as Values, values: values as Values });
   }
 
+  /** The row of this key. */
   delete(key: Partial<Types["Row"]>): Promise<Written> {
     return this.#write({ table: this.name, op: "delete", key: key as Values });
   }
 }
 
-/** @param user who it is kept for, such as `me.user.id`: each has a store of their own on this device */
+/**
+ * Keeps rows and writes of this client on the device, from now on. One at a time for each client.
+ *
+ * @param user who it is kept for, such as `me.user.id`: each has a store of their own on this device
+ */
 export function offline<Tables = Record<string, AnyTable>>(db: Core, user: string): Offline<Tables> {
   return new Offline<Tables>(db, user);
 }
