@@ -11,9 +11,11 @@ import { onlyReads, Statement } from "./statement.js";
 import { Token, type TokenSource } from "./token.js";
 import { cells } from "./value.js";
 
+/** What a client is made with. */
 export interface Options {
   /** Whose calls these are: a token, or a function that gives one and is asked again when it has run out. */
   token?: TokenSource;
+  /** Bounds and times that are to be others than usual. */
   limits?: Partial<Limits>;
 }
 
@@ -22,6 +24,7 @@ export type RowsOf<Queries extends readonly SqlQuery<any>[]> = {
   -readonly [Index in keyof Queries]: Queries[Index] extends SqlQuery<infer Row> ? Row[] : never;
 };
 
+/** A client for SQL and live queries: what `createClient` of `tidebase/core` gives, and all others go on from. */
 export class Core {
   /** @internal */
   readonly http: Http;
@@ -36,12 +39,19 @@ export class Core {
     this.connection = this.loop.connection;
   }
 
-  /** A statement with bound parameters. Await it, or subscribe to it. */
+  /**
+   * A statement with bound parameters. Await it, or subscribe to it.
+   *
+   * @throws `invalid` for a value that SQLite has none for.
+   */
   sql<Row = Record<string, any>>(strings: TemplateStringsArray, ...values: unknown[]): SqlQuery<Row> {
     return new SqlQuery<Row>(new Statement(strings, values), this.http, this.loop);
   }
 
-  /** Runs several statements, all or none of them. */
+  /**
+   * Runs several statements, all or none of them; gives the rows of each. `statement` of an error says which was refused. Carried out
+   * once, also where it is sent again.
+   */
   async transaction<const Queries extends readonly SqlQuery<any>[]>(
     queries: Queries,
     { signal }: Asking = {},
@@ -52,10 +62,10 @@ export class Core {
     return (await ask(this.http, body, isWrite, signal)).map(cells);
   }
 
-  /** From now on with this token. The socket goes on if it is the same caller's, and is opened anew if not. */
+  /** From now on as somebody else, on a socket of their own. What was begun before is never carried out as theirs. */
   setToken(token: TokenSource): void {
-    this.http.token.replace(token);
-    void this.loop.renew();
+    this.http.token = new Token(token);
+    this.loop.replace();
   }
 
   /** Ends all subscriptions and the socket. */
@@ -72,6 +82,11 @@ function baseOf(url: string | URL): URL {
   return base;
 }
 
+/**
+ * A client of the server at this address.
+ * 
+ * @throws `invalid` if it is no http or https address.
+ */
 export function createClient(url: string | URL, options?: Options): Core {
   return new Core(url, options);
 }

@@ -32,18 +32,27 @@ export interface Details {
   pointer?: string;
   /** After how many seconds to try again. */
   retryAfter?: number;
+  /** What it came from, if it was another error. */
   cause?: unknown;
 }
 
-/** `message` is in the server's own words wherever there was an answer. */
+/** The one error of this package. `message` is in the server's own words wherever there was an answer. */
 export class TidebaseError extends Error {
+  /** `TidebaseError`. */
   override readonly name = "TidebaseError";
+  /** From the closed set. */
   declare readonly code: Code;
+  /** What to do about it. */
   declare readonly hint?: string;
+  /** The HTTP status, if there was an answer. */
   declare readonly status?: number;
+  /** Which statement of a transaction, or object of an array, counted from 0. */
   declare readonly statement?: number;
+  /** The column whose value was refused; several with commas between them. */
   declare readonly column?: string;
+  /** Where in a document that does not fit its JSON Schema. */
   declare readonly pointer?: string;
+  /** After how many seconds to try again. */
   declare readonly retryAfter?: number;
 
   constructor(code: Code, message: string, { cause, ...details }: Details = {}) {

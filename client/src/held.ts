@@ -8,6 +8,7 @@ import { callAll, type TidebaseError } from "./error.js";
 
 type Start<Value> = (next: (value: Value) => void, error: (error: TidebaseError) => void) => () => void;
 
+/** Something live with its last value at hand, until `close`. A store as Svelte takes it. */
 export class Held<Value> implements AsyncIterable<Value> {
   #read: () => Value | undefined;
   #last: Value | undefined;
@@ -49,10 +50,12 @@ export class Held<Value> implements AsyncIterable<Value> {
     return () => void this.#listeners.delete(call);
   }
 
+  /** Ends the subscription. The last value stays. */
   close(): void {
     this.#end();
   }
 
+  /** Every value from now on, whoever is slow gets the latest; until it is closed. Leaving the loop does not close it. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Value, void, undefined> {
     let wake = () => {};
     let told: Value | undefined;

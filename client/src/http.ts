@@ -1,7 +1,8 @@
 // One request over HTTP: with the token, within its time, made again where that is safe.
 //
 // Safe are reads, and writes under an Idempotency-Key, which the server carries out once however often they come. All
-// requests of this package are one or the other; what has no such key goes over the socket.
+// requests of this package are one or the other; what has no such key goes over the socket. Made again it is whoever's it was,
+// whoever has come meanwhile.
 
 import { within } from "./abort.js";
 import { pause, sleep } from "./backoff.js";
@@ -32,7 +33,8 @@ export interface Reply {
 export class Http {
   constructor(
     readonly base: URL,
-    readonly token: Token,
+    /** Whose requests those are that begin now. */
+    public token: Token,
     readonly limits: Limits,
   ) {}
 
@@ -41,17 +43,18 @@ export class Http {
     const headers: Record<string, string> = {};
     if (ask.body) headers["Content-Type"] = "application/json";
     if (ask.isWrite) headers["Idempotency-Key"] = newKey();
+    const caller = this.token;
     let hasRenewed = false;
     for (let attempt = 0; ; attempt++) {
-      const token = await this.token.get();
+      const token = await caller.get();
       try {
         return await this.#once(ask, headers, token);
       } catch (error) {
         if (!(error instanceof TidebaseError)) throw error;
         const { retryAfter = 0 } = error;
-        if (error.code === "unauthorized" && this.token.canRenew && !hasRenewed) {
+        if (error.code === "unauthorized" && caller.canRenew && !hasRenewed) {
           hasRenewed = true;
-          this.token.refuse(token);
+          caller.refuse(token);
         } else if (isBusy(error) && retryAfter <= RETRY_AFTER_MAX && attempt + 1 < this.limits.attempts) {
           await sleep(pause(attempt, this.limits, retryAfter * 1000), ask.signal);
         } else {

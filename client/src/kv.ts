@@ -8,9 +8,11 @@ import { Wish, type Tell } from "./live/wish.js";
 import type { Asking, Listening } from "./sql.js";
 import { write } from "./value.js";
 
+/** A key that is set. */
 export interface Entry<Value = any> {
   key: string;
   value: Value;
+  /** That of its last change. */
   revision: number;
 }
 
@@ -22,6 +24,7 @@ export interface Watched<Value = any> {
   isSet: boolean;
 }
 
+/** How a key is set. */
 export interface Setting extends Asking {
   /** Seconds until it is removed. */
   ttl?: number;
@@ -29,12 +32,14 @@ export interface Setting extends Asking {
   ifRevision?: number;
 }
 
+/** Some of the keys. */
 export interface Page<Value = any> {
   keys: Entry<Value>[];
   /** For `after` of the next page; null on the last one. */
   after: string | null;
 }
 
+/** JSON values under names: `db.kv`. */
 export class Keys {
   #http: Http;
   #loop: Loop;
@@ -55,6 +60,7 @@ export class Keys {
     }
   }
 
+  /** Puts a value in the place of whatever is there. `conflict` if `ifRevision` does not hold. */
   async set<Value>(key: string, value: Value, { ttl, ifRevision, signal }: Setting = {}): Promise<Entry<Value>> {
     const body = write({ value, ttl, if_revision: ifRevision });
     return (await this.#http.ask({ method: "PUT", path: path(key), body, isWrite: true, signal })).body;

@@ -6,6 +6,7 @@ import type { Held } from "./held.js";
 
 /** What can be live: db.sql`…`, or whatever else gives something held. */
 export interface Live<Snapshot> {
+  /** Begins it. */
   live(): Held<Snapshot>;
   /** Of two with the same identity and the same loop one is enough. */
   readonly identity?: string;

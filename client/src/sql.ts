@@ -10,6 +10,7 @@ import { Held } from "./held.js";
 import { onlyReads, type Fragment, type Statement } from "./statement.js";
 import { cells, write } from "./value.js";
 
+/** How one listens. */
 export interface Listening {
   /** The subscription has ended with this error. Without it the error is thrown where nobody catches it. */
   onError?: (error: TidebaseError) => void;
@@ -17,19 +18,23 @@ export interface Listening {
   signal?: AbortSignal;
 }
 
+/** How one asks. */
 export interface Asking {
+  /** Gives up: the call rejects with the signal's reason. What has been sent may be carried out all the same. */
   signal?: AbortSignal;
 }
 
+/** One statement: a promise of its rows and, as a live query, every result from now on. What `db.sql` gives. */
 export class SqlQuery<Row> implements PromiseLike<Row[]>, AsyncIterable<Snapshot<Row>>, Fragment {
   #http: Http;
   #rows: Promise<Row[]> | undefined;
 
   /** @internal */
   constructor(
+    /** Its text and its parameters, as the server takes them. */
     readonly statement: Statement,
     http: Http,
-    /** Whose query it is: with the statement's identity what makes two queries one. */
+    /** @internal Whose query it is: with the statement's identity what makes two queries one. */
     readonly loop: Loop,
   ) {
     this.#http = http;
@@ -48,6 +53,7 @@ export class SqlQuery<Row> implements PromiseLike<Row[]>, AsyncIterable<Snapshot
     return (this.#rows ??= this.run()).then(resolve, reject);
   }
 
+  /** As a promise has it. */
   catch<B = never>(reject: (error: unknown) => B | PromiseLike<B>): Promise<Row[] | B> {
     return this.then(undefined, reject);
   }

@@ -11,6 +11,7 @@ export interface Store<Value> {
   subscribe(run: (value: Value) => void): () => void;
 }
 
+/** A store of something live: its parts, beside `error` and `isLoading`. Open while it has subscribers. */
 export function live<Snapshot>(query: Live<Snapshot> | Nothing): Store<Shown<Snapshot>> {
   let view: View<Snapshot> | undefined;
   let subscribers = 0;

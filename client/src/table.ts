@@ -15,6 +15,7 @@ export interface TableTypes {
   Update: object;
 }
 
+/** A table of which no types are known. */
 export interface AnyTable extends TableTypes {
   Row: Record<string, any>;
   Insert: Record<string, any>;
@@ -24,6 +25,7 @@ export interface AnyTable extends TableTypes {
 /** The primary key; of several columns an array in their order. */
 export type RowId = Value | readonly Value[];
 
+/** Some of the rows. */
 export interface Page<Row> {
   rows: Row[];
   /** For `after` of the next page, if there is one. */
@@ -36,12 +38,14 @@ type Comparison = "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "like";
 type Column<Row> = Extract<keyof Row, string>;
 type Parameters = readonly (readonly [name: string, value: string])[];
 
+/** Rows of a table: conditions in a chain, awaited for a list; and one row by its id. Each call of the chain gives a new one. */
 export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> implements PromiseLike<Row[]> {
   #http: Http;
   #parameters: Parameters;
 
   /** @internal */
   constructor(
+    /** The table's name. */
     readonly name: string,
     http: Http,
     parameters: Parameters = [],
@@ -55,18 +59,27 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     return this.#with("select", columns.join(",")) as unknown as Table<Types, Picked>;
   }
 
+  /** The column is equal to the value. As those that follow: the conditions of a chain hold all. */
   eq = this.#compare("eq");
+  /** Not equal. Rows with NULL there are not among them. */
   ne = this.#compare("ne");
+  /** Greater. */
   gt = this.#compare("gt");
+  /** Greater or equal. */
   gte = this.#compare("gte");
+  /** Less. */
   lt = this.#compare("lt");
+  /** Less or equal. */
   lte = this.#compare("lte");
+  /** As SQL has it: `%` stands for any characters, `_` for one. */
   like = this.#compare("like");
 
+  /** One of these values. */
   in(column: Column<Types["Row"]>, values: readonly Value[]): Table<Types, Row> {
     return this.#with(`${column}.in`, values.map((value) => `"${asText(value).replace(/["\\]/g, "\\$&")}"`).join(","));
   }
 
+  /** What no comparison can ask. */
   is(column: Column<Types["Row"]>, what: "null" | "not_null" | "true" | "false"): Table<Types, Row> {
     return this.#with(`${column}.is`, what);
   }
@@ -76,10 +89,12 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     return this.#adding("sort_by", column).#adding("order", direction);
   }
 
+  /** So many rows at most; without it the server gives as many as it has in a page. */
   limit(rows: number): Table<Types, Row> {
     return this.#with("limit", String(rows));
   }
 
+  /** Leaves out so many at the beginning. `after` costs less. */
   offset(rows: number): Table<Types, Row> {
     return this.#with("offset", String(rows));
   }
@@ -89,10 +104,12 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     return this.#with("after", next);
   }
 
+  /** Asks `page()` also for how many there are in all. */
   count(): Table<Types, Row> {
     return this.#with("count", "exact");
   }
 
+  /** The rows, and where to go on. */
   async page({ signal }: Asking = {}): Promise<Page<Row>> {
     const { body, headers } = await this.#http.ask({ method: "GET", path: this.#path(), signal });
     const count = headers.get("Tidebase-Count");
@@ -100,6 +117,7 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     return { rows: cells<Row>(body.result), next, count: count === null ? undefined : Number(count) };
   }
 
+  /** Asks, each time; `await` does. */
   then<A = Row[], B = never>(
     resolve?: ((rows: Row[]) => A | PromiseLike<A>) | null,
     reject?: ((error: unknown) => B | PromiseLike<B>) | null,
@@ -140,6 +158,7 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
     return cells([(await this.write("PUT", id, sent(row), signal)).data])[0] as Types["Row"];
   }
 
+  /** `not_found` if there is no such row. */
   async delete(id: RowId, { signal }: Asking = {}): Promise<void> {
     await this.write("DELETE", id, undefined, signal);
   }
@@ -176,7 +195,9 @@ export class Table<Types extends TableTypes = AnyTable, Row = Types["Row"]> impl
   }
 }
 
+/** How rows are inserted. */
 export interface Inserting extends Asking {
+  /** The columns of a unique key: where there is such a row it is changed. */
   onConflict?: readonly string[];
 }
 

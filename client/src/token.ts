@@ -1,10 +1,12 @@
-// Whose calls these are: a token, or a function that gives one.
+// Whose calls these are: a token, or a function that gives one. Somebody else's are another Token, so that what was begun as one
+// caller is never made again as another.
 //
 // A function is asked when a token is first needed, when the one it gave has nearly run out, and when the server has
 // refused it; several calls that wait for a token wait for the same. Signing in is elsewhere.
 
 /** `refused` is the token that the server no longer takes, if that is why a new one is asked for. */
 export type GetToken = (refused?: string) => string | undefined | Promise<string | undefined>;
+/** A token, a function that gives one, or nobody's. */
 export type TokenSource = string | GetToken | undefined;
 
 /** A token is renewed when so much of its life is over… */
@@ -13,7 +15,7 @@ const RENEW_AT = 0.75;
 const RENEW_TIME_MIN = 1000;
 
 export class Token {
-  #source: TokenSource;
+  readonly #source: TokenSource;
   #held?: { token: string | undefined; renewAt: number };
   #asked?: Promise<string | undefined>;
   #refused?: string;
@@ -27,20 +29,14 @@ export class Token {
     return typeof this.#source === "function";
   }
 
-  /** From now on another caller's, or another way to get one. */
-  replace(source: TokenSource): void {
-    this.#source = source;
-    this.#held = this.#asked = this.#refused = undefined;
-  }
-
   /** The token to send now. */
   async get(): Promise<string | undefined> {
-    if (typeof this.#source !== "function") return this.#source;
-    if (this.#held && Date.now() < this.#held.renewAt) return this.#held.token;
     const source = this.#source;
+    if (typeof source !== "function") return source;
+    if (this.#held && Date.now() < this.#held.renewAt) return this.#held.token;
     // Not in #ask itself, which may be over before its promise is kept here.
     return (this.#asked ??= this.#ask(source).finally(() => {
-      if (source === this.#source) this.#asked = this.#refused = undefined;
+      this.#asked = this.#refused = undefined;
     }));
   }
 
@@ -58,8 +54,7 @@ export class Token {
 
   async #ask(source: GetToken): Promise<string | undefined> {
     const token = await source(this.#refused);
-    const renewAt = Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT);
-    if (source === this.#source) this.#held = { token, renewAt };
+    this.#held = { token, renewAt: Date.now() + Math.max(RENEW_TIME_MIN, life(token) * RENEW_AT) };
     return token;
   }
 }

@@ -9,17 +9,21 @@ import type { Loop, Stop } from "./live/loop.js";
 import { Wish, type Tell } from "./live/wish.js";
 import type { Asking, Listening } from "./sql.js";
 
+/** What was published. */
 export interface Message<Data = any> {
   /** Grows within the topic. */
   cursor: number;
   data: Data;
 }
 
+/** Somebody who shows themselves. */
 export interface Member<State = any> {
+  /** Tells members apart: it is of their socket. */
   session: number;
   state: State;
 }
 
+/** How one listens to a topic. */
 export interface ListeningToTopic extends Listening {
   /** The last message that was seen: those behind it that the topic keeps come first. */
   after?: number;
@@ -27,14 +31,19 @@ export interface ListeningToTopic extends Listening {
   onMissed?: (cursor: number | undefined) => void;
 }
 
+/** Messages to whoever listens, and who is there: what `db.topic` gives. */
 export class Topic<Data = any> {
   /** @internal */
   constructor(
+    /** The topic's name. */
     readonly name: string,
+    /** @internal */
     readonly loop: Loop,
   ) {}
 
-  /** Resolves with the message's cursor. */
+  /**
+   * Resolves with the message's cursor. It is sent once: `unavailable` where the answer is lost, and it may have been heard.
+   */
   async publish(data: Data, { signal }: Asking = {}): Promise<number> {
     const answer = await this.loop.request({ action: "publish", topic: this.name, data }, signal);
     return (answer as { cursor: number }).cursor;

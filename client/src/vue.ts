@@ -7,6 +7,7 @@
 import { onScopeDispose, shallowRef, toValue, watch, type MaybeRefOrGetter, type ShallowRef } from "vue";
 import { isShownHere, LOADING, NOTHING, sameness, shown, View, type Live, type Nothing, type Shown } from "./live.js";
 
+/** Something live, its parts beside `error` and `isLoading`; for as long as the component or effect scope. A getter is followed. */
 export function useQuery<Snapshot>(
   query: MaybeRefOrGetter<Live<Snapshot> | Nothing>,
 ): Readonly<ShallowRef<Shown<Snapshot>>> {

@@ -22,7 +22,7 @@ interface Guide {
 }
 
 const GUIDES: Guide[] = [
-  { file: "typescript.md" },
+  { file: "typescript.md", words: ["--signup", "open"] },
   { file: "documents.md" },
   { file: "frameworks.md" },
   { file: "offline.md" },

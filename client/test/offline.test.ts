@@ -165,6 +165,10 @@ test("what is refused is taken back, told once, kept until it is dismissed, and 
   assert.deepEqual([error instanceof TidebaseError, error.code, error.column], [true, "conflict", "title"]);
   await written[3]!.settled;
   await until("taken back", () => list.titles() === "a c d");
+  const seen = local.refused;
+  assert.equal(local.pending, local.pending);
+  await (await local.table("todo").update({ id: "a" }, { done: 0 })).settled;
+  assert.equal(local.refused, seen, "the same until it changes, as components need it");
   assert.deepEqual(local.refused.map(({ number, error }) => [number, error.code]), [[written[1]!.number, "conflict"]]);
   end();
   const again = visit(context, proxy.url, device);

@@ -157,3 +157,84 @@ test("a socket that is being opened for the former caller is not the next one's"
   assert.deepEqual(told, ["bob@example.org"]);
   assert.deepEqual(missed, [], "nothing was missed: nothing had been heard");
 });
+
+test("what was begun as one caller is never made again as the next, by any way", async (context) => {
+  const { server, ann, bob } = await annAndBob(context);
+  const proxy = await Proxy.start(context, server.port);
+  for (const whose of ["a token", "a function"]) {
+    let asked = 0;
+    const token = whose === "a token" ? ann.access_token : () => (asked++, ann.access_token);
+    const db = client(context, proxy.url, { token });
+    proxy.isStalled = true;
+    const failed = Promise.allSettled([
+      db.sql`insert into note (body) values ('begun by Ann')`.run(),
+      db.transaction([db.sql`insert into note (body) values ('begun by Ann')`]),
+      db.table("note").insert({ body: "begun by Ann" }),
+    ]);
+    await until("they are on their way", () => proxy.connections >= 3);
+    db.setToken(bob.access_token);
+    proxy.cut();
+    proxy.resume();
+    assert.deepEqual((await failed).map(({ status }) => status), ["fulfilled", "fulfilled", "fulfilled"], "made again, as hers");
+    const owners = await server.query("select distinct owner from note where body = 'begun by Ann'");
+    assert.deepEqual(owners, [{ owner: ann.user.id }]);
+    assert.equal(asked <= 1, true);
+    db.close();
+  }
+});
+
+test("a refused token is not replaced by somebody else's", async (context) => {
+  const { server, ann, bob } = await annAndBob(context);
+  let given: (token: string) => void = () => {};
+  const refused: unknown[] = [];
+  const source = (token?: string) => {
+    refused.push(token);
+    return token === undefined ? "out of date" : new Promise<string>((resolve) => (given = resolve));
+  };
+  const db = client(context, server.url, { token: source });
+  const writing = db.sql`insert into note (body) values ('begun by Ann')`.run();
+  await until("a new token is asked for", () => refused.length === 2);
+  db.setToken(bob.access_token);
+  given(ann.access_token);
+  await writing;
+  assert.deepEqual(await server.query("select owner from note where body = 'begun by Ann'"), [{ owner: ann.user.id }]);
+  await db.sql`insert into note (body) values ('begun by Bob')`;
+  assert.deepEqual(await server.query("select owner from note where body = 'begun by Bob'"), [{ owner: bob.user.id }]);
+});
+
+test("what waits for a socket is not sent on the next caller's, and nothing of the next one's on the former's", async (context) => {
+  const { server, ann, bob } = await annAndBob(context);
+  const db = client(context, server.url, { token: ann.access_token });
+  const told: string[] = [];
+  const waiting = db.topic("radio").publish("of Ann");
+  db.setToken(bob.access_token);
+  await assert.rejects(waiting, (error: TidebaseError) => error.code === "unauthorized");
+  db.sql<{ body: string }>`select body from note`.subscribe(({ rows }) => told.push(rows[0]!.body));
+  await until("Bob's", () => told.length === 1);
+  db.setToken(ann.access_token);
+  db.sql<{ body: string; owner: string }>`select body, owner from note`.subscribe(({ rows }) => told.push(rows[0]!.body));
+  await until("Ann's, twice", () => told.length === 3);
+  assert.deepEqual(told, ["bob@example.org", "ann@example.org", "ann@example.org"], "not Bob's rows for what Ann asks");
+});
+
+test("a page that knows the network is back need not wait for the next try", async (context) => {
+  const server = await serverWithTable(context);
+  const proxy = await Proxy.start(context, server.port);
+  const db = client(context, proxy.url, { limits: { pauseMin: 3_600_000, pauseMax: 3_600_000 } });
+  db.connection.tryNow();
+  assert.equal(db.connection.state, "idle", "nothing is wanted");
+  const live = db.sql`select 1 as one`.live();
+  await until("the row", () => live.value);
+  proxy.isClosed = true;
+  proxy.cut();
+  await until("it waits for an hour", () => db.connection.state === "waiting");
+  proxy.isClosed = false;
+  db.connection.tryNow();
+  await until("open", () => db.connection.state === "open");
+  const { connections } = proxy;
+  for (let again = 0; again < 3; again++) db.connection.tryNow();
+  assert.equal(proxy.connections, connections, "an open one is left alone");
+  db.close();
+  db.connection.tryNow();
+  assert.equal(db.connection.state, "closed");
+});

@@ -7,6 +7,7 @@ import { pause, sleep } from "../backoff.js";
 import type { Core } from "../core.js";
 import { callAll, TidebaseError, type Code } from "../error.js";
 import { Http, type Ask } from "../http.js";
+import type { Limits } from "../limits.js";
 import type { Stop } from "../live/loop.js";
 import type { Asking } from "../sql.js";
 import { Token, type GetToken } from "../token.js";
@@ -15,11 +16,13 @@ import { alone } from "./alone.js";
 import { keptOf, named, type Kept, type Session, type User } from "./session.js";
 import { Store, usualPlace, type Place } from "./store.js";
 
+/** What somebody signs in with. */
 export interface Credentials {
   email: string;
   password: string;
 }
 
+/** How people sign in. */
 export interface AuthOptions {
   /** Where the session is kept: localStorage where it is, else the memory of this process. */
   storage?: Place;
@@ -33,13 +36,14 @@ export type AuthEvent = "current" | "signed_in" | "signed_out" | "refreshed" | "
 
 type Listener = (user: User | undefined, event: AuthEvent) => void;
 
+/** Who has signed in, and all that has to do with it: what `auth(db)` gives. */
 export class Auth {
   /** What was kept has been read. At once, unless the storage gives promises. */
   readonly ready: Promise<void>;
   #db: Core;
   #http: Http;
-  /** For what is sent once: nobody can know what became of it if the answer is lost. */
-  #once: Http;
+  /** Of what is sent once: nobody can know what became of it if the answer is lost. */
+  #limits: Limits;
   #stranger: Http;
   #name: string;
   #store: Store;
@@ -53,27 +57,25 @@ export class Auth {
   #settled = 0;
   /** Changes made here: what was read before one is out of date. */
   #changes = 0;
+  /** Where the client's token is from now. */
+  #source: GetToken | undefined;
 
   /** @internal */
   constructor(db: Core, { storage = usualPlace() }: AuthOptions) {
     this.#db = db;
     this.#http = db.http;
-    const { base, token, limits } = db.http;
-    const once = { ...limits, attempts: 1 };
-    this.#once = new Http(base, token, once);
-    this.#stranger = new Http(base, new Token(undefined), once);
+    const { base, limits } = db.http;
+    this.#limits = { ...limits, attempts: 1 };
+    this.#stranger = new Http(base, new Token(undefined), this.#limits);
     this.#name = `tidebase ${base.href}`;
     this.#store = new Store(this.#name, storage);
     const stop = this.#store.watch(() => void this.ready.then(() => this.#reread()));
     db.connection.subscribe((state) => state === "closed" && stop());
     const text = this.#store.readNow();
-    if (text instanceof Promise) {
-      db.setToken(this.#source());
-      this.ready = text.then((text) => this.#begin(text));
-    } else {
-      this.#begin(text);
-      this.ready = Promise.resolve();
-    }
+    const isLate = text instanceof Promise;
+    this.ready = isLate ? text.then((text) => this.#begin(text)) : Promise.resolve();
+    if (!isLate) this.#begin(text);
+    this.#present(isLate || this.#kept !== undefined);
   }
 
   /** Who has signed in. The same object until something of it changes. */
@@ -89,11 +91,12 @@ export class Auth {
     return () => void this.#listeners.delete(call);
   }
 
-  /** A new account, signed in. */
+  /** A new account, signed in. Sent once. `forbidden` where sign-up is closed, `conflict` for an address that has an account. */
   signUp({ email, password }: Credentials, asking?: Asking): Promise<User> {
     return this.#enter("signup", { email, password }, asking);
   }
 
+  /** Who was signed in before is signed out. `unauthorized` for a wrong address or password; `too_many` after some. Sent once. */
   signIn({ email, password }: Credentials, asking?: Asking): Promise<User> {
     return this.#enter("login", { email, password }, asking);
   }
@@ -105,7 +108,7 @@ export class Auth {
 
   /** Gives an account to whoever has come in without one: the id, and so the rows, stay. */
   async upgrade({ email, password }: Credentials, asking?: Asking): Promise<User> {
-    const user = (await this.#ask(this.#once, "upgrade", { email, password }, asking)).result;
+    const user = (await this.#ask(this.#once(), "upgrade", { email, password }, asking)).result;
     const kept = this.#kept;
     if (kept?.user.id === user.id) {
       await this.#take({ ...kept!, user }, "changed");
@@ -131,7 +134,7 @@ export class Auth {
     { oldPassword, password }: { oldPassword: string; password: string },
     asking?: Asking,
   ): Promise<void> {
-    await this.#ask(this.#once, "password", { old_password: oldPassword, password }, asking);
+    await this.#ask(this.#once(), "password", { old_password: oldPassword, password }, asking);
   }
 
   /** With a token that the administrator has handed over. All sessions of the user end. */
@@ -168,18 +171,23 @@ export class Auth {
     return this.#user;
   }
 
+  /** As whoever it is now. */
+  #once(): Http {
+    return new Http(this.#http.base, this.#http.token, this.#limits);
+  }
+
   #begin(text: string | null | undefined): void {
     this.#isReady = true;
     if (this.#changes === 0) this.#become(read(text), "current");
   }
 
-  /** The token of this session, and of those that it turns into. */
-  #source(): GetToken {
+  /** The token of this session, and of those that it turns into; of none behind another sign-in or sign-out. */
+  #sourceOfOne(): GetToken {
     let given: string | undefined;
-    return async (refused) => {
+    const source: GetToken = async (refused) => {
       await this.ready;
       const kept = this.#kept;
-      if (kept) {
+      if (kept && this.#source === source) {
         const isOver = kept.access_token === refused || kept.until <= Date.now();
         // Who asks for it again has it for three quarters of its life.
         if (isOver || kept.access_token === given) {
@@ -187,11 +195,17 @@ export class Auth {
             if (isOver || !this.#kept) throw error;
           });
         }
-        // What was begun as one user is not carried out as another.
-        if (this.#kept?.user.id !== kept.user.id) throw overtaken("unauthorized");
       }
+      // What was begun as one user is not carried out as another.
+      if (this.#source !== source) throw overtaken("unauthorized");
       return (given = this.#kept?.access_token);
     };
+    return source;
+  }
+
+  #present(isSomebody: boolean): void {
+    this.#source = isSomebody ? this.#sourceOfOne() : undefined;
+    this.#db.setToken(this.#source);
   }
 
   #renew(kept: Kept): Promise<void> {
@@ -286,7 +300,7 @@ export class Auth {
     this.#kept = kept;
     if (write(kept?.user) !== write(before?.user)) this.#user = kept && named(kept.user);
     // Of the same session the client gets the next token when it asks.
-    if (event !== "refreshed" && event !== "changed") this.#db.setToken(kept && this.#source());
+    if (event.startsWith("signed") || event === "expired") this.#present(kept !== undefined);
     callAll(this.#listeners, (listener) => listener(this.#user, event));
   }
 

@@ -3,6 +3,7 @@
 import type { Doc } from "./live.js";
 import type { Found } from "./query.js";
 
+/** What has changed from one snapshot to the next. */
 export interface Changes<Data = any> {
   added: Doc<Data>[];
   changed: Doc<Data>[];

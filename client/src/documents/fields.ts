@@ -8,8 +8,12 @@ import { invalid } from "./path.js";
 /** What a write does to a field. Made by the functions below. */
 export class FieldValue {
   /** @internal */
-  constructor(readonly change: object) {}
+  constructor(
+    /** @internal */
+    readonly change: object,
+  ) {}
 
+  /** As it is sent. */
   toJSON(): object {
     return this.change;
   }

@@ -9,6 +9,7 @@ import { Collection, DocumentReference } from "./reference.js";
 import { transact, type Transacting, type Transaction } from "./transaction.js";
 import { Batch } from "./write.js";
 
+/** JSON documents in collections: what `documents(db)` gives. */
 export class Documents {
   #db: Core;
 
@@ -22,6 +23,7 @@ export class Documents {
     return new Collection<Data>(path, this.#db);
   }
 
+  /** The document at a path such as `rooms/r1`, whether it is there or not. */
   doc<Data = any>(path: string): DocumentReference<Data> {
     return new DocumentReference<Data>(path, this.#db);
   }
@@ -40,6 +42,7 @@ export class Documents {
   }
 }
 
+/** The documents of a client. */
 export function documents(db: Core): Documents {
   return new Documents(db);
 }

@@ -11,6 +11,7 @@ import type { Loop, Stop } from "../live/loop.js";
 import type { Asking, Listening } from "../sql.js";
 import { parse, write } from "../value.js";
 
+/** A document as it was at one revision. */
 export interface Doc<Data = any> {
   readonly id: string;
   /** Where it is: `rooms/r1`. */

@@ -15,6 +15,7 @@ import { sound } from "./fields.js";
 import { documentsOf, Live, told, type Doc, type Row } from "./live.js";
 import { address, invalid } from "./path.js";
 
+/** A comparison is true of values of its own type alone. */
 export type Operator =
   | "=="
   | "!="
@@ -30,6 +31,7 @@ export type Operator =
 /** Names with dots between them, `address.city`; a name with a dot in it stands between backticks. */
 export type Field<Data> = Extract<keyof Data, string> | (string & {});
 
+/** One condition: a field, how it is compared, and with what. */
 export type Condition<Data = any> = readonly [field: Field<Data>, operator: Operator, value: unknown];
 /** A condition, or several: all of them, or one. */
 export type Filter<Data = any> =
@@ -47,6 +49,7 @@ export interface Found<Data = any> {
   readonly pendingWrites?: boolean;
 }
 
+/** Some of the documents found. */
 export interface Page<Data = any> extends Found<Data> {
   /** For `startAfter`, if there may be more. */
   readonly after: string | undefined;
@@ -64,11 +67,13 @@ const LIMIT_MAX = 10_000;
 /** It takes addresses of 64 KiB. */
 const ADDRESS_MAX = 60_000;
 
+/** Which documents of a collection, in which order. Each call of the chain gives a new one. */
 export class Query<Data = any> extends Live<Found<Data>> {
   #asked: Asked;
 
   /** @internal */
   constructor(
+    /** Of the collection. */
     readonly path: string,
     db: Core,
     asked: Asked = {},
@@ -93,6 +98,7 @@ export class Query<Data = any> extends Live<Found<Data>> {
     return this.#with({ orderBy: this.#asked.orderBy ? `${this.#asked.orderBy},${further}` : further });
   }
 
+  /** So many at most. */
   limit(documents: number): Query<Data> {
     if (!Number.isInteger(documents) || documents < 1) throw invalid("A limit is a whole number from 1 on.");
     return this.#with({ limit: documents });

@@ -23,8 +23,11 @@ export interface DocumentSnapshot<Data = any> {
   readonly pendingWrites?: boolean;
 }
 
+/** One place for a document, whether there is one or not. */
 export class DocumentReference<Data = any> extends Live<DocumentSnapshot<Data>> {
+  /** Where it is: `rooms/r1`. */
   readonly path: string;
+  /** The last part of the path. */
   readonly id: string;
 
   /** @internal */
@@ -81,6 +84,7 @@ export class DocumentReference<Data = any> extends Live<DocumentSnapshot<Data>> 
   }
 }
 
+/** The documents beneath one path, and queries of them. */
 export class Collection<Data extends object = Record<string, any>> extends Query<Data> {
   /** @internal */
   constructor(path: string, db: Core) {

@@ -10,8 +10,9 @@ import { invalid } from "./path.js";
 import type { DocumentReference } from "./reference.js";
 import { Writes } from "./write.js";
 
+/** How a transaction is run. */
 export interface Transacting extends Asking {
-  /** How often the function is run at most. */
+  /** How often the function is run at most; 20 unless it is said. */
   attempts?: number;
 }
 
@@ -19,6 +20,7 @@ const ATTEMPTS = 20;
 /** Pauses double so often, and are long enough then. */
 const DOUBLED = 3;
 
+/** Reads, then writes, all of it or none. */
 export class Transaction extends Writes {
   #reads: { path: string; revision: number }[] = [];
   #signal: AbortSignal | undefined;

@@ -18,6 +18,7 @@ export interface Conditions {
   exists?: boolean;
 }
 
+/** How a document is set. */
 export interface Setting extends Conditions {
   /** Fields that are not given stay as they are, those of objects in it too. */
   merge?: boolean;
@@ -95,6 +96,7 @@ export abstract class Writes {
     return this.#add(writing("update", place.path, data, conditions));
   }
 
+  /** Takes a document away, if there is one. What lies beneath it stays. */
   delete(place: DocumentReference<any>, conditions?: Conditions): this {
     return this.#add(writing("delete", place.path, undefined, conditions));
   }
@@ -120,6 +122,7 @@ export abstract class Writes {
   }
 }
 
+/** Several writes, kept in order until `commit` sends them in one request. */
 export class Batch extends Writes {
   /** All of them, in order, or none. Gives each document as it now stands; of a deletion, whether there was one. */
   commit({ signal }: Asking = {}): Promise<(Doc | boolean)[]> {

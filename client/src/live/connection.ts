@@ -8,11 +8,19 @@ import { callAll } from "../error.js";
  */
 export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "closed";
 
+/** What becomes of the socket: `db.connection`. */
 export class Connection {
   #state: ConnectionState = "idle";
   #error: unknown;
   #listeners = new Set<(state: ConnectionState) => void>();
 
+  /** @internal */
+  constructor(
+    /** The network is back, say: the next try is made now. Does nothing where none is to be made, or a socket is open. */
+    readonly tryNow: () => void,
+  ) {}
+
+  /** Of the one socket, however much is live. */
   get state(): ConnectionState {
     return this.#state;
   }

@@ -34,7 +34,7 @@ type How = Parameters<SocketEvents["lost"]>;
 const SIGN_IN_AGAIN = 4401;
 
 export class Loop {
-  readonly connection = new Connection();
+  readonly connection = new Connection(() => this.#on("again"));
   /** How a socket is opened; pages that share one have their own way. */
   openSocket = openSocket;
   #http: Http;
@@ -49,11 +49,10 @@ export class Loop {
   #openedAt = Infinity;
   #wasRefused = false;
   #timers = new Timers<Timer>((timer) => this.#on(timer));
-  #online = () => this.#on("again");
 
   constructor(http: Http) {
     this.#http = http;
-    globalThis.addEventListener?.("online", this.#online);
+    globalThis.addEventListener?.("online", this.connection.tryNow);
   }
 
   /** How a live query is made; the offline part has its own way. */
@@ -107,10 +106,16 @@ export class Loop {
     }
   }
 
-  /** The token is another one now: the socket goes on with it, or if it is somebody else's, a new one is opened. */
-  async renew(): Promise<void> {
-    const said = this.#said;
-    if (!said) return this.#on("again");
+  /** Somebody else is here: what was told and said, and what waits to be, was of whoever it was before. */
+  replace(): void {
+    if (!/open|ing/.test(this.connection.state)) return;
+    this.#restart();
+    this.#inFlight.end(over());
+  }
+
+  /** The next token of the same caller, on the same socket. If it is another's after all, a new one is opened. */
+  async #renew(): Promise<void> {
+    const said = this.#said!;
     try {
       const token = await this.#http.token.get();
       if (this.#said === said) await this.#present(token, said);
@@ -125,15 +130,19 @@ export class Loop {
       this.#token = token;
       this.#renewInTime();
     } catch {
-      if (this.#said !== said) return;
-      for (const wish of this.#wanted.values()) wish.forget();
-      this.#drop();
-      void this.#open();
+      if (this.#said === said) this.#restart();
     }
   }
 
+  #restart(): void {
+    for (const wish of this.#wanted.values()) wish.forget();
+    // Where nothing has been said yet, nothing is lost.
+    if (this.#said) this.#drop();
+    void this.#open();
+  }
+
   close(): void {
-    globalThis.removeEventListener?.("online", this.#online);
+    globalThis.removeEventListener?.("online", this.connection.tryNow);
     this.#drop();
     this.connection.become("closed");
     this.#endAll(closed());
@@ -162,7 +171,7 @@ export class Loop {
         this.connection.become("idle");
         break;
       case "renew":
-        void this.renew();
+        void this.#renew();
         break;
       case "subscribe":
         for (const wish of this.#wanted.values()) if (!this.#said!.wishes.has(wish.id)) this.#say(wish, this.#said!);
@@ -300,7 +309,7 @@ export class Loop {
 
   /** Sends what nothing waits for, or gives the id under which the answer comes. */
   #command(body: object): number {
-    const id = this.#wanted.newId();
+    const id = newId();
     this.#socket!.send(write({ id, ...body }));
     return id;
   }
@@ -335,11 +344,12 @@ function greet<Told>(wish: Wish<Told>, listener: Listener<Told>): void {
 }
 
 function refusalOf(code: number, error: unknown): TidebaseError | undefined {
-  if (code === SIGN_IN_AGAIN) return new TidebaseError("unauthorized", "The token is good no more.");
+  if (code === SIGN_IN_AGAIN) return over();
   const known = error as TidebaseError | undefined;
   return /^(unauthorized|forbidden|unsupported)$/.test(known?.code ?? "") ? known : undefined;
 }
 
+const over = () => new TidebaseError("unauthorized", "The token is good no more.");
 const closed = () => new TidebaseError("closed", "The client was closed.");
 
 function sized(frame: string): string {

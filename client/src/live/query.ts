@@ -10,6 +10,7 @@ import { Wish, type Standing, type Tell } from "./wish.js";
 
 /** What a live query is at one revision. The same rows are the same objects in the next. */
 export interface Snapshot<Row> {
+  /** Rows that have not changed are the same objects as before. Do not change them. */
   readonly rows: readonly Row[];
   /** All commits up to this one are in it, and none behind it. */
   readonly revision: number;

@@ -18,9 +18,7 @@ export interface SocketEvents {
 }
 
 export function address(http: Http): URL {
-  const url = new URL("ws", http.base);
-  url.protocol = url.protocol.replace("http", "ws");
-  return url;
+  return new URL("ws", http.base.href.replace("http", "ws"));
 }
 
 export function openSocket(http: Http, _token: string | undefined, events: SocketEvents): Socket {

@@ -17,23 +17,28 @@ import { parse } from "../value.js";
 import { after, settled, type DocumentWrite, type Known } from "./fields.js";
 import { errorOf, onTheWire, type Change, type Mutation, type Outcome, type Patch, type Values } from "./mutation.js";
 import type { Question } from "../live/query.js";
-import { OfflineQuery, type Device } from "./query.js";
+import { areSame, OfflineQuery, type Device } from "./query.js";
 import { newsOf, type News } from "./news.js";
 import { Sender } from "./sender.js";
 import { openStore, type Store } from "./store.js";
 
 /** A write that is kept on the device. */
 export interface Written {
+  /** Grows with each that is made on this device for this user. */
   readonly number: number;
   /** Resolves with the revision at which the server has carried it out; rejects if it refuses to. Nobody has to wait for it. */
   readonly settled: Promise<number>;
 }
+
+/** A write that the server will not carry out, and why. */
+export type Refused = Mutation & { error: TidebaseError };
 
 /** How long after a change of its rows a result is kept: many follow each other. */
 const KEEP_AFTER = 300;
 /** So many outcomes are remembered of writes that are not known here: more than a frame has. */
 const EARLY_MAX = 500;
 
+/** What is kept on the device for one user: what `offline(db, user)` gives. */
 export class Offline<Tables = Record<string, AnyTable>> {
   #db: Core;
   #store: Promise<Store>;
@@ -46,6 +51,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #leads = false;
   /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
   #mutations: Mutation[] = [];
+  #pending: readonly Mutation[] = [];
+  #refused: readonly Refused[] = [];
   #waiting = new Map<number, { resolve(revision: number): void; reject(error: TidebaseError): void }>();
   #queries = new Set<OfflineQuery>();
   #changed = new Set<OfflineQuery>();
@@ -102,16 +109,14 @@ export class Offline<Tables = Record<string, AnyTable>> {
     return this.#opened?.isDurable ?? false;
   }
 
-  /** What the server has not carried out yet, in its order. */
+  /** What the server has not carried out yet, in its order. The same array until that changes. */
   get pending(): readonly Mutation[] {
-    return this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused);
+    return this.#pending;
   }
 
-  /** What it will not carry out, until it is dismissed. */
-  get refused(): readonly (Mutation & { error: TidebaseError })[] {
-    return this.#mutations.flatMap((mutation) =>
-      mutation.refused ? [{ ...mutation, error: errorOf(mutation.refused) }] : [],
-    );
+  /** What it will not carry out, until it is dismissed. The same array, of the same objects, until that changes. */
+  get refused(): readonly Refused[] {
+    return this.#refused;
   }
 
   /** Called after each change of `pending` or `refused`. */
@@ -122,13 +127,13 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** Rows of a table, each written by its key. */
   table<Name extends Extract<keyof Tables, string>>(name: Name): OfflineTable<Tables[Name] & TableTypes> {
-    return new OfflineTable(name, (patch) => this.#add(patch));
+    return new OfflineTable(name, (patch) => this.add(patch));
   }
 
   /** SQL for the server. What it changes shows when it has been there. */
   sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
     const { sql, params } = new Statement(strings, values);
-    return this.#add({ sql, params });
+    return this.add({ sql, params });
   }
 
   /** Documents: a batch of `docs.batch()`, all of it or none. */
@@ -144,7 +149,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
       shown.set(write.path, after(made, before));
       return made;
     };
-    return this.#add({ writes, settled: writes.map(settle) });
+    return this.add({ writes, settled: writes.map(settle) });
   }
 
   /** It has been seen that this one was refused. */
@@ -199,7 +204,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
   }
 
-  #add(change: Change): Promise<Written> {
+  /** @internal */
+  add(change: Change): Promise<Written> {
     // What cannot be sent is refused here, and not when the network is back.
     onTheWire({ number: 0, change });
     const turn = this.#turn.then(() => this.#added(change));
@@ -291,6 +297,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** All queries are worked out before the first is told. */
   #show(): void {
+    this.#pending = stable(this.#pending, this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused));
+    for (const one of this.#mutations as Refused[]) if (one.refused) one.error ??= errorOf(one.refused);
+    this.#refused = stable(this.#refused, this.#mutations.filter(({ refused }) => refused) as Refused[]);
     const tells = [...this.#queries].map((query) => query.refresh());
     for (const tell of tells) tell?.();
     callAll(this.#listeners, (listener) => listener());
@@ -360,13 +369,18 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 }
 
+/** What was there before, if it is the same. */
+const stable = <One>(before: readonly One[], now: readonly One[]) => (areSame(before, now) ? before : now);
+
 const byNumber = (a: Mutation, b: Mutation) => a.number - b.number;
 
+/** Rows of a table, each written by its key, kept on the device first. */
 export class OfflineTable<Types extends TableTypes> {
   #write: (patch: Patch) => Promise<Written>;
 
   /** @internal */
   constructor(
+    /** The table's name. */
     readonly name: string,
     write: (patch: Patch) => Promise<Written>,
   ) {
@@ -388,12 +402,17 @@ export class OfflineTable<Types extends TableTypes> {
     return this.#write({ table: this.name, op: "update", key: key as Values, values: values as Values });
   }
 
+  /** The row of this key. */
   delete(key: Partial<Types["Row"]>): Promise<Written> {
     return this.#write({ table: this.name, op: "delete", key: key as Values });
   }
 }
 
-/** @param user who it is kept for, such as `me.user.id`: each has a store of their own on this device */
+/**
+ * Keeps rows and writes of this client on the device, from now on. One at a time for each client.
+ *
+ * @param user who it is kept for, such as `me.user.id`: each has a store of their own on this device
+ */
 export function offline<Tables = Record<string, AnyTable>>(db: Core, user: string): Offline<Tables> {
   return new Offline<Tables>(db, user);
 }

@@ -30,9 +30,11 @@ export interface DocumentWrites {
 
 export type Change = Patch | Spoken | DocumentWrites;
 
+/** A write that is kept on the device: what it is, and what became of it. */
 export interface Mutation {
   /** Grows with each that is made on this device for this user. */
   readonly number: number;
+  /** A row, SQL, or documents. */
   readonly change: Change;
   /** By the clock of this device, in milliseconds; for people alone. */
   readonly madeAt: number;

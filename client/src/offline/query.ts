@@ -154,5 +154,6 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 }
 
-const areSame = (a: readonly unknown[], b: readonly unknown[]) =>
+/** The same objects in the same order. */
+export const areSame = (a: readonly unknown[], b: readonly unknown[]) =>
   a === b || (a.length === b.length && a.every((row, index) => row === b[index]));

@@ -66,7 +66,10 @@ export class Sender {
 
   /** Who has signed in, as the server has it; nobody for tokens of programs, which come and go. Asked once for each token. */
   async #uid(): Promise<string | undefined> {
-    const token = await this.#http.token.get();
+    const caller = this.#http.token;
+    const token = await caller.get();
+    // Somebody else has come: what the server says of them is not to be known of this token.
+    if (this.#http.token !== caller) return this.#uid();
     if (!this.#known || this.#known.token !== token) {
       const answer = ask(this.#http, { sql: "SELECT CASE auth.role() WHEN 'client' THEN NULL ELSE auth.uid() END AS uid" }, false, this.#over.signal);
       const [row] = await answer.catch((error: TidebaseError) => {

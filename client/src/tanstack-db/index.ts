@@ -15,8 +15,10 @@ import { sent } from "../table.js";
 import { changesOf } from "./changes.js";
 import { Followed } from "./followed.js";
 
+/** What tells rows apart. */
 export type Key = string | number;
 
+/** What a collection is made of. */
 export interface Options<Row extends object> {
   db: Client<any>;
   query: SqlQuery<Row>;
@@ -34,8 +36,10 @@ export interface Utils extends Record<string, any> {
   reached(revision: number): Promise<void>;
 }
 
+/** What `createCollection` of TanStack DB takes. */
 export type TidebaseCollectionConfig<Row extends object> = CollectionConfig<Row, Key, never, Utils> & { utils: Utils };
 
+/** A live query as a collection of TanStack DB, whose writes go to a table and show at once. An error ends the collection. */
 export function tidebaseCollectionOptions<Row extends object>(options: Options<Row>): TidebaseCollectionConfig<Row> {
   const { db, query, key, table, id } = options;
   let followed: Followed<Row> | undefined;
