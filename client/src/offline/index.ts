@@ -39,6 +39,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #leads = false;
   /** In their order: those that wait, those that were applied and are not in all results yet, those that were refused. */
   #mutations: Mutation[] = [];
+  /** Shown already, and on their way into the store, which says their numbers; in the order of the calls. */
+  #unkept = new Set<Mutation>();
+  #isToShow = false;
   #waiting = new Map<number, { resolve(revision: number): void; reject(error: TidebaseError): void }>();
   #queries = new Set<OfflineQuery>();
   #changed = new Set<OfflineQuery>();
@@ -71,7 +74,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
         this.#sender?.kick();
       },
     );
-    const shown = () => this.#mutations.filter(({ refused }) => !refused);
+    const shown = () => [...this.#mutations.filter(({ refused }) => !refused), ...this.#unkept];
     const device: Device = {
       get shown() {
         return shown();
@@ -197,20 +200,27 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #add(change: Change): Promise<Written> {
     // What cannot be sent is refused here, and not when the network is back.
     onTheWire({ number: 0, change });
-    const turn = this.#turn.then(() => this.#added(change));
-    this.#turn = turn.catch(() => {});
+    const unkept: Mutation = { number: Infinity, change, madeAt: Date.now() };
+    if (!this.#isClosed) this.#unkept.add(unkept);
+    this.#showSoon();
+    const turn = this.#turn.then(() => this.#added(unkept));
+    this.#turn = turn.catch(() => {
+      // It could not be kept: it is taken back.
+      this.#unkept.delete(unkept);
+      this.#show();
+    });
     return turn;
   }
 
-  async #added(change: Change): Promise<Written> {
+  async #added(unkept: Mutation): Promise<Written> {
     if (this.#isClosed) throw new TidebaseError("closed", "The device's store was closed.");
-    const store = await this.#store;
-    const madeAt = Date.now();
-    const number = await store.add(change, madeAt);
-    const mutation = { number, change, madeAt };
+    const { change, madeAt } = unkept;
+    const number = await (await this.#store).add(change, madeAt);
     const settled = new Promise<number>((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
     // Whoever does not wait for it reads `refused`.
     settled.catch(() => {});
+    const mutation = { ...unkept, number };
+    this.#unkept.delete(unkept);
     this.#insert(mutation);
     this.#tabs.tell({ kind: "added", mutation });
     this.#kick();
@@ -274,8 +284,16 @@ export class Offline<Tables = Record<string, AnyTable>> {
     queueMicrotask(() => this.#sweep());
   }
 
+  /** In the frame of the click, whatever the store takes; and not before whoever writes has said all that it writes. */
+  #showSoon(): void {
+    if (this.#isToShow) return;
+    this.#isToShow = true;
+    queueMicrotask(() => this.#isToShow && this.#show());
+  }
+
   /** All queries are worked out before the first is told. */
   #show(): void {
+    this.#isToShow = false;
     const tells = [...this.#queries].map((query) => query.refresh());
     for (const tell of tells) tell?.();
     callAll(this.#listeners, (listener) => listener());
@@ -287,7 +305,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   /** Of all results that have it, for one may show what another does not. */
-  #elsewhere(table: string, id: string): Values | undefined {
+  #elsewhere(table: string, id: unknown): Values | undefined {
     const found = [...this.#queries].map((query) => query.find(table, id)).filter((values) => values !== undefined);
     return found.length > 0 ? Object.assign({}, ...found) : undefined;
   }

@@ -8,8 +8,7 @@ import type { Standing, Tell } from "../live/wish.js";
 import { concerns, layDocuments, type Asked } from "./documents.js";
 import type { Known } from "./fields.js";
 import type { Change, Mutation, Values } from "./mutation.js";
-import { byKey, lay, valuesOf, type Elsewhere } from "./overlay.js";
-
+import { lay, placesOf, valuesOf, type Before, type Elsewhere } from "./overlay.js";
 
 /** A result as it is kept from visit to visit. */
 export interface Kept {
@@ -38,6 +37,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   #asked: Asked;
   /** Has the server spoken since the page was opened? */
   #isFresh = false;
+  #before: Before = new Map();
   /** The server has ended it. */
   isOver = false;
 
@@ -69,11 +69,11 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 
   /** The row of this table and key, if the server has told it here. */
-  find(table: string, id: string): Values | undefined {
+  find(table: string, id: unknown): Values | undefined {
     const { base, columns, rows } = this.result ?? {};
     if (!base || base.table.toLowerCase() !== table.toLowerCase()) return undefined;
-    const found = byKey(rows!, columns!, base).get(id);
-    return found && valuesOf(base, columns!, found);
+    const place = placesOf(rows!, columns!, base).get(id);
+    return place === undefined ? undefined : valuesOf(base, columns!, rows![place]);
   }
 
   override receive(frame: Frame, standing: Standing): Tell | undefined {
@@ -115,9 +115,10 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   #shown(): Tell | undefined {
     const { result, since, latest } = this;
     const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > since!.revision);
-    const laid = lay(result!, waiting, this.#device.elsewhere);
+    if (waiting.length === 0) this.#before.clear();
+    const laid = lay(result!, waiting, this.#device.elsewhere, this.#before);
     const writes = waiting.flatMap(({ change }) => ("settled" in change ? change.settled : []));
-    const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere);
+    const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere, this.#before);
     const pendingWrites = waiting.some(({ change }) => this.#isConcerned(change));
     const fromCache = !this.#isFresh;
     const isSame = latest && latest.pendingWrites === pendingWrites && latest.fromCache === fromCache;
