@@ -74,10 +74,16 @@ test("what is shown is what the query would give of the table with all writes in
     const elsewhere = (_: string, id: unknown) => whole.get(id as number) as Values | undefined;
     const patches = Array.from({ length: roll(6) }, () => patch(roll));
     const mutations: Mutation[] = patches.map((change, number) => ({ number, change, madeAt: 0 }));
-    const shown = lay(result, mutations, elsewhere);
+    const before = new Map();
+    const earlier = lay(result, mutations.slice(0, roll(6)), elsewhere, before);
+    const shown = lay(result, mutations, elsewhere, before);
     for (const one of patches) change(table, one.op === "delete" ? { ...one, key: { id: (one.key as any).ID } } : one);
     assert.deepEqual(shown, asked(table.values(), base), JSON.stringify({ seed, base, rows, patches }));
     if (patches.length === 0) assert.equal(shown, rows, "nothing is laid over it");
+    const told = new Set(rows);
+    const same = new Map(earlier.filter((row) => !told.has(row)).map((row) => [JSON.stringify(row), row]));
+    for (const row of shown) if (!told.has(row)) assert.equal(row, same.get(JSON.stringify(row)) ?? row, "what is equal is the same object");
+    assert.deepEqual(lay(result, mutations, elsewhere, before).map((row, index) => row === shown[index]), shown.map(() => true));
   }
 });
 
@@ -85,7 +91,7 @@ test("without a word of where new rows belong they wait, and the others change",
   const rows = [{ id: 1, title: "a", done: 0 }, { id: 2, title: "b", done: 0 }];
   const base: Base = { table: "t", key: ["id"], columns: ["id", null, "done"] };
   const result = { columns: ["id", "shout", "done"], isOrdered: false, tag: "", base, keys: [], rows } as unknown as Result;
-  const lays = (...changes: Patch[]) => lay(result, changes.map((change, number) => ({ number, change, madeAt: 0 })));
+  const lays = (...changes: Patch[]) => lay(result, changes.map((change, number) => ({ number, change, madeAt: 0 })), () => undefined, new Map());
   assert.equal(lays({ table: "other", op: "delete", key: { id: 1 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "insert", values: { id: 3, title: "c", done: 0 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "update", key: { id: 1 }, values: { done: true } }), [{ ...rows[0]!, done: 1 }, rows[1]]);

@@ -37,7 +37,7 @@ export function layDocuments<Row>(
   asked: Asked,
   writes: readonly DocumentWrite[],
   elsewhere: (path: string) => Known,
-  before: Before = new Map(),
+  before: Before,
 ): readonly Row[] {
   const laid = writes.filter((one) => concerns(one, asked));
   if (laid.length === 0 || asked.collection?.includes("*")) return rows;
@@ -58,8 +58,14 @@ export function layDocuments<Row>(
     placed.delete(id);
     if (typeof data === "string" && fits(parse(data), asked)) placed.set(id, { id, data, revision: row?.revision ?? 0 });
   }
-  const shown = put(told, places, gone, placed, (row, rows) => placeOf(row, rows, asked), before);
-  return (asked.limit === undefined ? shown : shown.slice(0, asked.limit)) as readonly any[];
+  const by = orders(asked.orderBy);
+  const worth = ({ data, id }: DocumentRow) => {
+    const document = by.length ? parse(data) : undefined;
+    return [...by.map(([field]) => plain(at(document, field))), id];
+  };
+  // By the fields, then by the id, in the way of the last field.
+  const ways = [...by.map(([, isDescending]) => isDescending), by.at(-1)?.[1] ?? false];
+  return put(told, places, gone, placed, worth, ways, asked.limit, before);
 }
 
 /** What SQL has written as bytes, or a policy does not show, is no document. */
@@ -74,32 +80,6 @@ const orders = (orderBy = ""): [field: string, isDescending: boolean][] =>
     .split(",")
     .filter((part) => part.trim())
     .map((part) => [part.trim().replace(/ +(asc|desc)$/i, ""), / desc$/i.test(part.trim())]);
-
-/** By the fields, then by the id, in the way of the last field. */
-function placeOf(row: DocumentRow, rows: readonly DocumentRow[], { orderBy }: Asked): number {
-  const by = orders(orderBy);
-  const worth = ({ data, id }: DocumentRow) => {
-    const document = by.length ? parse(data) : undefined;
-    return [...by.map(([field]) => plain(at(document, field))), id];
-  };
-  const ways = [...by.map(([, isDescending]) => isDescending), by.at(-1)?.[1] ?? false];
-  const own = worth(row);
-  const isBehind = (other: DocumentRow) => {
-    const theirs = worth(other);
-    for (const [index, isDescending] of ways.entries()) {
-      const compared = compare(own[index], theirs[index]);
-      if (compared !== 0) return isDescending ? compared < 0 : compared > 0;
-    }
-    return true;
-  };
-  let [low, high] = [0, rows.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (isBehind(rows[middle]!)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 /** As the server orders it: of `->>`. */
 const plain = (value: any) =>
