@@ -104,7 +104,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
 
   /** What is to be told now that something else is written. */
   refresh(): Tell | undefined {
-    return this.result && this.since && this.#shown();
+    return this.result && this.#shown();
   }
 
   protected override show(): Tell | undefined {
@@ -113,8 +113,10 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 
   #shown(): Tell | undefined {
-    const { result, since, latest } = this;
-    const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > since!.revision);
+    const { result, latest } = this;
+    // While it is read anew it has no place to go on from, and is shown as it was.
+    const revision = this.since?.revision ?? latest?.revision ?? 0;
+    const waiting = this.#device.shown.filter(({ applied = Infinity }) => applied > revision);
     if (waiting.length === 0) this.#before.clear();
     const laid = lay(result!, waiting, this.#device.elsewhere, this.#before);
     const writes = waiting.flatMap(({ change }) => ("settled" in change ? change.settled : []));
@@ -123,7 +125,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
     const fromCache = !this.#isFresh;
     const isSame = latest && latest.pendingWrites === pendingWrites && latest.fromCache === fromCache;
     if (isSame && areSame(latest.rows, rows)) return undefined;
-    this.latest = { rows, revision: since!.revision, fromCache, pendingWrites };
+    this.latest = { rows, revision, fromCache, pendingWrites };
     return this.tell(this.latest);
   }
 
