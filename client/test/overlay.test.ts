@@ -6,6 +6,7 @@ import type { Base } from "../dist/live/frame.js";
 import type { Result } from "../dist/live/result.js";
 import type { Mutation, Patch, Values } from "../dist/offline/mutation.js";
 import { lay } from "../dist/offline/overlay.js";
+import { OfflineQuery } from "../dist/offline/query.js";
 
 interface Row {
   id: number;
@@ -96,4 +97,30 @@ test("without a word of where new rows belong they wait, and the others change",
   assert.deepEqual(lays({ table: "t", op: "insert", values: { id: 3, title: "c", done: 0 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "update", key: { id: 1 }, values: { done: true } }), [{ ...rows[0]!, done: 1 }, rows[1]]);
   assert.deepEqual(lays({ table: "t", op: "delete", key: { id: 2 } }), [rows[0]]);
+});
+
+test("while the server reads a result anew, what is written shows in it as it was", async () => {
+  const mutations: Mutation[] = [];
+  const device = {
+    shown: mutations,
+    elsewhere: () => undefined,
+    documentElsewhere: () => null,
+    recall: async () => undefined,
+    changed: () => {},
+    reached: () => {},
+  };
+  const query = new OfflineQuery<Row>({ identity: "q", body: {} }, device);
+  const standing = { history: "h", revision: 3 };
+  const base: Base = { table: "t", key: ["id"], columns: [...COLUMNS], where: [], order: [[0, false]] };
+  const told = { id: 1, type: "rows" as const, tag: "tag", columns: [...COLUMNS], ordered: true, base };
+  query.receive({ ...told, revision: 3, rows: [["1", 1, "a", 0]], done: true }, standing);
+  query.receive({ id: 1, type: "resync" }, standing);
+  mutations.push({ number: 1, change: { table: "t", op: "insert", values: { id: 2, title: "b", done: 0 } }, madeAt: 0 });
+  assert.ok(query.refresh());
+  const both = [{ id: 1, title: "a", done: 0 }, { id: 2, title: "b", done: 0 }];
+  assert.deepEqual([query.latest!.rows, query.latest!.revision, query.revision], [both, 3, 0]);
+  query.receive({ ...told, revision: 4, rows: [["1", 1, "a", 0]], done: false }, standing);
+  assert.deepEqual(query.latest!.rows, both, "a part of the rows shows nothing");
+  query.receive({ ...told, revision: 4, rows: [["3", 3, "c", 0]], done: true }, standing);
+  assert.deepEqual(query.latest!.rows.map(({ id }) => id), [1, 2, 3]);
 });

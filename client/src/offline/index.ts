@@ -1,7 +1,7 @@
 // Writes that do not wait for a network, and rows that are there before it is: `offline(db, user)`. An entry point of its own,
 // `tidebase/offline`.
 //
-//   write ─▶ store ─▶ shown at once (overlay) ─▶ sender ─▶ server: once, in order ─▶ applied, or refused and taken back
+//   write ─▶ shown at once (overlay) ─▶ store: its promise resolves ─▶ sender ─▶ server: once, in order ─▶ applied, or refused and taken back
 //   rows told by the server ─▶ store ─▶ there at the next visit, and gone on from
 //
 // `store` is the device's truth, `tabs` its other pages, `query` the live query that shows both.
