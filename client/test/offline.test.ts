@@ -156,6 +156,32 @@ test("what cannot be kept is taken back, and its promise says why", async (conte
   assert.equal(list.titles(), "cheese milk", "nothing is shown that could not be kept");
 });
 
+test("what a store of the first shape has kept is there in the one of today", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const opening = indexedDB.open(`tidebase ${proxy.url}/ ${device}`, 1);
+  opening.onupgradeneeded = () => {
+    const { result } = opening;
+    result.createObjectStore("device").put("old", "client");
+    result.createObjectStore("mutations", { keyPath: "number", autoIncrement: true });
+    result.createObjectStore("results").put({ at: 1 }, "long ago");
+    const change = { table: "todo", op: "insert", values: { id: "a", title: "milk", done: 0 } };
+    opening.transaction!.objectStore("mutations").add({ change, madeAt: 1 });
+  };
+  await new Promise((resolve) => (opening.onsuccess = resolve));
+  opening.result.close();
+  const { local } = visit(context, proxy.url, device);
+  await local.ready;
+  assert.equal(local.isDurable, true);
+  await until("it is sent", async () => (await todos(server)).length === 1);
+  const again = indexedDB.open(`tidebase ${proxy.url}/ ${device}`);
+  await new Promise((resolve) => (again.onsuccess = resolve));
+  context.after(() => again.result.close());
+  const asked = again.result.transaction("results").objectStore("results").count();
+  await new Promise((resolve) => (asked.onsuccess = resolve));
+  assert.equal(asked.result, 0, "what nobody has asked for so long was let go");
+});
+
 test("without a network writes are kept, shown in their places, and sent in their order when there is one", async (context) => {
   const { server, proxy } = await start(context);
   await server.query("insert into todo (id, title) values ('a', 'apples'), ('m', 'milk'), ('z', 'zest')");
