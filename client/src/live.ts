@@ -34,11 +34,10 @@ export type Shown<Snapshot> = { readonly [Part in keyof Snapshot]: Snapshot[Part
 export const LOADING: State<never> = { value: undefined, error: undefined, isLoading: true };
 export const NOTHING: State<never> = { ...LOADING, isLoading: false };
 
-export const shown = <Snapshot>({ value, error, isLoading }: State<Snapshot>) =>
-  ({ ...value, error, isLoading }) as Shown<Snapshot>;
+export const shown = <Snapshot>({ value, ...others }: State<Snapshot>) => ({ ...value, ...others }) as Shown<Snapshot>;
 
 /** What two queries must share to be one: whose they are, and what they ask. */
-export function sameness(query: { loop?: object; identity?: string; statement?: { identity: string } }): readonly [unknown, unknown] {
+export function sameness(query: { loop?: object; identity?: string; statement?: { identity: string } }): readonly [object | undefined, unknown] {
   return [query.loop, query.identity ?? query.statement?.identity ?? query];
 }
 
@@ -49,24 +48,24 @@ export const isShownHere = typeof window === "object";
 export class View<Snapshot> {
   #held: Pick<Held<Snapshot>, "value" | "error" | "subscribe" | "close">;
   #state: State<Snapshot> = LOADING;
-  #isTold = false;
+  /** How often, but for the call that comes at once. */
+  #told = -1;
 
   constructor(query: Live<Snapshot>) {
     try {
       this.#held = query.live();
     } catch (error) {
       // The client was closed. That is shown as any other end is.
-      this.#held = { value: undefined, error, subscribe: () => () => {}, close: () => {} };
+      this.#held = { value: undefined, error, subscribe: (call) => (call(undefined), () => {}), close: () => {} };
     }
     // A document that is not there is told as `undefined`, which is not the same as not told yet.
-    let isFirst = true;
-    this.#held.subscribe(() => (isFirst ? (isFirst = false) : (this.#isTold = true)));
+    this.#held.subscribe(() => this.#told++);
   }
 
   /** The same object for as long as nothing has changed. Of all that are read together it is of one revision. */
   get state(): State<Snapshot> {
     const { value, error } = this.#held as { value: Snapshot | undefined; error: Error | undefined };
-    const isLoading = !this.#isTold && value === undefined && error === undefined;
+    const isLoading = this.#told < 1 && value === undefined && error === undefined;
     const last = this.#state;
     if (value === last.value && error === last.error && isLoading === last.isLoading) return last;
     return (this.#state = { value, error, isLoading });

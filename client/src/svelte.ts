@@ -23,13 +23,7 @@ export function live<Snapshot>(query: Live<Snapshot> | Nothing): Store<Shown<Sna
       }
       const mine = (view ??= new View(query));
       subscribers++;
-      let isShown = false;
-      const show = () => {
-        isShown = true;
-        run(shown(mine.state));
-      };
-      let stop = mine.subscribe(show);
-      if (!isShown) show();
+      let stop = mine.subscribe(() => run(shown(mine.state)));
       return () => {
         stop();
         stop = () => {};

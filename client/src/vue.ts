@@ -23,9 +23,7 @@ export function useQuery<Snapshot>(
     result.value = shown(live ? LOADING : NOTHING);
     if (!live || !isShownHere) return;
     const view = new View(live);
-    const show = () => void (result.value = shown(view.state));
-    const stop = view.subscribe(show);
-    show();
+    const stop = view.subscribe(() => void (result.value = shown(view.state)));
     close = () => {
       stop();
       view.close();

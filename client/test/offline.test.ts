@@ -87,6 +87,101 @@ test("a write is shown at once, carried out, and then the server's", async (cont
   assert.deepEqual([list.titles(), local.pending.length, list.value!.fromCache], ["milk", 0, false]);
 });
 
+test("a write is shown before the store has answered, and kept when its promise says so", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('a', 'apples'), ('m', 'milk')");
+  const device = randomUUID();
+  const { db, local, live, end } = visit(context, proxy.url, device);
+  const list = live();
+  const docs = documents(db);
+  const ida = docs.doc<{ n: number }>("boats/ida");
+  await ida.set({ n: 1 });
+  const boat = ida.live();
+  await local.ready;
+  await until("the rows", () => list.value && boat.value);
+  unplug(proxy);
+  const [apples, milk] = list.value!.rows;
+  let told = 0;
+  const stop = db.sql<Todo>(text(ALL)).live().subscribe(() => told++);
+  await null;
+  told = 0;
+  const table = local.table("todo");
+  const writes = [table.insert({ id: "b", title: "bread", done: 0 }), table.update({ id: "m" }, { done: 1 })];
+  await null;
+  assert.deepEqual([list.titles(), list.value!.pendingWrites, local.pending.length], ["apples bread (milk)", true, 0], "shown, and not kept yet");
+  assert.equal(told, 1, "told once of both");
+  const [, bread, done] = list.value!.rows;
+  assert.ok(list.value!.rows[0] === apples && done !== milk);
+  writes.push(local.commit(docs.batch().update(ida, { n: increment(1) })));
+  await null;
+  assert.equal(boat.value!.doc!.data.n, 2);
+  writes.push(local.commit(docs.batch().update(ida, { n: increment(1) })));
+  await null;
+  assert.equal(boat.value!.doc!.data.n, 3, "worked out on what is shown");
+  const kept = await Promise.all(writes);
+  assert.deepEqual(kept.map(({ number }) => number), local.pending.map(({ number }) => number));
+  await table.update({ id: "a" }, { title: "aioli" });
+  assert.ok(list.value!.rows[1] === bread && list.value!.rows[2] === done, "what is not written again stays the same object");
+  assert.equal(told, 2, "that it is kept changes no row");
+  stop();
+  end();
+  const next = visit(context, proxy.url, device);
+  await next.local.ready;
+  assert.equal(next.local.pending.length, 5);
+});
+
+test("what cannot be kept is taken back, and its promise says why", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  const { local, live } = visit(context, proxy.url);
+  const list = live();
+  await local.ready;
+  await until("the rows", () => list.value);
+  unplug(proxy);
+  const before = list.value!.rows;
+  const full = context.mock.method(IDBObjectStore.prototype, "add", () => {
+    throw new DOMException("The disk is full.", "QuotaExceededError");
+  });
+  const writes = [local.table("todo").delete({ id: "m" }), local.table("todo").insert({ id: "b", title: "bread" })];
+  await null;
+  assert.equal(list.titles(), "bread");
+  for (const one of writes) await assert.rejects(one, (error: TidebaseError) => error.code === "unavailable" && Boolean(error.hint));
+  await until("taken back", () => list.value!.rows === before && list.value!.pendingWrites === false);
+  assert.equal(local.pending.length, 0);
+  full.mock.restore();
+  await local.table("todo").insert({ id: "c", title: "cheese" });
+  assert.deepEqual([list.titles(), local.pending.length], ["cheese milk", 1]);
+  local.close();
+  await assert.rejects(local.table("todo").insert({ id: "d", title: "dill" }), (error: TidebaseError) => error.code === "closed");
+  assert.equal(list.titles(), "cheese milk", "nothing is shown that could not be kept");
+});
+
+test("what a store of the first shape has kept is there in the one of today", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const opening = indexedDB.open(`tidebase ${proxy.url}/ ${device}`, 1);
+  opening.onupgradeneeded = () => {
+    const { result } = opening;
+    result.createObjectStore("device").put("old", "client");
+    result.createObjectStore("mutations", { keyPath: "number", autoIncrement: true });
+    result.createObjectStore("results").put({ at: 1 }, "long ago");
+    const change = { table: "todo", op: "insert", values: { id: "a", title: "milk", done: 0 } };
+    opening.transaction!.objectStore("mutations").add({ change, madeAt: 1 });
+  };
+  await new Promise((resolve) => (opening.onsuccess = resolve));
+  opening.result.close();
+  const { local } = visit(context, proxy.url, device);
+  await local.ready;
+  assert.equal(local.isDurable, true);
+  await until("it is sent", async () => (await todos(server)).length === 1);
+  const again = indexedDB.open(`tidebase ${proxy.url}/ ${device}`);
+  await new Promise((resolve) => (again.onsuccess = resolve));
+  context.after(() => again.result.close());
+  const asked = again.result.transaction("results").objectStore("results").count();
+  await new Promise((resolve) => (asked.onsuccess = resolve));
+  assert.equal(asked.result, 0, "what nobody has asked for so long was let go");
+});
+
 test("without a network writes are kept, shown in their places, and sent in their order when there is one", async (context) => {
   const { server, proxy } = await start(context);
   await server.query("insert into todo (id, title) values ('a', 'apples'), ('m', 'milk'), ('z', 'zest')");

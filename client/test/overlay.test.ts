@@ -72,13 +72,19 @@ test("what is shown is what the query would give of the table with all writes in
     const rows = asked(table.values(), base);
     const result = { columns: [...COLUMNS], isOrdered: true, tag: "", base, keys: [], rows } as unknown as Result<Row>;
     const whole = new Map(table);
-    const elsewhere = (_: string, id: string) => whole.get(JSON.parse(id)[0]) as Values | undefined;
+    const elsewhere = (_: string, id: unknown) => whole.get(id as number) as Values | undefined;
     const patches = Array.from({ length: roll(6) }, () => patch(roll));
     const mutations: Mutation[] = patches.map((change, number) => ({ number, change, madeAt: 0 }));
-    const shown = lay(result, mutations, elsewhere);
+    const before = new Map();
+    const earlier = lay(result, mutations.slice(0, roll(6)), elsewhere, before);
+    const shown = lay(result, mutations, elsewhere, before);
     for (const one of patches) change(table, one.op === "delete" ? { ...one, key: { id: (one.key as any).ID } } : one);
     assert.deepEqual(shown, asked(table.values(), base), JSON.stringify({ seed, base, rows, patches }));
     if (patches.length === 0) assert.equal(shown, rows, "nothing is laid over it");
+    const told = new Set(rows);
+    const same = new Map(earlier.filter((row) => !told.has(row)).map((row) => [JSON.stringify(row), row]));
+    for (const row of shown) if (!told.has(row)) assert.equal(row, same.get(JSON.stringify(row)) ?? row, "what is equal is the same object");
+    assert.deepEqual(lay(result, mutations, elsewhere, before).map((row, index) => row === shown[index]), shown.map(() => true));
   }
 });
 
@@ -86,7 +92,7 @@ test("without a word of where new rows belong they wait, and the others change",
   const rows = [{ id: 1, title: "a", done: 0 }, { id: 2, title: "b", done: 0 }];
   const base: Base = { table: "t", key: ["id"], columns: ["id", null, "done"] };
   const result = { columns: ["id", "shout", "done"], isOrdered: false, tag: "", base, keys: [], rows } as unknown as Result;
-  const lays = (...changes: Patch[]) => lay(result, changes.map((change, number) => ({ number, change, madeAt: 0 })));
+  const lays = (...changes: Patch[]) => lay(result, changes.map((change, number) => ({ number, change, madeAt: 0 })), () => undefined, new Map());
   assert.equal(lays({ table: "other", op: "delete", key: { id: 1 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "insert", values: { id: 3, title: "c", done: 0 } }), rows);
   assert.deepEqual(lays({ table: "t", op: "update", key: { id: 1 }, values: { done: true } }), [{ ...rows[0]!, done: 1 }, rows[1]]);
@@ -110,4 +116,30 @@ test("what was carried out before the server was put back to an older copy is no
   assert.equal(query.hasSeen(mutation), true);
   mutation.history = "new";
   assert.equal(query.hasSeen(mutation), false);
+});
+
+test("while the server reads a result anew, what is written shows in it as it was", async () => {
+  const mutations: Mutation[] = [];
+  const device = {
+    shown: mutations,
+    elsewhere: () => undefined,
+    documentElsewhere: () => null,
+    recall: async () => undefined,
+    changed: () => {},
+    reached: () => {},
+  };
+  const query = new OfflineQuery<Row>({ identity: "q", body: {} }, device);
+  const standing = { history: "h", revision: 3 };
+  const base: Base = { table: "t", key: ["id"], columns: [...COLUMNS], where: [], order: [[0, false]] };
+  const told = { id: 1, type: "rows" as const, tag: "tag", columns: [...COLUMNS], ordered: true, base };
+  query.receive({ ...told, revision: 3, rows: [["1", 1, "a", 0]], done: true }, standing);
+  query.receive({ id: 1, type: "resync" }, standing);
+  mutations.push({ number: 1, change: { table: "t", op: "insert", values: { id: 2, title: "b", done: 0 } }, madeAt: 0 });
+  assert.ok(query.refresh());
+  const both = [{ id: 1, title: "a", done: 0 }, { id: 2, title: "b", done: 0 }];
+  assert.deepEqual([query.latest!.rows, query.latest!.revision, query.revision], [both, 3, 0]);
+  query.receive({ ...told, revision: 4, rows: [["1", 1, "a", 0]], done: false }, standing);
+  assert.deepEqual(query.latest!.rows, both, "a part of the rows shows nothing");
+  query.receive({ ...told, revision: 4, rows: [["3", 3, "c", 0]], done: true }, standing);
+  assert.deepEqual(query.latest!.rows.map(({ id }) => id), [1, 2, 3]);
 });

@@ -221,6 +221,39 @@ inBrowser("opened again without a network, and without the page's own server, it
   assert.deepEqual(await told(server, "ann"), wanted);
 });
 
+/** Ticks 15 items from this one on, and measures how soon each is among those that are done. */
+async function clicks(page: Page, from: number, where: string): Promise<void> {
+  const times: { shown: number; painted: number; isInNextFrame: boolean }[] = [];
+  for (const id of Array.from({ length: 15 }, (_, index) => `${from - index * 3}`.padStart(8, "0"))) {
+    times.push(
+      await page.evaluate(async (id) => {
+        const done = document.querySelector("#done")!;
+        const isThere = () => done.querySelector(`[data-id="${id}"]`) !== null;
+        let isInNextFrame = false;
+        const began = performance.now();
+        const moved = new Promise<void>((resolve) =>
+          new MutationObserver((_, observer) => {
+            if (isThere()) resolve(observer.disconnect());
+          }).observe(done, { childList: true }),
+        );
+        requestAnimationFrame(() => (isInNextFrame = isThere()));
+        document.querySelector<HTMLElement>(`#open [data-id="${id}"] input`)!.click();
+        await moved;
+        const shown = performance.now() - began;
+        await new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+        return { shown, painted: performance.now() - began, isInNextFrame };
+      }, id),
+    );
+  }
+  const said = (part: "shown" | "painted") => {
+    const sorted = times.map((time) => time[part]).sort((a, b) => a - b);
+    return `${sorted[times.length >> 1]!.toFixed(1)} ms (worst ${sorted.at(-1)!.toFixed(1)})`;
+  };
+  const inTime = times.filter(({ painted }) => painted <= 16.7).length;
+  console.log(`among 10,000 ${where} a click is in the page after ${said("shown")}, painted after ${said("painted")}, ${inTime} of 15 within 16.7`);
+  assert.deepEqual(times.filter(({ isInNextFrame }) => !isInNextFrame), [], "nothing that a frame cannot wait for comes first");
+}
+
 inBrowser("among ten thousand items a click is on the screen at once", async (context) => {
   const { server, proxy, device, tab } = await stage(context);
   const page = await tab(await device());
@@ -232,34 +265,16 @@ inBrowser("among ten thousand items a click is on the screen at once", async (co
   const count = () => page.locator("output").first().textContent();
   await until("all are there", async () => (await count()) === "10000");
   await until("the rows are kept", () => kept(page, 10_000));
+  await clicks(page, 10_000, "with the server");
+  await says(page, "Everything is saved.");
+  await until("the rows are kept again", () => kept(page, 9985));
   unplug(proxy);
   await says(page, "No network.");
   const began = Date.now();
   await page.reload();
-  await until("all are there again", async () => (await count()) === "10000");
+  await until("all are there again", async () => (await count()) === "9985");
   console.log(`10,000 kept rows are shown ${Date.now() - began} ms after a reload`);
-  const times: { shown: number; painted: number }[] = [];
-  for (const id of Array.from({ length: 15 }, (_, index) => `${10_000 - index * 3}`.padStart(8, "0"))) {
-    times.push(
-      await page.evaluate(async (id) => {
-        const done = document.querySelector("#done")!;
-        const began = performance.now();
-        const moved = new Promise<void>((resolve) =>
-          new MutationObserver((_, observer) => {
-            if (done.querySelector(`[data-id="${id}"]`)) resolve(observer.disconnect());
-          }).observe(done, { childList: true }),
-        );
-        document.querySelector<HTMLElement>(`#open [data-id="${id}"] input`)!.click();
-        await moved;
-        const shown = performance.now() - began;
-        await new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-        return { shown, painted: performance.now() - began };
-      }, id),
-    );
-  }
-  const median = (part: "shown" | "painted") => times.map((time) => time[part]).sort((a, b) => a - b)[times.length >> 1]!;
-  console.log(`among 10,000 a click is in the page after ${median("shown").toFixed(1)} ms, painted after ${median("painted").toFixed(1)} ms`);
-  assert.ok(median("painted") < 200);
+  await clicks(page, 9950, "without a network");
   assert.equal(await page.locator("#open li").count(), 200);
   await page.getByRole("button", { name: "Show more" }).first().click();
   assert.equal(await page.locator("#open li").count(), 400);

@@ -27,7 +27,7 @@ export class InFlight extends Map<number, Waiting> {
 
   /** The socket is gone; what was sent on it gets no answer any more. */
   lost(): void {
-    const error = new TidebaseError("unavailable", "The connection was lost. It may or may not have been carried out.");
+    const error = new TidebaseError("unavailable", "The connection was lost; it may have been carried out.");
     this.end(error, ({ unsent }) => !unsent);
   }
 

@@ -73,8 +73,10 @@ export class Loop {
     };
     const off = onAbort(signal, stop);
     if (shared) greet(wish, listener);
-    else this.#wanted.add(wish);
-    if (!shared && this.#said) this.#say(wish, this.#said);
+    else {
+      this.#wanted.add(wish);
+      if (this.#said) this.#say(wish, this.#said);
+    }
     this.#on("wanted");
     return stop;
   }
@@ -115,16 +117,15 @@ export class Loop {
 
   /** The next token of the same caller, on the same socket. If it is another's after all, a new one is opened. */
   async #renew(): Promise<void> {
-    const said = this.#said!;
+    const said = this.#said;
+    let token;
     try {
-      const token = await this.#http.token.get();
-      if (this.#said === said) await this.#present(token, said);
+      token = await this.#http.token.get();
     } catch {
       // There is none to be had now. The server says when it takes the old one no more.
+      return;
     }
-  }
-
-  async #present(token: string | undefined, said: Said): Promise<void> {
+    if (this.#said !== said) return;
     try {
       await this.request({ action: "auth", token: token ?? "" });
       this.#token = token;
@@ -136,8 +137,7 @@ export class Loop {
 
   #restart(): void {
     for (const wish of this.#wanted.values()) wish.forget();
-    // Where nothing has been said yet, nothing is lost.
-    if (this.#said) this.#drop();
+    this.#drop();
     void this.#open();
   }
 

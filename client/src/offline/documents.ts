@@ -3,7 +3,7 @@
 
 import { parse, write } from "../value.js";
 import { after, at, type DocumentWrite, type Known } from "./fields.js";
-import { compare } from "./overlay.js";
+import { compare, placesOf, put, type Before } from "./overlay.js";
 
 /** What the subscribe frame of live documents asks. */
 export interface Asked {
@@ -29,32 +29,43 @@ export function concerns({ path }: DocumentWrite, { doc, collection = "" }: Aske
   return parts.length === names.length + 1 && names.every((name, index) => name === parts[index] || (name === "*" && index % 2 === 1));
 }
 
+const BY_ID = { key: ["id"], columns: ["id"] };
+
 /** The documents as they will be. Of several collections they wait for the server. */
 export function layDocuments<Row>(
   rows: readonly Row[],
   asked: Asked,
   writes: readonly DocumentWrite[],
   elsewhere: (path: string) => Known,
+  before: Before,
 ): readonly Row[] {
   const laid = writes.filter((one) => concerns(one, asked));
   if (laid.length === 0 || asked.collection?.includes("*")) return rows;
-  const there = new Map((rows as readonly any[]).map((row) => [row.id, row as DocumentRow]));
+  const told = rows as readonly any[] as readonly DocumentRow[];
+  const places = placesOf(told, ["id"], BY_ID);
+  /** Each that is written is put where it belongs, also if it is where it was. */
+  const gone = new Map<unknown, undefined>();
   const apart = new Map<string, Known>();
   const placed = new Map<string, DocumentRow>();
   for (const one of laid) {
     const id = one.path.slice(one.path.lastIndexOf("/") + 1);
-    const row = placed.get(id) ?? there.get(id);
+    const row = placed.get(id) ?? (gone.has(id) ? undefined : told[places.get(id)!]);
     const data = after(one, row ? textOf(row) : apart.has(id) ? apart.get(id) : elsewhere(one.path));
     apart.set(id, data);
     // An update of what is not there: the server will refuse it.
     if (data === null && row) continue;
-    there.delete(id);
+    gone.set(id, undefined);
     placed.delete(id);
     if (typeof data === "string" && fits(parse(data), asked)) placed.set(id, { id, data, revision: row?.revision ?? 0 });
   }
-  const shown = [...there.values()];
-  for (const row of placed.values()) shown.splice(placeOf(row, shown, asked), 0, row);
-  return (asked.limit === undefined ? shown : shown.slice(0, asked.limit)) as readonly any[];
+  const by = orders(asked.orderBy);
+  const worth = ({ data, id }: DocumentRow) => {
+    const document = by.length ? parse(data) : undefined;
+    return [...by.map(([field]) => plain(at(document, field))), id];
+  };
+  // By the fields, then by the id, in the way of the last field.
+  const ways = [...by.map(([, isDescending]) => isDescending), by.at(-1)?.[1] ?? false];
+  return put(told, places, gone, placed, worth, ways, asked.limit, before);
 }
 
 /** What SQL has written as bytes, or a policy does not show, is no document. */
@@ -69,32 +80,6 @@ const orders = (orderBy = ""): [field: string, isDescending: boolean][] =>
     .split(",")
     .filter((part) => part.trim())
     .map((part) => [part.trim().replace(/ +(asc|desc)$/i, ""), / desc$/i.test(part.trim())]);
-
-/** By the fields, then by the id, in the way of the last field. */
-function placeOf(row: DocumentRow, rows: readonly DocumentRow[], { orderBy }: Asked): number {
-  const by = orders(orderBy);
-  const worth = ({ data, id }: DocumentRow) => {
-    const document = by.length ? parse(data) : undefined;
-    return [...by.map(([field]) => plain(at(document, field))), id];
-  };
-  const ways = [...by.map(([, isDescending]) => isDescending), by.at(-1)?.[1] ?? false];
-  const own = worth(row);
-  const isBehind = (other: DocumentRow) => {
-    const theirs = worth(other);
-    for (const [index, isDescending] of ways.entries()) {
-      const compared = compare(own[index], theirs[index]);
-      if (compared !== 0) return isDescending ? compared < 0 : compared > 0;
-    }
-    return true;
-  };
-  let [low, high] = [0, rows.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (isBehind(rows[middle]!)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 /** As the server orders it: of `->>`. */
 const plain = (value: any) =>

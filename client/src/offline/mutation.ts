@@ -40,7 +40,7 @@ export interface Mutation {
   readonly madeAt: number;
   /** The revision at which the server has carried it out. It is shown until live queries have come so far. */
   applied?: number;
-  /** In which history that revision is, if a live query knew. @internal */
+  /** In which history that revision is, if a live query knew. */
   history?: string;
   /** The server will not carry it out. It is shown no more. */
   refused?: Refusal;

@@ -10,146 +10,131 @@ import { define } from "../value.js";
 import type { Mutation, Patch, Values } from "./mutation.js";
 
 /** What is known of a row that another result has, by the table's columns. */
-export type Elsewhere = (table: string, id: string) => Values | undefined;
+export type Elsewhere = (table: string, id: unknown) => Values | undefined;
+
+/** The rows that were laid over the last time, by what they are known by. One that comes out equal again is the same object. */
+export type Before = Map<unknown, any>;
 
 /** The rows as they will be, if the server takes all of it. */
-export function lay<Row>(
-  { rows, columns, base }: Result<Row>,
-  mutations: readonly Mutation[],
-  elsewhere: Elsewhere = () => undefined,
-): readonly Row[] {
+export function lay<Row>(result: Result<Row>, mutations: readonly Mutation[], elsewhere: Elsewhere, before: Before): readonly Row[] {
+  const { rows, columns, base } = result;
   if (!base) return rows;
   const patches = mutations.map(({ change }) => change).filter((change): change is Patch => isOf(change, base));
   if (patches.length === 0) return rows;
-  const laid = new Laid(byKey(rows, columns, base), columns, base, elsewhere);
-  for (const patch of patches) laid.add(patch);
-  return laid.rows();
+  const places = placesOf(rows, columns, base);
+  /** Those that stay in their places; nothing of those that do not. */
+  const written = new Map<unknown, any>();
+  /** Those that have moved, and new ones. */
+  const placed = new Map<unknown, any>();
+  /** What is known of rows that do not belong here; nothing of those that were deleted. */
+  const apart = new Map<unknown, Values | undefined>();
+  const order = base.order?.map(([column, isDescending]) => [columns[column]!, isDescending] as const) ?? [];
+  for (const { op, key, values = {} } of patches) {
+    const id = idOf(base, key ?? values);
+    const inPlace: any = written.has(id) ? written.get(id) : rows[places.get(id)!];
+    const known = inPlace || placed.get(id);
+    if (known && op !== "delete" && belongs(base, values, true)) {
+      const row = made(result, known, values);
+      const stays = inPlace && order.every(([name]) => row[name] === known[name]);
+      written.set(id, stays && row);
+      if (!stays) placed.set(id, row);
+    } else if (known || op === "delete") {
+      written.set(id, undefined);
+      placed.delete(id);
+      apart.set(id, op === "delete" ? undefined : { ...valuesOf(base, columns, known), ...values });
+    } else {
+      const entering = op !== "update" ? {} : apart.has(id) ? apart.get(id) : elsewhere(base.table, id);
+      // Of which nothing is known, it waits for the server.
+      if (!entering) continue;
+      const row = { ...entering, ...values };
+      if (base.where && belongs(base, row, false)) placed.set(id, made(result, undefined, row));
+      else apart.set(id, row);
+    }
+  }
+  const worth = (row: any) => order.map(([name]) => row[name]);
+  const ways = order.map(([, isDescending]) => isDescending);
+  return put(rows, places, written, placed, worth, ways, base.limit, before);
 }
 
 const isOf = (change: Mutation["change"], { table }: Base) =>
   "table" in change && change.table.toLowerCase() === table.toLowerCase();
 
-class Laid {
-  /** By key. Those that have moved, and new ones, are not here but among `placed`. */
-  #there: Map<string, any>;
-  #placed = new Map<string, any>();
-  /** What is known of rows that do not belong here; nothing of those that were deleted. */
-  #apart = new Map<string, Values | undefined>();
-  #columns: readonly string[];
-  #base: Base;
-  #elsewhere: Elsewhere;
-
-  constructor(there: Map<string, any>, columns: readonly string[], base: Base, elsewhere: Elsewhere) {
-    this.#columns = columns;
-    this.#base = base;
-    this.#elsewhere = elsewhere;
-    this.#there = new Map(there);
-  }
-
-  add({ op, key, values = {} }: Patch): void {
-    const id = idOf(this.#base, key ?? values);
-    const known = this.#placed.get(id) ?? this.#there.get(id);
-    if (op === "delete") this.#remove(id);
-    else if (known !== undefined) this.#change(id, known, values);
-    else this.#enter(id, op === "update" ? this.#known(id) : {}, values);
-  }
-
-  rows(): any[] {
-    const rows = [...this.#there.values()];
-    for (const row of this.#placed.values()) rows.splice(this.#placeOf(row, rows), 0, row);
-    const { limit } = this.#base;
-    return limit !== undefined && rows.length > limit ? rows.slice(0, limit) : rows;
-  }
-
-  #remove(id: string): void {
-    this.#there.delete(id);
-    this.#placed.delete(id);
-    this.#apart.set(id, undefined);
-  }
-
-  #known(id: string): Values | undefined {
-    return this.#apart.has(id) ? this.#apart.get(id) : this.#elsewhere(this.#base.table, id);
-  }
-
-  /** A row that was not here. Of which nothing is known, it waits for the server. */
-  #enter(id: string, known: Values | undefined, values: Values): void {
-    if (!known) return;
-    const row = { ...known, ...values };
-    if (this.#base.where && this.#belongs(row, false)) this.#placed.set(id, this.#written({}, row, true));
-    else this.#apart.set(id, row);
-  }
-
-  #change(id: string, known: any, values: Values): void {
-    if (!this.#belongs(values, true)) {
-      this.#remove(id);
-      this.#apart.set(id, { ...valuesOf(this.#base, this.#columns, known), ...values });
-      return;
-    }
-    const row = this.#written(known, values, false);
-    const hasMoved = this.#base.order?.some(([column]) => {
-      const name = this.#columns[column]!;
-      return row[name] !== known[name];
-    });
-    if (!hasMoved && this.#there.has(id)) this.#there.set(id, row);
-    else {
-      this.#there.delete(id);
-      this.#placed.set(id, row);
-    }
-  }
-
-  /** Of a row that is there already, what is not written stays true. */
-  #belongs(values: Values, isThere: boolean): boolean {
-    const { where = [] } = this.#base;
-    return where.every(([column, how, ...wanted]) => {
-      const name = named(values, column);
-      if (values[name] === undefined) return isThere;
-      const value = valueOf(values[name]);
-      return wanted.some((one) => (value === null || one === null ? how === "is" && value === one : value == one));
-    });
-  }
-
-  #written(row: any, values: Values, isNew: boolean): any {
-    const written = { ...row };
-    this.#base.columns.forEach((column, index) => {
-      const value = column === null ? undefined : values[named(values, column)];
-      if (value !== undefined || isNew) define(written, this.#columns[index]!, value === undefined ? null : valueOf(value));
-    });
-    return written;
-  }
-
-  /** Behind all that come before it, or are its equals. */
-  #placeOf(row: any, rows: readonly any[]): number {
-    const { order } = this.#base;
-    if (!order) return rows.length;
-    let [low, high] = [0, rows.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#compare(rows[middle], row, order) <= 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  #compare(a: any, b: any, order: NonNullable<Base["order"]>): number {
-    for (const [column, isDescending] of order) {
-      const name = this.#columns[column]!;
-      const compared = compare(a[name], b[name]);
-      if (compared !== 0) return isDescending ? -compared : compared;
-    }
-    return 0;
-  }
+/** Of a row that is there already, what is not written stays true. */
+function belongs({ where = [] }: Base, values: Values, isThere: boolean): boolean {
+  return where.every(([column, how, ...wanted]) => {
+    const name = named(values, column);
+    if (values[name] === undefined) return isThere;
+    const value = valueOf(values[name]);
+    return wanted.some((one) => (value === null || one === null ? how === "is" && value === one : value == one));
+  });
 }
 
-const keyed = new WeakMap<readonly unknown[], Map<string, any>>();
+/** The row with these values in it; a new one has them all. */
+function made({ columns, base }: Result, row: any, values: Values): any {
+  const made = { ...row };
+  base!.columns.forEach((column, index) => {
+    const value = column === null ? undefined : values[named(values, column)];
+    if (value !== undefined || !row) define(made, columns[index]!, value === undefined ? null : valueOf(value));
+  });
+  return made;
+}
 
-/** The rows of a result by their keys. Worked out once: each write asks for it, and each that waits. */
-export function byKey(rows: readonly any[], columns: readonly string[], base: Base): Map<string, any> {
-  let found = keyed.get(rows);
-  if (!found) {
-    const keys = base.key.map((part) => columns[base.columns.indexOf(part)]!);
-    keyed.set(rows, (found = new Map(rows.map((row) => [keyOf(keys.map((column) => row[column])), row]))));
+/** Where the rows of a result stand, by what they are known by. */
+export type Places = Map<unknown, number>;
+
+const found = new WeakMap<readonly unknown[], Places>();
+
+/** Worked out once of each result: each write asks for it, and each that waits. */
+export function placesOf(rows: readonly any[], columns: readonly string[], base: Pick<Base, "key" | "columns">): Places {
+  const keys = base.key.map((part) => columns[base.columns.indexOf(part)]!);
+  const places: Places = found.get(rows) ?? new Map();
+  if (places.size === 0) rows.forEach((row, index) => places.set(keyOf(keys.map((key) => row[key])), index));
+  found.set(rows, places);
+  return places;
+}
+
+/** What is told with some rows written in their places, or taken away, and others put where they belong. */
+export function put(
+  told: readonly any[],
+  places: Places,
+  written: ReadonlyMap<unknown, any>,
+  placed: ReadonlyMap<unknown, any>,
+  /** What it is ordered by… */
+  worth: (row: any) => any[],
+  /** …and of each, whether the greatest come first. */
+  ways: readonly boolean[],
+  limit: number | undefined,
+  before: Before,
+): any[] {
+  const again = (id: unknown, row: any) => {
+    const last = before.get(id);
+    if (last && areEqual(last, row)) return last;
+    before.set(id, row);
+    return row;
+  };
+  const all = [...told];
+  for (const [id, row] of written) if (places.has(id)) all[places.get(id)!] = row && again(id, row);
+  const rows = all.filter((row) => row);
+  for (const [id, row] of placed) rows.splice(placeOf(worth(row), rows, worth, ways), 0, again(id, row));
+  return limit === undefined ? rows : rows.slice(0, limit);
+}
+
+/** Behind all that come before it, or are its equals. */
+function placeOf(own: any[], rows: readonly any[], worth: (row: any) => any[], ways: readonly boolean[]): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const theirs = worth(rows[middle]);
+    const first = ways.findIndex((_, index) => compare(own[index], theirs[index]));
+    if (first < 0 || compare(own[first], theirs[first]) > 0 !== ways[first]) low = middle + 1;
+    else high = middle;
   }
-  return found;
+  return low;
+}
+
+function areEqual(a: any, b: any): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
 /** A row of a result by the table's columns. */
@@ -159,7 +144,7 @@ export function valuesOf({ columns: own }: Base, columns: readonly string[], row
 }
 
 /** What a row is known by, of these values. */
-export function idOf({ key }: Base, values: Values): string {
+export function idOf({ key }: Base, values: Values): unknown {
   return keyOf(key.map((part) => valueOf(values[named(values, part)])));
 }
 
@@ -181,4 +166,8 @@ function named(values: Values, column: string): string {
 /** As the server would give it back. */
 const valueOf = (value: Values[string]) => (typeof value === "boolean" ? Number(value) : (value ?? null));
 
-const keyOf = (values: unknown[]) => JSON.stringify(values.map((value) => (typeof value === "bigint" ? `${value}` : value)));
+/** One plain value is its own key: of 10,000 rows that is four times as fast as text of it. */
+const keyOf = (values: unknown[]): unknown =>
+  values.length === 1 && typeof values[0] !== "object"
+    ? values[0]
+    : JSON.stringify(values.map((value) => (typeof value === "bigint" ? `${value}` : value)));

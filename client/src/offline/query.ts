@@ -8,8 +8,7 @@ import type { Since, Standing, Tell } from "../live/wish.js";
 import { concerns, layDocuments, type Asked } from "./documents.js";
 import type { Known } from "./fields.js";
 import type { Change, Mutation, Values } from "./mutation.js";
-import { byKey, lay, valuesOf, type Elsewhere } from "./overlay.js";
-
+import { lay, placesOf, valuesOf, type Before, type Elsewhere } from "./overlay.js";
 
 /** A result as it is kept from visit to visit. */
 export interface Kept {
@@ -38,6 +37,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   #asked: Asked;
   /** Has the server spoken since the page was opened? */
   #isFresh = false;
+  #before: Before = new Map();
   /** The server has ended it. */
   isOver = false;
 
@@ -58,9 +58,9 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 
   /** Is it in what was told? A server that was put back to an older copy counts anew: its rows are all there is. */
-  hasSeen({ applied, history }: Mutation): boolean {
+  hasSeen({ applied, history }: Mutation, revision = this.revision): boolean {
     const isAnother = history !== undefined && this.history !== undefined && history !== this.history;
-    return applied !== undefined && (isAnother || this.revision >= applied);
+    return applied !== undefined && (isAnother || revision >= applied);
   }
 
   /** As it may be kept. */
@@ -80,11 +80,11 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 
   /** The row of this table and key, if the server has told it here. */
-  find(table: string, id: string): Values | undefined {
+  find(table: string, id: unknown): Values | undefined {
     const { base, columns, rows } = this.result ?? {};
     if (!base || base.table.toLowerCase() !== table.toLowerCase()) return undefined;
-    const found = byKey(rows!, columns!, base).get(id);
-    return found && valuesOf(base, columns!, found);
+    const place = placesOf(rows!, columns!, base).get(id);
+    return place === undefined ? undefined : valuesOf(base, columns!, rows![place]);
   }
 
   override receive(frame: Frame, standing: Standing): Tell | undefined {
@@ -115,7 +115,7 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
 
   /** What is to be told now that something else is written. */
   refresh(): Tell | undefined {
-    return this.result && this.since && this.#shown();
+    return this.result && this.#shown();
   }
 
   protected override show(): Tell | undefined {
@@ -124,16 +124,19 @@ export class OfflineQuery<Row = any> extends LiveQuery<Row> {
   }
 
   #shown(): Tell | undefined {
-    const { result, since, latest } = this;
-    const waiting = this.#device.shown.filter((mutation) => !this.hasSeen(mutation));
-    const laid = lay(result!, waiting, this.#device.elsewhere);
+    const { result, latest } = this;
+    // While it is read anew it has no place to go on from, and is shown as it was.
+    const revision = this.since?.revision ?? latest?.revision ?? 0;
+    const waiting = this.#device.shown.filter((mutation) => !this.hasSeen(mutation, revision));
+    if (waiting.length === 0) this.#before.clear();
+    const laid = lay(result!, waiting, this.#device.elsewhere, this.#before);
     const writes = waiting.flatMap(({ change }) => ("settled" in change ? change.settled : []));
-    const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere);
+    const rows = layDocuments(laid, this.#asked, writes, this.#device.documentElsewhere, this.#before);
     const pendingWrites = waiting.some(({ change }) => this.#isConcerned(change));
     const fromCache = !this.#isFresh;
     const isSame = latest && latest.pendingWrites === pendingWrites && latest.fromCache === fromCache;
     if (isSame && areSame(latest.rows, rows)) return undefined;
-    this.latest = { rows, revision: since!.revision, fromCache, pendingWrites };
+    this.latest = { rows, revision, fromCache, pendingWrites };
     return this.tell(this.latest);
   }
 

@@ -28,8 +28,8 @@ export interface Store {
   close(): void;
 }
 
-/** Raised with a step in `upgrade`. */
-const VERSION = 1;
+/** Raised with a step in `onupgradeneeded`. */
+const VERSION = 2;
 const [DEVICE, MUTATIONS, RESULTS] = ["device", "mutations", "results"];
 
 /** Results that nobody has asked for so long are let go… */
@@ -61,11 +61,15 @@ class Durable implements Store {
 
   static async open(name: string, onBlocked: () => void): Promise<Durable> {
     const opening = indexedDB.open(name, VERSION);
-    opening.onupgradeneeded = () => {
-      const database = opening.result;
-      database.createObjectStore(DEVICE!);
-      database.createObjectStore(MUTATIONS!, { keyPath: "number", autoIncrement: true });
-      database.createObjectStore(RESULTS!);
+    opening.onupgradeneeded = ({ oldVersion }) => {
+      const { result: database, transaction } = opening;
+      if (!oldVersion) {
+        database.createObjectStore(DEVICE!);
+        database.createObjectStore(MUTATIONS!, { keyPath: "number", autoIncrement: true });
+        database.createObjectStore(RESULTS!);
+      }
+      // By their ages, so that none has to be read to be let go.
+      transaction!.objectStore(RESULTS!).createIndex("at", "at");
     };
     const database = await done(opening);
     database.onversionchange = () => {
@@ -156,17 +160,14 @@ class Durable implements Store {
 
   async #tidy(): Promise<void> {
     const results = this.database.transaction(RESULTS!, "readwrite").objectStore(RESULTS!);
-    const ages: [IDBValidKey, number][] = [];
-    const walk = results.openCursor();
+    const oldest = Date.now() - RESULT_TIME_MAX;
+    let count = 0;
+    const walk = results.index("at").openKeyCursor(null, "prev");
     walk.onsuccess = () => {
       const cursor = walk.result;
-      if (cursor) {
-        ages.push([cursor.key, (cursor.value as Kept).at]);
-        return cursor.continue();
-      }
-      ages.sort(([, a], [, b]) => b - a);
-      const oldest = Date.now() - RESULT_TIME_MAX;
-      ages.forEach(([key, at], index) => (index >= RESULTS_MAX || at < oldest) && results.delete(key));
+      if (!cursor) return;
+      if (++count > RESULTS_MAX || (cursor.key as number) < oldest) results.delete(cursor.primaryKey);
+      cursor.continue();
     };
   }
 }

@@ -1,8 +1,8 @@
 // Hooks that show something live: with its loading and its errors, or suspended until it is there.
 
-import { useMemo, useSyncExternalStore } from "react";
+import { useCallback, useSyncExternalStore } from "react";
 import { LOADING, NOTHING, sameness, shown, type Live, type Nothing, type Shown, type State } from "../live.js";
-import { Shared } from "./shared.js";
+import { peersOf, Shared } from "./shared.js";
 
 const loading = (): State<never> => LOADING;
 
@@ -13,31 +13,25 @@ export function useQuery<Snapshot>(query: Live<Snapshot> | Nothing): Shown<Snaps
 
 /** A document as one value: `undefined` while it is loading, and where there is none. */
 export function useDoc<Doc>(doc: Live<Doc> | Nothing): { readonly doc: Doc | undefined } & Omit<State<Doc>, "value"> {
-  const { value, error, isLoading } = useLive(doc, loading);
-  return { doc: value, error, isLoading };
+  const { value, ...others } = useLive(doc, loading);
+  return { doc: value, ...others };
 }
 
 /** Its last snapshot. Until there is one the component is suspended; an error goes to the nearest boundary. */
 export function useSuspenseQuery<Snapshot>(query: Live<Snapshot>): Snapshot {
-  // Without a snapshot for servers React leaves what stands below the boundary to the browser.
-  let state = useLive(query);
-  if (state.isLoading) {
-    const shared = Shared.open(query);
-    state = shared.state;
-    if (state.isLoading) throw shared.settled;
-  }
-  if (state.error) throw state.error;
-  return state.value as Snapshot;
+  const { value, error, isLoading } = useLive(query);
+  if (isLoading) throw Shared.open(query).settled;
+  if (error) throw error;
+  return value as Snapshot;
 }
 
+/** Without a snapshot for servers React leaves what stands below the boundary to the browser; there it is opened by being read. */
 function useLive<Snapshot>(query: Live<Snapshot> | Nothing, onServer?: () => State<never>): State<Snapshot> {
-  const view = useMemo(() => viewOf(query), query ? sameness(query) : [query, query]);
-  return useSyncExternalStore(view.subscribe, view.read, onServer);
-}
-
-function viewOf<Snapshot>(query: Live<Snapshot> | Nothing) {
-  return {
-    subscribe: (changed: () => void) => (query ? Shared.claim(query, changed) : () => {}),
-    read: (): State<Snapshot> => (query ? (Shared.find(query)?.state ?? LOADING) : NOTHING),
+  const claim = (changed: () => void) => (query ? Shared.open(query, true).claim(changed) : () => {});
+  const read = (): State<Snapshot> => {
+    if (!query) return NOTHING;
+    const [peers, identity] = peersOf(query);
+    return (onServer ? peers.get(identity) : Shared.open(query))?.state ?? LOADING;
   };
+  return useSyncExternalStore(useCallback(claim, sameness(query || NOTHING as {})), read, onServer);
 }

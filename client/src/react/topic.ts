@@ -17,10 +17,10 @@ export function useTopic<Data>(
   useEffect(() => void (latest.current = { onMessage, onMissed }));
   const hear = (topic: Topic<Data>, onError: (error: Error) => void) =>
     topic.subscribe((message) => latest.current.onMessage(message), {
-      ...(after !== undefined && { after }),
+      after,
       onMissed: (cursor) => latest.current.onMissed?.(cursor),
       onError,
-    });
+    } as ListeningToTopic);
   return { error: useStop(topic, hear, after) };
 }
 
