@@ -18,6 +18,7 @@ const ENTRIES = {
   "tidebase/core": "SQL and live queries alone.",
   "tidebase/documents": "JSON documents in collections.",
   "tidebase/auth": "People who sign in.",
+  "tidebase/tabs": "One socket for all pages of a browser.",
   "tidebase/offline": "Rows and writes without a network.",
   "tidebase/all": "All of the above in one client.",
   "tidebase/react": "Hooks over whatever can be live.",

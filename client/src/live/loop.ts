@@ -346,7 +346,7 @@ function greet<Told>(wish: Wish<Told>, listener: Listener<Told>): void {
 function refusalOf(code: number, error: unknown): TidebaseError | undefined {
   if (code === SIGN_IN_AGAIN) return over();
   const known = error as TidebaseError | undefined;
-  return /^(unauthorized|forbidden|unsupported)$/.test(known?.code ?? "") ? known : undefined;
+  return /unauthorized|forbidden|unsupported/.test(known?.code as string) ? known : undefined;
 }
 
 const over = () => new TidebaseError("unauthorized", "The token is good no more.");
