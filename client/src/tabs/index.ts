@@ -19,6 +19,7 @@ const chance = () => crypto.getRandomValues(new Uint32Array(1))[0]!;
 // All pages name what they ask on one socket, so each begins somewhere else. Should two meet, the second has a socket of its own.
 ids.last = chance() * 2 ** 16;
 
+/** One socket for all pages of a browser: what `tabs(db, user?)` gives. */
 export class Tabs {
   #db: Core;
   #name: string;

@@ -222,7 +222,7 @@ fn random_script(random: &mut Random) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let mut script = String::new();
     for (number, name) in names.iter().enumerate().take(1 + random.below(8) as usize) {
-        let columns: Vec<String> = (0..1 + random.below(5)).map(|at| format!("{}{at}", random.of(&names))).collect();
+        let columns: Vec<String> = (0..=random.below(5)).map(|at| format!("{}{at}", random.of(&names))).collect();
         let is_strict = random.below(4) == 0;
         let kinds = if is_strict { ["INT", "TEXT", "ANY", "BLOB"] } else { ["", "TEXT", "NUMERIC(3)", "REAL"] };
         let mut parts: Vec<String> = columns
@@ -386,7 +386,7 @@ async fn a_script_does_not_escape() {
 }
 
 fn rows_into(table: &str, form: ImportForm) -> ImportRows {
-    ImportRows { table: table.into(), form, mapping: Default::default(), create: false, delimiter: b',' }
+    ImportRows { table: table.into(), form, mapping: std::collections::HashMap::new(), create: false, delimiter: b',' }
 }
 
 #[tokio::test]
