@@ -108,7 +108,7 @@ test("a write is shown before the store has answered, and kept when its promise 
   const table = local.table("todo");
   const writes = [table.insert({ id: "b", title: "bread", done: 0 }), table.update({ id: "m" }, { done: 1 })];
   await null;
-  assert.deepEqual([list.titles(), list.value!.pendingWrites, local.pending.length], ["apples bread (milk)", true, 0], "shown, and not kept yet");
+  assert.deepEqual([list.titles(), list.value!.pendingWrites, local.pending.map(({ number }) => number)], ["apples bread (milk)", true, [Infinity, Infinity]], "shown, and not kept yet");
   assert.equal(told, 1, "told once of both");
   const [, bread, done] = list.value!.rows;
   assert.ok(list.value!.rows[0] === apples && done !== milk);

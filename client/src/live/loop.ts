@@ -91,7 +91,7 @@ export class Loop {
     this.#refuseIfClosed();
     signal?.throwIfAborted();
     const { inFlight, requestTime } = this.#http.limits;
-    if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests have no answer yet.`);
+    if (this.#inFlight.size >= inFlight) throw new TidebaseError("too_many", `${inFlight} requests are in flight.`);
     const id = newId();
     const unsent = sized(write({ id, ...body }));
     const giveUp = (reason = late(this.connection.error)) => this.#inFlight.take(id)?.reject(reason);
@@ -127,7 +127,7 @@ export class Loop {
     }
     if (this.#said !== said) return;
     try {
-      await this.request({ action: "auth", token: token ?? "" });
+      await this.request({ action: "auth", token });
       this.#token = token;
       this.#renewInTime();
     } catch {
@@ -137,7 +137,8 @@ export class Loop {
 
   #restart(): void {
     for (const wish of this.#wanted.values()) wish.forget();
-    this.#drop();
+    // Where nothing has been said yet, nothing is lost.
+    if (this.#said) this.#drop();
     void this.#open();
   }
 

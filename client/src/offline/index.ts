@@ -113,7 +113,10 @@ export class Offline<Tables = Record<string, AnyTable>> {
     return this.#opened?.isDurable ?? false;
   }
 
-  /** What the server has not carried out yet, in its order. The same array until that changes. */
+  /**
+   * What the server has not carried out yet, in its order; the last of it perhaps not kept on the device yet, with Infinity for a
+   * number. The same array until that changes.
+   */
   get pending(): readonly Mutation[] {
     return this.#pending;
   }
@@ -315,7 +318,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   /** All queries are worked out before the first is told. */
   #show(): void {
     this.#isToShow = false;
-    this.#pending = stable(this.#pending, this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused));
+    const waiting = this.#mutations.filter(({ applied, refused }) => applied === undefined && !refused);
+    this.#pending = stable(this.#pending, [...waiting, ...this.#unkept]);
     for (const one of this.#mutations as Refused[]) if (one.refused) one.error ??= errorOf(one.refused);
     this.#refused = stable(this.#refused, this.#mutations.filter(({ refused }) => refused) as Refused[]);
     const tells = [...this.#queries].map((query) => query.refresh());
