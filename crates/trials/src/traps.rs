@@ -65,6 +65,7 @@ traps! {
     ResumedUnchanged: "resumed: unchanged",
     ResumedDelta: "resumed: a delta",
     ResumedRows: "resumed: rows",
+    ResumedByTag: "resumed by a tag, with others in one frame",
     Resynced: "told to forget a result",
     SlowLane: "moved to a slow lane",
     Spared: "spared: no changed row led to the query",

@@ -44,14 +44,12 @@ enum Plan {
 #[derive(Default)]
 struct Afterwards {
     collections: BTreeSet<String>,
-    made_virtual: BTreeSet<String>,
     makes_keys: bool,
 }
 
 pub fn load(loader: &mut Loader<'_>, from: impl Read, statement_bytes_max: usize) -> Result<Report> {
     let mut statements = Statements::new(from, statement_bytes_max);
     let (mut report, mut afterwards) = (Report::default(), Afterwards::default());
-    loader.own("PRAGMA defer_foreign_keys = ON")?;
     while let Some(sql) = statements.read()? {
         let done = apply(loader, sql, &mut report, &mut afterwards);
         if let Err(error) = done {
@@ -74,7 +72,7 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
                 return Ok(());
             }
             if is_schema(table) {
-                return make_virtual(loader, &row.values, report, afterwards);
+                return make_virtual(loader, &row.values, report);
             }
             if table.eq_ignore_ascii_case("sqlite_sequence")
                 && let [.., name, sequence] = &row.values[..]
@@ -98,7 +96,6 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
             loader.run(made.as_deref().unwrap_or(sql))?;
             report.done += 1;
             loader.empty_shadows(&name)?;
-            afterwards.made_virtual.insert(name);
         }
         Plan::Run => {
             loader.run(sql)?;
@@ -110,19 +107,13 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
 }
 
 /// A row of `sqlite_schema` as SQLite's shell writes it: `('table', name, name, 0, 'CREATE VIRTUAL TABLE …')`.
-fn make_virtual(
-    loader: &mut Loader<'_>,
-    row: &[Value],
-    report: &mut Report,
-    afterwards: &mut Afterwards,
-) -> Result<()> {
+fn make_virtual(loader: &mut Loader<'_>, row: &[Value], report: &mut Report) -> Result<()> {
     if let [_, Value::Text(_), _, _, Value::Text(sql)] = row
         && let Ok(sql) = str::from_utf8(sql)
         && let Plan::Virtual { name, .. } = plan(sql)
     {
         loader.run(sql)?;
         loader.empty_shadows(&name)?;
-        afterwards.made_virtual.insert(name);
         report.done += 1;
         return Ok(());
     }
@@ -203,9 +194,6 @@ fn finish(loader: &mut Loader<'_>, afterwards: &Afterwards) -> Result<()> {
     if afterwards.makes_keys {
         // Stamped as what they are: written now.
         loader.own("UPDATE kv SET revision = NULL")?;
-    }
-    for table in &afterwards.made_virtual {
-        loader.check_virtual(table)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::value::Value;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
@@ -244,21 +245,18 @@ impl<'de> Deserialize<'de> for Record {
     }
 }
 
-/// A value as parameters have it; arrays and objects are kept as JSON.
+/// A value as parameters have it; arrays and objects are kept as the JSON that they are, to the letter.
 struct Cell(Value);
 
 impl<'de> Deserialize<'de> for Cell {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let is_kept_as_json = match &value {
-            serde_json::Value::Array(_) => true,
-            serde_json::Value::Object(parts) => !(parts.len() == 1 && parts.contains_key("$blob")),
-            _ => false,
-        };
-        if is_kept_as_json {
-            return Ok(Self(Value::text(value.to_string())));
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let json = raw.get();
+        match (json.as_bytes().first(), serde_json::from_str(json)) {
+            (_, Ok(value)) => Ok(Self(value)),
+            (Some(b'[' | b'{'), Err(_)) => Ok(Self(Value::text(json))),
+            (_, Err(error)) => Err(D::Error::custom(error)),
         }
-        serde_json::from_value(value).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -292,6 +290,9 @@ mod tests {
         assert_eq!(wrapped, Shape::Wrapped([("x".to_owned(), "a".to_owned())].into()));
         // A table may have a column of that name.
         assert_eq!(all(r#"{"id":1,"data":[1]}"#).unwrap(), ["id=Integer(1) data=Text([91, 49, 93])"]);
+        // JSON stays as it is written: the order of names, and names that stand twice.
+        let odd = r#"{"z": 1, "a":[ 1.50 ],"z":2}"#;
+        assert_eq!(all(&format!("[{{\"a\":{odd}}}]")).unwrap(), [format!("a={:?}", Value::text(odd))]);
         assert!(all("").unwrap_err().message.contains("Invalid JSON format"));
         assert!(all("[]").unwrap().is_empty());
     }
@@ -303,7 +304,7 @@ mod tests {
             ("[1]", "an object with a value for each column"),
             (r#"[{"a":1}"#, "EOF"),
             (r#"[{"a":1}] x"#, "trailing characters"),
-            (r#"[{"a":123456789012345678901}]"#, "Invalid JSON format"),
+            (r#"[{"a":18446744073709551615}]"#, "does not fit into 64 bits"),
             ("nonsense", "Invalid JSON format"),
         ] {
             let error = all(text).unwrap_err();

@@ -19,13 +19,13 @@ pub struct Loader<'a> {
     sqlite: &'a mut Sqlite,
     import: &'a Import,
     compiled: HashMap<String, Statement>,
+    /// Shadow tables can be written, since the import made a virtual table.
+    opens_shadows: bool,
 }
 
 impl<'a> Loader<'a> {
-    /// Shadow tables of virtual ones can be written while it lives.
-    pub fn new(sqlite: &'a mut Sqlite, import: &'a Import) -> Result<Self> {
-        sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
-        Ok(Self { sqlite, import, compiled: HashMap::new() })
+    pub fn new(sqlite: &'a mut Sqlite, import: &'a Import) -> Self {
+        Self { sqlite, import, compiled: HashMap::new(), opens_shadows: false }
     }
 
     /// Runs a statement of the import's; what it answers is dropped.
@@ -131,9 +131,11 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Making a virtual table fills its shadow tables; the script brings their rows.
+    /// Making a virtual table fills its shadow tables; the script brings their rows, which until its end it can write.
     pub fn empty_shadows(&mut self, table: &str) -> Result<()> {
         self.compiled.clear();
+        self.sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+        self.opens_shadows = true;
         self.in_mode(Mode::Open, || {
             for shadow in self.shadows(table)? {
                 self.sqlite.own.execute(&format!("DELETE FROM {}", quoted(&shadow)), [])?;
@@ -150,8 +152,35 @@ impl<'a> Loader<'a> {
         Ok(statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// What can be judged only when all is there.
+    pub fn check(&self) -> Result<()> {
+        if self.opens_shadows {
+            // Of tables that were there before, too: it could write them as well.
+            for table in self.names("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual'")? {
+                self.check_virtual(&table)?;
+            }
+        }
+        if !self.sqlite.has_deferred_violations() {
+            return Ok(());
+        }
+        let found = self.names(
+            "SELECT \"table\" || ' to ' || parent || ': ' || count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent",
+        )?;
+        let found = if found.is_empty() { "they point nowhere".to_owned() } else { found.join(", ") };
+        Err(Error::conflict(format!(
+            "FOREIGN KEY constraint failed: rows refer to others that are not there ({found})."
+        )))
+    }
+
+    fn names(&self, question: &'static str) -> Result<Vec<String>> {
+        self.in_mode(Mode::Open, || {
+            let mut statement = self.sqlite.own.prepare(question)?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The rows that a script has put into shadow tables must be such as their virtual table can have written.
-    pub fn check_virtual(&self, table: &str) -> Result<()> {
+    fn check_virtual(&self, table: &str) -> Result<()> {
         let checked = self.in_mode(Mode::Open, || {
             let own = &self.sqlite.own;
             let sql: Option<String> = own
@@ -188,7 +217,9 @@ impl<'a> Loader<'a> {
 impl Drop for Loader<'_> {
     fn drop(&mut self) {
         self.compiled.clear();
-        if let Err(error) = self.sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true) {
+        if self.opens_shadows
+            && let Err(error) = self.sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        {
             tracing::error!(%error, "the writer is not defensive any more");
         }
     }

@@ -170,11 +170,17 @@ impl Import {
     }
 
     fn load(&self, sqlite: &mut Sqlite) -> Result<Report> {
-        let mut loader = Loader::new(sqlite, self)?;
-        match &self.what {
-            What::Dump => dump::load(&mut loader, self.source.open()?, STATEMENT_BYTES_MAX),
-            What::Rows(rows) => rows.load(&mut loader, &self.source),
+        let mut loader = Loader::new(sqlite, self);
+        // A record that fails alone must fail where it stands; a script has its tables in any order.
+        if !self.partial || matches!(self.what, What::Dump) {
+            loader.own("PRAGMA defer_foreign_keys = ON")?;
         }
+        let report = match &self.what {
+            What::Dump => dump::load(&mut loader, self.source.open()?, STATEMENT_BYTES_MAX)?,
+            What::Rows(rows) => rows.load(&mut loader, &self.source)?,
+        };
+        loader.check()?;
+        Ok(report)
     }
 
     pub(crate) fn audited(&self, report: &Report) -> AuditEntry {

@@ -194,6 +194,9 @@ impl Client {
                 self.told = revision;
                 Ok(())
             }
+            "unchanged" if frame.id.is_none() && !frame.ids.is_empty() => {
+                frame.ids.iter().try_for_each(|id| self.about("unchanged", id.get(), &frame))
+            }
             kind => {
                 let id = frame.id.ok_or("a frame without an id")?.get().to_owned();
                 self.about(kind, &id, &frame)

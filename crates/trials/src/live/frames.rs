@@ -13,6 +13,9 @@ pub struct Frame<'a> {
     pub kind: Cow<'a, str>,
     #[serde(borrow)]
     pub id: Option<&'a RawValue>,
+    /// Of several queries of which nothing has changed.
+    #[serde(borrow, default)]
+    pub ids: Vec<&'a RawValue>,
     pub revision: Option<i64>,
     pub from: Option<i64>,
     pub to: Option<i64>,

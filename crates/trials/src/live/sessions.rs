@@ -6,6 +6,7 @@ use super::listener::Listener;
 use super::run::{Failure, Run, broken};
 use crate::traps::Trap;
 use crate::world::Held;
+use std::collections::BTreeMap;
 use tidebase_engine::{Code, Params, RequestId, Since, Wanted};
 
 impl Run<'_> {
@@ -108,7 +109,11 @@ impl Run<'_> {
         self.come_back(session, old)
     }
 
-    pub(super) fn come_back(&mut self, session: usize, old: Client) -> Result<(), Failure> {
+    /// Every second time with all that stand at one place in one frame, as far as their tags say something.
+    pub(super) fn come_back(&mut self, session: usize, mut old: Client) -> Result<(), Failure> {
+        if old.told % 2 == 0 {
+            self.resume_by_tags(session, &mut old)?;
+        }
         for (id, subscription) in old.subscriptions {
             match subscription {
                 Subscription::Live(live) => {
@@ -124,6 +129,35 @@ impl Run<'_> {
                     let since = Since { history: listener.history.clone(), revision: listener.at, tag: None };
                     self.continue_stream(session, &id, listener, since)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes on so is taken out of the old connection.
+    fn resume_by_tags(&mut self, session: usize, old: &mut Client) -> Result<(), Failure> {
+        let place = Since { history: old.history.clone(), revision: old.told, tag: None };
+        let is_told = |one: &Subscription| matches!(one, Subscription::Live(live) if live.state == State::Ready);
+        let (told, others) = std::mem::take(&mut old.subscriptions).into_iter().partition(|(_, one)| is_told(one));
+        old.subscriptions = others;
+        let mut lives = BTreeMap::new();
+        let mut tags = Vec::new();
+        for (id, one) in told {
+            if let Subscription::Live(live) = one {
+                tags.push((request_id(&id)?, live.tag.clone()));
+                lives.insert(id, live);
+            }
+        }
+        let unknown = self.engine.resume(&self.clients[session].session, &place, tags).map_err(broken)?;
+        for (id, live) in lives {
+            let is_unknown = unknown.contains(&request_id(&id)?);
+            let since = Since { tag: Some(live.tag.clone()), ..place.clone() };
+            if is_unknown {
+                old.subscriptions.insert(id, Subscription::Live(live));
+            } else {
+                let known = Some(Known { since, result: live.result });
+                self.clients[session].watch(&id, live.held, known, self.doubts[live.held.query]);
+                self.stats.hits.note(Trap::ResumedByTag);
             }
         }
         Ok(())
