@@ -266,14 +266,16 @@ pub fn untriggered<T>(
     schema: &Schema,
     work: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
-    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER as TRIGGERS;
     let has_others = match schema.get(TABLE) {
         Some(Relation::Table(table)) => table.triggers.iter().any(|name| &**name != WRITTEN),
         _ => false,
     };
-    if !has_others {
-        return work(connection);
-    }
+    if has_others { without_triggers(connection, work) } else { work(connection) }
+}
+
+/// Runs `work` without any trigger at all.
+pub fn without_triggers<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER as TRIGGERS;
     connection.set_db_config(TRIGGERS, false)?;
     let done = work(connection);
     connection.set_db_config(TRIGGERS, true)?;

@@ -127,6 +127,7 @@ impl Engine {
     fn open_file(path: PathBuf, options: Options) -> Result<Arc<Self>> {
         let Options { vfs, limits, statements, .. } = options;
         let lock = ServerLock::take(&path)?;
+        path.parent().into_iter().for_each(import::sweep);
         let keeps_history = vouch::redeem(&path);
         // SQLite counts in 32 bits of milliseconds.
         let lock_wait_max = limits.lock_wait_max.min(Duration::from_millis(i32::MAX as u64));
@@ -620,6 +621,23 @@ impl Engine {
     /// `unavailable` if the file cannot be opened.
     pub fn open_export(&self) -> Result<Sqlite> {
         open(&self.path, None, Purpose::Read, self.shared.limits.lock_wait_max)
+    }
+
+    /// Writes an export from such a connection until it is whole or cancelled.
+    ///
+    /// # Errors
+    /// `unavailable` if it was cancelled, or cannot be written.
+    pub fn run_export(
+        &self,
+        sqlite: &mut Sqlite,
+        what: &export::Export,
+        out: &mut dyn std::io::Write,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        const A_LONG_TIME: Duration = Duration::from_hours(24 * 7);
+        sqlite.bounded(A_LONG_TIME, Some(cancel.clone()), Mode::Open, |sqlite| {
+            what.write(&sqlite.own, out, &mut |_| Ok(()))
+        })
     }
 
     /// Rows of the engine's own tables, by a statement of this program.

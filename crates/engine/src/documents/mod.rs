@@ -31,6 +31,7 @@ pub use write::{Batch, Change, DocumentWrite};
 use crate::changes::change::Revision;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::quoted;
+use crate::sqlite::gate::is_system;
 use crate::sqlite::schema::{Relation, Schema, Table};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -135,6 +136,12 @@ pub fn adopt(connection: &Connection, table: &str) -> Result<()> {
         .exists([format!("{TRIGGER}{table}")])?;
     if is_one {
         return Ok(());
+    }
+    let columns = connection
+        .prepare("SELECT count(*) FROM pragma_table_info(?1) WHERE name IN ('id', 'data', 'revision')")?
+        .query_row([table], |row| row.get::<_, i64>(0))?;
+    if is_system(table) || columns != 3 {
+        return Err(Error::invalid(format!("{table} cannot be a collection: it has not the columns of one.")));
     }
     connection.execute_batch(&trigger(table))?;
     Ok(connection.execute_batch(&format!("UPDATE {} SET revision = NULL", quoted(table)))?)

@@ -2,21 +2,21 @@
 //! their rows, then indexes, triggers and views.
 //!
 //! What `.dump` of SQLite's shell loses is kept: rowids of tables that have no other key, text with a NUL in it or that is not UTF-8,
-//! `user_version` and `application_id`. Virtual tables (FTS5, R-Tree) are made anew and then given the very rows of their shadow
-//! tables, so what a search finds, and in which order, is the same.
+//! `user_version` and `application_id`. Virtual tables (FTS, R-Tree) are made anew and given their rows again; how their module keeps them
+//! is its own affair.
 
+use super::shadow::{self, Content};
 use super::{Sink, literal};
 use crate::error::Result;
 use crate::sqlite::exclude::quoted;
-use crate::sqlite::gate::is_system;
+use crate::sqlite::gate::{is_sealed, is_system};
 use rusqlite::Connection;
-use std::collections::{HashMap, HashSet};
 
 #[derive(Clone, Debug)]
 pub struct Dump {
     /// CREATE statements too; otherwise only rows.
     pub schema: bool,
-    /// Also Tidebase's own tables, for whoever looks into them. An import passes them over.
+    /// Also Tidebase's own tables, but for secrets, for whoever looks into them. An import passes them over.
     pub system: bool,
 }
 
@@ -43,37 +43,45 @@ struct Body {
 
 impl Dump {
     pub(super) fn write(&self, connection: &Connection, sink: &mut Sink<'_>) -> Result<()> {
-        let (made, kinds) = (self.made(connection)?, kinds(connection)?);
-        let is_virtual = |name: &str| kinds.get(name).is_some_and(|kind| kind == "virtual");
-        let is_shadow = |name: &str| kinds.get(name).is_some_and(|kind| kind == "shadow");
-        let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0))?;
+        let made = self.made(connection)?;
+        let shadows = shadow::all(made.iter().map(|made| (made.name.as_str(), made.sql.as_str())))?;
         sink.line("PRAGMA foreign_keys=OFF;")?;
-        if encoding != "UTF-8" && self.schema {
-            sink.line(&format!("PRAGMA encoding='{encoding}';"))?;
-        }
         sink.line("BEGIN TRANSACTION;")?;
-        let tables: Vec<&Made> = made.iter().filter(|made| made.kind == "table").collect();
-        let mut emptied = HashSet::new();
-        for table in &tables {
-            if self.schema && !is_shadow(&table.name) {
-                sink.line(&format!("{};", table.sql))?;
+        // Virtual tables last, for some of them read others.
+        let tables = made.iter().filter(|made| made.kind == "table" && !shadows.contains(&made.name));
+        let (virtuals, tables): (Vec<&Made>, Vec<&Made>) = tables.partition(|table| shadow::is_virtual(&table.sql));
+        for table in tables {
+            if self.schema {
+                sink.line(&ended(&table.sql))?;
             }
-            if is_virtual(&table.name) {
-                // Making it has put first rows into its shadow tables.
-                for shadow in tables.iter().filter(|one| is_shadow(&one.name) && is_beneath(&one.name, &table.name)) {
-                    if emptied.insert(&shadow.name) {
-                        sink.line(&format!("DELETE FROM {};", quoted(&shadow.name)))?;
-                    }
-                }
-            } else {
-                rows(connection, &table.name, sink)?;
+            rows(connection, &table.name, sink)?;
+        }
+        for table in &virtuals {
+            if self.schema {
+                sink.line(&ended(&table.sql))?;
+            }
+            if let Content::Own { has_rowid } = shadow::content(&table.sql) {
+                virtual_rows(connection, &table.name, has_rowid, sink)?;
             }
         }
         self.sequences(connection, sink)?;
         if self.schema {
             self.statistics(connection, sink)?;
             for made in made.iter().filter(|made| made.kind != "table") {
-                sink.line(&format!("{};", made.sql))?;
+                sink.line(&ended(&made.sql))?;
+            }
+            for Made { name, sql, .. } in virtuals {
+                let name = quoted(name);
+                match shadow::content(sql) {
+                    Content::Own { .. } => {}
+                    // From a table or a view, which by now is there.
+                    Content::Elsewhere => sink.line(&format!("INSERT INTO {name}({name}) VALUES('rebuild');"))?,
+                    Content::Nowhere => {
+                        // A name may have a line end in it, a comment may not.
+                        let name = name.replace(char::is_control, " ");
+                        sink.line(&format!("-- {name} has no content that could be read: index it again."))?;
+                    }
+                }
             }
             for pragma in ["user_version", "application_id"] {
                 let value: i64 = connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;
@@ -86,13 +94,11 @@ impl Dump {
     }
 
     pub(super) fn count(&self, connection: &Connection) -> Result<u64> {
-        let kinds = kinds(connection)?;
         let mut rows = 0;
-        for made in self.made(connection)?.iter().filter(|made| made.kind == "table") {
-            if kinds.get(&made.name).is_none_or(|kind| kind != "virtual") {
-                let count = format!("SELECT count(*) FROM {}", quoted(&made.name));
-                rows += connection.query_row(&count, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
-            }
+        for made in self.made(connection)?.iter().filter(|made| made.kind == "table" && !shadow::is_virtual(&made.sql))
+        {
+            let count = format!("SELECT count(*) FROM {}", quoted(&made.name));
+            rows += connection.query_row(&count, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
         }
         Ok(rows)
     }
@@ -107,7 +113,10 @@ impl Dump {
             Ok(Made { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
         })?;
         let made: Vec<Made> = made.collect::<rusqlite::Result<_>>()?;
-        Ok(made.into_iter().filter(|made| self.system || !is_system(&made.table)).collect())
+        Ok(made
+            .into_iter()
+            .filter(|made| !is_sealed(&made.table) && (self.system || !is_system(&made.table)))
+            .collect())
     }
 
     /// The greatest rowid that each table with AUTOINCREMENT has ever had.
@@ -151,16 +160,25 @@ fn exists(connection: &Connection, table: &str) -> Result<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([table])?)
 }
 
-/// `table`, `virtual` or `shadow`, by name.
-fn kinds(connection: &Connection) -> Result<HashMap<String, String>> {
-    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")?;
-    Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?)
+/// With its semicolon, which a comment at the end must not swallow.
+fn ended(sql: &str) -> String {
+    if sql.contains("--") || sql.contains("/*") { format!("{sql}\n;") } else { format!("{sql};") }
 }
 
-fn is_beneath(shadow: &str, table: &str) -> bool {
-    let (shadow, table) = (shadow.as_bytes(), table.as_bytes());
-    shadow.get(..table.len()).is_some_and(|start| start.eq_ignore_ascii_case(table))
-        && shadow.get(table.len()) == Some(&b'_')
+/// What a virtual table shows, to be inserted into it again.
+fn virtual_rows(connection: &Connection, table: &str, has_rowid: bool, sink: &mut Sink<'_>) -> Result<()> {
+    let name = quoted(table);
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")?;
+    let columns: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let rowid = has_rowid.then(|| "rowid".to_owned());
+    let names: Vec<String> = rowid.into_iter().chain(columns.iter().map(|column| quoted(column))).collect();
+    let mut statement = connection.prepare(&format!("SELECT {} FROM {name}", names.join(", ")))?;
+    let mut rows = statement.query([])?;
+    let insert = format!("INSERT INTO {name}({}) VALUES(", names.join(","));
+    while let Some(row) = rows.next()? {
+        row_of(row, names.len(), &insert, sink)?;
+    }
+    Ok(())
 }
 
 fn rows(connection: &Connection, table: &str, sink: &mut Sink<'_>) -> Result<()> {

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`dump`] | everything, as SQL that makes it again |
 //! | [`table`] | one table or view, as JSON, a JSON object a line, or CSV |
+//! | [`shadow`] | virtual tables, and those that are their own affair |
 //! | [`literal`] | one value as SQL |
 //! | [`squeeze`] | gzip and zstd |
 
 pub mod dump;
 pub mod literal;
+mod shadow;
 pub mod squeeze;
 pub mod table;
 
@@ -64,7 +66,7 @@ impl Export {
     pub fn check(&self, connection: &Connection) -> Result<()> {
         match self {
             Self::Dump(_) => Ok(()),
-            Self::Rows(rows) => rows.name(connection).map(|_| ()),
+            Self::Rows(rows) => rows.check(connection),
         }
     }
 

@@ -89,8 +89,17 @@ impl Rows {
         Ok(connection.query_row(&count, [], |row| row.get::<_, i64>(0))?.unsigned_abs())
     }
 
+    /// Is it there, and can it be read?
+    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+        let name = self.name(connection)?;
+        connection
+            .prepare(&format!("SELECT * FROM {}", quoted(&name)))
+            .map(|_| ())
+            .map_err(|error| Error::invalid(format!("{name} cannot be read: {error}.")))
+    }
+
     /// As the schema spells it.
-    pub(super) fn name(&self, connection: &Connection) -> Result<String> {
+    fn name(&self, connection: &Connection) -> Result<String> {
         let mut statement = connection.prepare_cached(
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE",
         )?;
@@ -123,7 +132,10 @@ fn csv_line<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = ValueRef<'a>>) {
             ValueRef::Null => {}
             ValueRef::Text(bytes) => {
                 let needs_quotes = |byte: &u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
-                let is_at_risk = bytes.first().is_none_or(u8::is_ascii_whitespace) || bytes.ends_with(b" ");
+                // Nothing, or what could be taken for something else: a number, a BLOB.
+                let is_at_risk = bytes.first().is_none_or(|first| {
+                    first.is_ascii_whitespace() || first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.' | b'X')
+                }) || bytes.ends_with(b" ");
                 if is_at_risk || bytes.iter().any(needs_quotes) {
                     literal::write_quoted(out, bytes, b'"');
                 } else {

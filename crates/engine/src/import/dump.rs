@@ -5,7 +5,6 @@
 //! |---|---|
 //! | BEGIN, COMMIT | passed over: all of it is one transaction |
 //! | `PRAGMA foreign_keys`, `writable_schema`, `encoding` | passed over; references are judged when all rows are there |
-//! | a row for `sqlite_schema` that makes a virtual table | the CREATE VIRTUAL TABLE in it |
 //! | rows of `sqlite_sequence` | in the place of those that these tables have by now |
 //! | whatever Tidebase keeps for itself (`_tide…`) | passed over; collections of documents become collections again |
 
@@ -14,16 +13,24 @@ use super::loader::Loader;
 use super::statements::Statements;
 use super::{Failure, Report};
 use crate::documents;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sqlite::exclude::unquoted;
 use crate::sqlite::gate::is_system;
 use crate::sqlite::tokens::{Class, Kind, Token, class, tokens};
-use crate::value::Value;
 use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Looked at to see what a statement is: `CREATE UNIQUE INDEX IF NOT EXISTS main . "x" ON`.
 const WORDS: usize = 12;
+
+/// Does the script begin, as a dump does, with the word that references are not to be followed while it runs?
+pub fn ignores_references(from: impl Read, statement_bytes_max: usize) -> Result<bool> {
+    let mut statements = Statements::new(from, statement_bytes_max);
+    let first = statements.read(&|| Ok(()))?.unwrap_or_default();
+    let words: Vec<Token<'_>> = tokens(first).take(5).collect();
+    let is = |at: usize, word: &str| words.get(at).is_some_and(|token| token.text.eq_ignore_ascii_case(word));
+    Ok(is(0, "pragma") && is(1, "foreign_keys") && is(2, "=") && (is(3, "off") || is(3, "0")))
+}
 
 /// What is to be done with a statement.
 enum Plan {
@@ -33,24 +40,20 @@ enum Plan {
     Ours,
     /// The trigger that makes a collection of a table.
     Collection(String),
-    /// Makes a virtual table, whose shadow tables get rows of the script.
-    Virtual {
-        name: String,
-        sql: Option<String>,
-    },
 }
 
 /// What is left to do when the script has been read.
 #[derive(Default)]
 struct Afterwards {
     collections: BTreeSet<String>,
-    makes_keys: bool,
+    had_keys: bool,
 }
 
 pub fn load(loader: &mut Loader<'_>, from: impl Read, statement_bytes_max: usize) -> Result<Report> {
     let mut statements = Statements::new(from, statement_bytes_max);
-    let (mut report, mut afterwards) = (Report::default(), Afterwards::default());
-    while let Some(sql) = statements.read()? {
+    let mut report = Report::default();
+    let mut afterwards = Afterwards { had_keys: loader.has_keys()?, ..Afterwards::default() };
+    while let Some(sql) = statements.read(&|| loader.look())? {
         let done = apply(loader, sql, &mut report, &mut afterwards);
         if let Err(error) = done {
             let what = sql.chars().take(Failure::TEXT_MAX).collect();
@@ -72,7 +75,10 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
                 return Ok(());
             }
             if is_schema(table) {
-                return make_virtual(loader, &row.values, report);
+                return Err(Error::unsupported(
+                    "The script writes the schema by hand, as SQLite's shell does for virtual tables. Import the SQLite file itself, or \
+                     what `tidebase export` makes of it.",
+                ));
             }
             if table.eq_ignore_ascii_case("sqlite_sequence")
                 && let [.., name, sequence] = &row.values[..]
@@ -92,33 +98,12 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
             report.passed_over += 1;
             afterwards.collections.insert(table);
         }
-        Plan::Virtual { name, sql: made } => {
-            loader.run(made.as_deref().unwrap_or(sql))?;
-            report.done += 1;
-            loader.empty_shadows(&name)?;
-        }
         Plan::Run => {
             loader.run(sql)?;
             report.done += 1;
-            afterwards.makes_keys |= makes_keys(sql);
         }
     }
     Ok(())
-}
-
-/// A row of `sqlite_schema` as SQLite's shell writes it: `('table', name, name, 0, 'CREATE VIRTUAL TABLE …')`.
-fn make_virtual(loader: &mut Loader<'_>, row: &[Value], report: &mut Report) -> Result<()> {
-    if let [_, Value::Text(_), _, _, Value::Text(sql)] = row
-        && let Ok(sql) = str::from_utf8(sql)
-        && let Plan::Virtual { name, .. } = plan(sql)
-    {
-        loader.run(sql)?;
-        loader.empty_shadows(&name)?;
-        report.done += 1;
-        return Ok(());
-    }
-    // SQLite's own refusal.
-    loader.run("INSERT INTO sqlite_schema VALUES (NULL, NULL, NULL, NULL, NULL)")
 }
 
 fn plan(sql: &str) -> Plan {
@@ -134,11 +119,10 @@ fn plan(sql: &str) -> Plan {
         _ => {}
     }
     if is(0, "create") {
-        let Some((name, kind)) = created(&words) else { return Plan::Run };
+        let Some((name, is_trigger)) = created(&words) else { return Plan::Run };
         return match name.strip_prefix(documents::TRIGGER) {
-            Some(table) if kind == "trigger" => Plan::Collection(table.to_owned()),
+            Some(table) if is_trigger => Plan::Collection(table.to_owned()),
             _ if is_system(&name) => Plan::Ours,
-            _ if kind == "virtual" => Plan::Virtual { name, sql: None },
             _ => Plan::Run,
         };
     }
@@ -149,19 +133,14 @@ fn plan(sql: &str) -> Plan {
     }
 }
 
-/// The name of what a CREATE statement makes, and whether it is a `virtual` table, a `trigger` or something else.
-fn created(words: &[Token<'_>]) -> Option<(String, &'static str)> {
-    let kind = if words.get(1)?.is("virtual") {
-        "virtual"
-    } else if words[1].is("trigger") {
-        "trigger"
-    } else {
-        "other"
-    };
-    let skipped = ["create", "virtual", "unique", "table", "index", "trigger", "view", "if", "not", "exists"];
-    let at = words.iter().position(|token| !token.is_any(&skipped))?;
+/// The name of what a CREATE statement makes, and whether it is a trigger.
+fn created(words: &[Token<'_>]) -> Option<(String, bool)> {
+    let kinds = ["table", "index", "trigger", "view"];
+    let kind = words.iter().take(3).position(|token| token.is_any(&kinds))?;
+    let has_if = words.get(kind + 1)?.is("if") && words.get(kind + 2)?.is("not");
+    let at = if has_if { kind + 4 } else { kind + 1 };
     let at = if words.get(at + 1).is_some_and(|token| token.is_punctuation(b'.')) { at + 2 } else { at };
-    Some((name_of(words.get(at)?)?, kind))
+    Some((name_of(words.get(at)?)?, words[kind].is("trigger")))
 }
 
 fn name_of(token: &Token<'_>) -> Option<String> {
@@ -181,19 +160,12 @@ fn is_schema(table: &str) -> bool {
     ["sqlite_schema", "sqlite_master"].iter().any(|name| table.eq_ignore_ascii_case(name))
 }
 
-fn makes_keys(sql: &str) -> bool {
-    let words: Vec<Token<'_>> = tokens(sql).take(WORDS).collect();
-    words.first().is_some_and(|first| first.is("create"))
-        && created(&words).is_some_and(|(name, _)| name.eq_ignore_ascii_case(crate::keys::TABLE))
-}
-
 fn finish(loader: &mut Loader<'_>, afterwards: &Afterwards) -> Result<()> {
     for table in &afterwards.collections {
         loader.make_collection(table)?;
     }
-    if afterwards.makes_keys {
-        // Stamped as what they are: written now.
-        loader.own("UPDATE kv SET revision = NULL")?;
+    if !afterwards.had_keys && loader.has_keys()? {
+        loader.stamp_keys()?;
     }
     Ok(())
 }

@@ -3,12 +3,10 @@
 use super::Import;
 use crate::documents;
 use crate::error::{Error, Result};
-use crate::sqlite::exclude::quoted;
+use crate::keys;
 use crate::sqlite::gate::Mode;
 use crate::sqlite::{Sqlite, Statement};
 use crate::value::{Params, Value};
-use rusqlite::OptionalExtension as _;
-use rusqlite::config::DbConfig;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
@@ -19,13 +17,11 @@ pub struct Loader<'a> {
     sqlite: &'a mut Sqlite,
     import: &'a Import,
     compiled: HashMap<String, Statement>,
-    /// Shadow tables can be written, since the import made a virtual table.
-    opens_shadows: bool,
 }
 
 impl<'a> Loader<'a> {
     pub fn new(sqlite: &'a mut Sqlite, import: &'a Import) -> Self {
-        Self { sqlite, import, compiled: HashMap::new(), opens_shadows: false }
+        Self { sqlite, import, compiled: HashMap::new() }
     }
 
     /// Runs a statement of the import's; what it answers is dropped.
@@ -98,6 +94,11 @@ impl<'a> Loader<'a> {
         self.import.partial && !self.sqlite.is_autocommit()
     }
 
+    /// Is there time left, and somebody who waits?
+    pub fn look(&self) -> Result<()> {
+        self.sqlite.look()
+    }
+
     /// Tells how far it is, and is told whether to go on.
     pub fn heard(&self, done: u64) -> Result<()> {
         self.import.progress.store(done, Ordering::Relaxed);
@@ -131,41 +132,17 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Making a virtual table fills its shadow tables; the script brings their rows, which until its end it can write.
-    pub fn empty_shadows(&mut self, table: &str) -> Result<()> {
-        self.compiled.clear();
-        self.sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
-        self.opens_shadows = true;
-        self.in_mode(Mode::Open, || {
-            for shadow in self.shadows(table)? {
-                self.sqlite.own.execute(&format!("DELETE FROM {}", quoted(&shadow)), [])?;
-            }
-            Ok(())
-        })
-    }
-
-    fn shadows(&self, table: &str) -> Result<Vec<String>> {
-        let mut statement = self.sqlite.own.prepare(
-            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'
-             AND substr(name, 1, length(?1) + 1) = ?1 || '_' COLLATE NOCASE",
-        )?;
-        Ok(statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
-    }
-
     /// What can be judged only when all is there.
     pub fn check(&self) -> Result<()> {
-        if self.opens_shadows {
-            // Of tables that were there before, too: it could write them as well.
-            for table in self.names("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual'")? {
-                self.check_virtual(&table)?;
-            }
-        }
-        if !self.sqlite.has_deferred_violations() {
+        if !self.import.ignores_references && !self.sqlite.has_deferred_violations() {
             return Ok(());
         }
         let found = self.names(
             "SELECT \"table\" || ' to ' || parent || ': ' || count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent",
         )?;
+        if found.is_empty() && self.import.ignores_references {
+            return Ok(());
+        }
         let found = if found.is_empty() { "they point nowhere".to_owned() } else { found.join(", ") };
         Err(Error::conflict(format!(
             "FOREIGN KEY constraint failed: rows refer to others that are not there ({found})."
@@ -179,49 +156,21 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// The rows that a script has put into shadow tables must be such as their virtual table can have written.
-    fn check_virtual(&self, table: &str) -> Result<()> {
-        let checked = self.in_mode(Mode::Open, || {
-            let own = &self.sqlite.own;
-            let sql: Option<String> = own
-                .query_row("SELECT lower(sql) FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", [table], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            let Some(sql) = sql else { return Ok(None) };
-            let name = quoted(table);
-            if sql.contains("fts5") || sql.contains("fts4") || sql.contains("fts3") {
-                own.execute(&format!("INSERT INTO {name}({name}) VALUES('integrity-check')"), [])?;
-            } else if sql.contains("rtree") {
-                let found: String = own.query_row("SELECT rtreecheck('main', ?1)", [table], |row| row.get(0))?;
-                return Ok(Some(found).filter(|found| found != "ok"));
-            }
-            Ok(None)
-        });
-        let reason = match checked {
-            Ok(None) => return Ok(()),
-            Ok(Some(reason)) => reason,
-            Err(error) => error.message,
-        };
-        Err(Error::invalid(format!(
-            "What the script has for the virtual table {table} does not fit together: {reason}."
-        )))
-    }
-
-    /// The table was a collection of documents where it comes from.
+    /// The table was a collection of documents where it comes from. No trigger of the script's runs.
     pub fn make_collection(&mut self, table: &str) -> Result<()> {
-        self.in_mode(Mode::Open, || documents::adopt(&self.sqlite.own, table))
+        self.in_mode(Mode::Open, || keys::without_triggers(&self.sqlite.own, |own| documents::adopt(own, table)))
     }
-}
 
-impl Drop for Loader<'_> {
-    fn drop(&mut self) {
-        self.compiled.clear();
-        if self.opens_shadows
-            && let Err(error) = self.sqlite.own.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
-        {
-            tracing::error!(%error, "the writer is not defensive any more");
-        }
+    /// Is there a table of keys?
+    pub fn has_keys(&self) -> Result<bool> {
+        self.in_mode(Mode::Open, || keys::is_still_there(&self.sqlite.own))
+    }
+
+    /// They count as written now.
+    pub fn stamp_keys(&self) -> Result<()> {
+        self.in_mode(Mode::Open, || {
+            keys::without_triggers(&self.sqlite.own, |own| Ok(own.execute_batch("UPDATE kv SET revision = NULL")?))
+        })
     }
 }
 

@@ -20,7 +20,7 @@ mod script;
 pub mod statements;
 
 pub use rows::Rows;
-pub use script::as_script;
+pub use script::{PREFIX, as_script, sweep};
 
 use crate::error::{Code, Error, Result};
 use crate::logs::AuditEntry;
@@ -65,6 +65,8 @@ pub struct Import {
     pub progress: Arc<AtomicU64>,
     /// For the audit log.
     pub who: String,
+    /// References are not followed while it runs, as dumps want it, but judged at its end.
+    ignores_references: bool,
 }
 
 /// The file; gzip is seen by its first bytes and undone.
@@ -154,6 +156,23 @@ impl Report {
 }
 
 impl Import {
+    /// All of it or nothing; `who` is for the audit log.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn new(what: What, source: Source, who: impl Into<String>) -> Result<Self> {
+        let ignores_references = match &what {
+            What::Dump => dump::ignores_references(source.open()?, STATEMENT_BYTES_MAX)?,
+            What::Rows(_) => false,
+        };
+        let (partial, dry_run, progress) = (false, false, Arc::default());
+        Ok(Self { what, source, partial, dry_run, progress, who: who.into(), ignores_references })
+    }
+
+    pub(crate) fn ignores_references(&self) -> bool {
+        self.ignores_references
+    }
+
     /// Runs it on the writer's connection, within its transaction.
     pub(crate) fn run(&self, sqlite: &mut Sqlite) -> Result<Report> {
         if !self.dry_run {

@@ -50,12 +50,16 @@ impl Rows {
             )));
         }
         let Some(columns) = loader.columns(&self.table)? else {
-            let kinds = self.kinds_of_csv(source, names.len())?;
+            let kinds = self.kinds_of_csv(loader, source, names.len())?;
             self.make(loader, &names, &kinds)?;
             return self.load_csv(loader, source, report);
         };
         let (head, columns) = self.head(&names, &columns)?;
         while let Some(record) = records.read()? {
+            if names.len() > 1 && matches!(&record[..], [only] if only.text.is_empty() && !only.is_quoted) {
+                // A blank line.
+                continue;
+            }
             let done = if record.len() == names.len() {
                 let values: Vec<Value> =
                     record.into_iter().zip(&columns).map(|(field, column)| value(field, column)).collect();
@@ -76,7 +80,7 @@ impl Rows {
             rows.mapping.extend(mapping.clone());
         }
         let Some(columns) = loader.columns(&self.table)? else {
-            let (names, kinds) = rows.kinds_of_json(source, &shape)?;
+            let (names, kinds) = rows.kinds_of_json(loader, source, &shape)?;
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             rows.make(loader, &names, &kinds)?;
             return rows.load_json(loader, source, report);
@@ -106,6 +110,9 @@ impl Rows {
             })
         });
         let found: Vec<&Column> = found.collect::<Result<_>>()?;
+        if let Some(at) = (1..found.len()).find(|at| found[..*at].iter().any(|one| one.name == found[*at].name)) {
+            return Err(Error::invalid(format!("The column {} is given twice.", found[at].name)));
+        }
         let listed: Vec<String> = found.iter().map(|column| quoted(&column.name)).collect();
         if listed.is_empty() {
             return Err(Error::invalid("The record is empty."));
@@ -127,11 +134,12 @@ impl Rows {
         loader.run(&format!("CREATE TABLE {} ({})", quoted(&self.table), columns.join(", ")))
     }
 
-    fn kinds_of_csv(&self, source: &Source, columns: usize) -> Result<Vec<Kind>> {
+    fn kinds_of_csv(&self, loader: &Loader<'_>, source: &Source, columns: usize) -> Result<Vec<Kind>> {
         let mut kinds = vec![Kind::Nothing; columns];
         let mut records = Records::new(source.open()?, self.delimiter);
         records.read()?;
         while let Some(record) = records.read()? {
+            loader.look()?;
             for (kind, field) in kinds.iter_mut().zip(&record) {
                 *kind = kind.with(kind_of(field));
             }
@@ -139,9 +147,10 @@ impl Rows {
         Ok(kinds)
     }
 
-    fn kinds_of_json(&self, source: &Source, shape: &Shape) -> Result<(Vec<String>, Vec<Kind>)> {
+    fn kinds_of_json(&self, loader: &Loader<'_>, source: &Source, shape: &Shape) -> Result<(Vec<String>, Vec<Kind>)> {
         let (mut names, mut kinds) = (Vec::<String>::new(), Vec::<Kind>::new());
         json::read(source.open()?, shape, &mut |Record(record)| {
+            loader.look()?;
             for (name, value) in &record {
                 let name = self.column(name);
                 let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -216,8 +225,12 @@ fn kind_of(field: &Field) -> Kind {
     }
 }
 
-/// Of a number, that it is written as numbers are: not `inf`, `.5`, `+1` or `007.5`.
+/// Of a number, that it is written as numbers with a fraction are: not `inf`, `.5`, `+1`, `007.5` or `1.`, nor an integer too long to be one.
 fn is_plain(number: &str) -> bool {
+    let has_fraction = number.contains(['e', 'E']) || number.contains('.') && !number.ends_with('.');
+    if !has_fraction {
+        return false;
+    }
     let digits = number.strip_prefix('-').unwrap_or(number).as_bytes();
     matches!(digits, [b'0'] | [b'0', b'.', ..] | [b'1'..=b'9', ..])
 }
@@ -247,7 +260,9 @@ fn value(field: Field, column: &Column) -> Value {
 fn blob(text: &str) -> Option<Box<[u8]>> {
     let digits = text.strip_prefix("X'")?.strip_suffix('\'')?;
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+    let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let bytes =
+        pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok().filter(|_| is_hexadecimal));
     bytes.collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty()).map(Vec::into_boxed_slice)
 }
 

@@ -5,9 +5,15 @@ use crate::error::{Error, Result};
 use crate::export::{Dump, Export};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::{Read as _, Seek as _, copy};
 use std::path::Path;
+use std::time::Duration;
+
+/// Of folders that are gone when the work is done; one that was cut off leaves its own, which the next start takes away.
+pub const PREFIX: &str = ".tidebase-passing-";
+
+const LEFT_AFTER: Duration = Duration::from_hours(1);
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -24,7 +30,7 @@ pub fn as_script(mut file: File, folder: &Path) -> Result<File> {
         return Ok(file);
     }
     // SQLite needs a name, and in WAL mode room beside it.
-    let place = tempfile::tempdir_in(folder).map_err(cannot)?;
+    let place = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder).map_err(cannot)?;
     let path = place.path().join("sent.db");
     copy(&mut file, &mut File::create_new(&path).map_err(cannot)?).map_err(cannot)?;
     let refused = |error: rusqlite::Error| Error::invalid(format!("The SQLite file cannot be read: {error}."));
@@ -42,6 +48,20 @@ pub fn as_script(mut file: File, folder: &Path) -> Result<File> {
     let mut script = tempfile::tempfile_in(folder).map_err(cannot)?;
     Export::Dump(Dump::default()).write(&connection, &mut script, &mut |_| Ok(()))?;
     Ok(script)
+}
+
+/// Takes away what work that was cut off has left in a folder.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let is_ours = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with(PREFIX);
+    // Another server may have its database in the folder, and be at work.
+    let age = |entry: &DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+    let is_old = |entry: &DirEntry| age(entry).is_some_and(|age| age > LEFT_AFTER);
+    for entry in entries.flatten().filter(|entry| is_ours(entry) && is_old(entry)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "what an import or export has left stays");
+        }
+    }
 }
 
 fn cannot(error: std::io::Error) -> Error {

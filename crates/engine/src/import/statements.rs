@@ -48,16 +48,17 @@ impl<R: Read> Statements<R> {
         self.lines + 1
     }
 
-    /// The next statement, without its semicolon.
+    /// The next statement, without its semicolon. `tick` is asked now and then whether to go on.
     ///
     /// # Errors
     /// `invalid` for what is not UTF-8 or ends within a string, `too_large` for a statement past the bound.
-    pub fn read(&mut self) -> Result<Option<&str>> {
+    pub fn read(&mut self, tick: &dyn Fn() -> Result<()>) -> Result<Option<&str>> {
         loop {
             let read = &self.buffer[..self.filled];
             let (at, token) = token_from(read, self.at);
             let Some((kind, end)) = token.filter(|(_, end)| self.is_whole || end + SLACK <= read.len()) else {
                 if !self.is_whole {
+                    tick()?;
                     self.read_more()?;
                     continue;
                 }
@@ -111,11 +112,15 @@ impl<R: Read> Statements<R> {
             }
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
-        let read = self.from.read(&mut self.buffer[self.filled..]);
-        let read =
-            read.map_err(|error| Error::invalid(format!("The script cannot be read: {error}.")).caused_by(error))?;
-        self.filled += read;
-        self.is_whole = read == 0;
+        // All of it: a long token is looked through again from its beginning, so twice as much must be there each time.
+        while self.filled < self.buffer.len() && !self.is_whole {
+            let read = self
+                .from
+                .read(&mut self.buffer[self.filled..])
+                .map_err(|error| Error::invalid(format!("The script cannot be read: {error}.")).caused_by(error))?;
+            self.filled += read;
+            self.is_whole = read == 0;
+        }
         Ok(())
     }
 
@@ -148,7 +153,7 @@ mod tests {
     fn split(script: &str, drip: usize) -> Vec<String> {
         let mut statements = Statements::new(Drip(script.as_bytes(), drip), 1 << 20);
         let mut found = Vec::new();
-        while let Some(statement) = statements.read().unwrap() {
+        while let Some(statement) = statements.read(&|| Ok(())).unwrap() {
             found.push(statement.to_owned());
         }
         found
@@ -206,7 +211,7 @@ mod tests {
         let script: String = (0..50_000).map(|n| format!("INSERT INTO t VALUES({n},'a;\nb');\n")).collect();
         let mut statements = Statements::new(script.as_bytes(), 1 << 20);
         let mut count = 0;
-        while let Some(statement) = statements.read().unwrap() {
+        while let Some(statement) = statements.read(&|| Ok(())).unwrap() {
             assert_eq!(statement, format!("INSERT INTO t VALUES({count},'a;\nb')"));
             count += 1;
         }
@@ -216,10 +221,10 @@ mod tests {
     #[test]
     fn what_cannot_be_a_statement_is_told_with_its_line() {
         let mut long = Statements::new("select 1;\nselect '".as_bytes().chain(std::io::repeat(b'x')), 1 << 20);
-        assert!(long.read().unwrap().is_some());
-        assert!(long.read().unwrap_err().message.contains("line 2"));
+        assert!(long.read(&|| Ok(())).unwrap().is_some());
+        assert!(long.read(&|| Ok(())).unwrap_err().message.contains("line 2"));
         let mut odd = Statements::new(b"select 1;\n\nselect '\xff';".as_slice(), 1 << 20);
-        assert!(odd.read().unwrap().is_some());
-        assert!(odd.read().unwrap_err().message.contains("line 3 is not UTF-8"));
+        assert!(odd.read(&|| Ok(())).unwrap().is_some());
+        assert!(odd.read(&|| Ok(())).unwrap_err().message.contains("line 3 is not UTF-8"));
     }
 }

@@ -156,6 +156,11 @@ fn sealed(action: &AuthAction<'_>) -> Option<&'static str> {
     SEALED.into_iter().find(|sealed| table_name.eq_ignore_ascii_case(sealed))
 }
 
+/// Is it a table of secrets, which is shown to nobody?
+pub fn is_sealed(table: &str) -> bool {
+    SEALED.into_iter().any(|sealed| table.eq_ignore_ascii_case(sealed))
+}
+
 /// What the authorizer is not told: columns that USING and NATURAL join by. So the tables of secrets are not named at all.
 pub fn refuse_sealed(sql: &str) -> Result<()> {
     let says = |name: &str| sql.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));

@@ -464,7 +464,7 @@ impl<'w> Group<'w> {
     fn stamp(&mut self, revision: Revision) -> Result<()> {
         self.stamp_keys(revision)?;
         let own = &self.writer.sqlite.own;
-        if self.changes_schema {
+        if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
             // What it has made is not known yet.
             return Collections::of(&Schema::load(own)?).stamp(own, None, |_| Vec::new(), revision);
         }

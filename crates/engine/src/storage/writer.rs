@@ -151,7 +151,7 @@ impl Writer {
             }
             match first.company {
                 Company::NoTransaction => self.serve_alone(first),
-                Company::OwnGroup => self.commit(vec![first], true),
+                Company::OwnGroup => self.commit_alone(first),
                 Company::Any => {
                     let mut group = vec![first];
                     while jobs.front().is_some_and(|next| next.company == Company::Any && !self.needs_table(next)) {
@@ -160,6 +160,19 @@ impl Writer {
                     self.commit(group, false);
                 }
             }
+        }
+    }
+
+    /// In a transaction of its own. SQLite changes whether it follows references only outside of one.
+    fn commit_alone(&mut self, job: Job) {
+        let ignores_references = matches!(&job.work, Work::Import(import) if import.ignores_references());
+        if ignores_references && let Err(error) = self.sqlite.own.execute_batch("PRAGMA foreign_keys = OFF") {
+            return job.answer(Err(error.into()));
+        }
+        self.commit(vec![job], true);
+        if ignores_references && let Err(error) = self.sqlite.own.execute_batch("PRAGMA foreign_keys = ON") {
+            tracing::error!(%error, "references are followed no more: no writes until a restart");
+            self.broken = Some("References between tables are not followed; restart the server.".into());
         }
     }
 

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tidebase_engine::export::{Dump, Export, Form, Rows, Squeeze};
+use tidebase_engine::import::PREFIX;
+use tidebase_engine::sqlite::budget::Cancel;
 use tidebase_engine::{Error, Result};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -55,7 +57,8 @@ pub async fn database(State(app): State<Shared>, _: Admin) -> Reply {
     let copied = tokio::task::spawn_blocking(move || -> Result<std::fs::File> {
         let cannot =
             |error: io::Error| Error::unavailable(format!("There is no room for a copy: {error}.")).caused_by(error);
-        let folder = tempfile::tempdir_in(path.parent().unwrap_or(&path)).map_err(cannot)?;
+        let folder =
+            tempfile::Builder::new().prefix(PREFIX).tempdir_in(path.parent().unwrap_or(&path)).map_err(cannot)?;
         let copy = folder.path().join("copy.db");
         tidebase_engine::storage::backup::backup(&path, &copy, |_, _| {})?;
         // Its name goes with the folder; what is open stays until it is sent.
@@ -78,14 +81,14 @@ async fn send(app: &Shared, what: Export, squeeze: Squeeze, name: &str, kind: &'
     let permit = permit(app)?;
     let (mut pipe, pieces) = pipe(app.engine.limits().export_wait_max);
     let (begun, has_begun) = tokio::sync::oneshot::channel();
-    let engine = Arc::clone(&app.engine);
+    let (engine, cancel) = (Arc::clone(&app.engine), pieces.cancel.clone());
     run(move || {
         let _permit = permit;
         let opened = engine.open_export().and_then(|sqlite| {
             sqlite.own.execute_batch("BEGIN")?;
             what.check(&sqlite.own).map(|()| sqlite)
         });
-        let sqlite = match opened {
+        let mut sqlite = match opened {
             Ok(sqlite) => sqlite,
             Err(error) => return drop(begun.send(Err(error))),
         };
@@ -94,7 +97,7 @@ async fn send(app: &Shared, what: Export, squeeze: Squeeze, name: &str, kind: &'
         }
         let cannot = |error: io::Error| Error::unavailable(error.to_string()).caused_by(error);
         let written = squeeze.onto(&mut pipe).map_err(cannot).and_then(|mut out| {
-            what.write(&sqlite.own, &mut out, &mut |_| Ok(()))?;
+            engine.run_export(&mut sqlite, &what, &mut out, &cancel)?;
             out.finish().map_err(cannot).map(|_| ())
         });
         pipe.end(written);
@@ -170,12 +173,23 @@ struct Pipe {
 struct Pieces {
     receiver: mpsc::Receiver<Bytes>,
     is_whole: Arc<AtomicBool>,
+    cancel: Cancel,
+}
+
+impl Drop for Pieces {
+    /// Nobody takes them any more: a query that gives no row would go on for ever.
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
 }
 
 fn pipe(patience: Duration) -> (Pipe, Pieces) {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let is_whole = Arc::<AtomicBool>::default();
-    (Pipe { sender, patience, is_whole: Arc::clone(&is_whole) }, Pieces { receiver, is_whole })
+    (
+        Pipe { sender, patience, is_whole: Arc::clone(&is_whole) },
+        Pieces { receiver, is_whole, cancel: Cancel::default() },
+    )
 }
 
 impl Pipe {

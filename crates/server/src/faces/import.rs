@@ -86,14 +86,8 @@ struct Done {
 
 async fn run(app: &Shared, admin: &Admin, what: What, file: File, asked: &Asked) -> Result<Done> {
     let is_dry = asked.flag("dry_run")?.unwrap_or(false);
-    let import = Import {
-        what,
-        source: Source(Arc::new(file)),
-        partial: asked.flag("partial")?.unwrap_or(false),
-        dry_run: is_dry,
-        progress: Arc::default(),
-        who: admin.who.clone(),
-    };
+    let mut import = Import::new(what, Source(Arc::new(file)), admin.who.clone())?;
+    (import.partial, import.dry_run) = (asked.flag("partial")?.unwrap_or(false), is_dry);
     let answer = app.engine.import(import).await?;
     let report = serde_json::from_slice(&answer.body).map_err(|error| Error::internal("no report").caused_by(error))?;
     Ok(Done { report, is_dry, answer })

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tidebase_engine::export::{Dump, Export, Rows, Squeeze};
+use tidebase_engine::storage::private;
 use tidebase_engine::storage::vouch::beside;
 use tidebase_engine::{Error, Result};
 
@@ -40,7 +41,10 @@ impl Target {
             )));
         }
         let partial = beside(to, "-partial");
-        let out = File::create(&partial).map_err(|error| cannot("written", to, error))?;
+        // Its owner's alone, as the database is.
+        private::make(&partial);
+        let out = File::options().write(true).create(true).truncate(true).open(&partial);
+        let out = out.map_err(|error| cannot("written", to, error))?;
         Ok(Self::File { to: to.to_owned(), partial, out: BufWriter::with_capacity(1 << 20, out) })
     }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidebase_engine::export::Form;
 use tidebase_engine::import::{self, Import, Rows, Source, What};
@@ -66,15 +66,9 @@ fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|error| cannot("made", folder, error))?;
     }
     let engine = Engine::open(Options::new(path))?;
-    let progress = Arc::<AtomicU64>::default();
-    let import = Import {
-        what,
-        source: Source(Arc::new(file)),
-        partial: args.partial,
-        dry_run: args.dry_run,
-        progress: Arc::clone(&progress),
-        who: "command line".to_owned(),
-    };
+    let mut import = Import::new(what, Source(Arc::new(file)), "command line")?;
+    (import.partial, import.dry_run) = (args.partial, args.dry_run);
+    let progress = Arc::clone(&import.progress);
     let bar = bar("{spinner} {pos} so far  {per_sec}");
     let done = crate::runtime()?.block_on(async {
         let importing = engine.import(import);
@@ -109,7 +103,7 @@ fn tell<'a>(failures: impl Iterator<Item = (&'a Json, &'a Json)>, failed: u64) -
     }
     match failed {
         0 => Ok(()),
-        failed => Err(Error::invalid(format!("{failed} could not be imported; the rest was."))),
+        failed => Err(Error::invalid(format!("{failed} could not be imported."))),
     }
 }
 
@@ -118,10 +112,12 @@ fn into_server(args: &ImportArgs, url: &str, format: Format, file: File) -> Resu
     let flag = |name: &'static str, is_on: bool| is_on.then_some((name, "true"));
     let mut query: Vec<(&str, &str)> =
         [flag("partial", args.partial), flag("dry_run", args.dry_run)].into_iter().flatten().collect();
+    let delimiter;
     let path = match (what(args, format)?, format) {
-        (What::Rows(_), Format::Records(form)) => {
+        (What::Rows(rows), Format::Records(form)) => {
             query.extend(flag("create", args.create));
-            query.push(("delimiter", &args.delimiter));
+            delimiter = if rows.delimiter == b'\t' { "tab".to_owned() } else { char::from(rows.delimiter).to_string() };
+            query.push(("delimiter", &delimiter));
             vec!["import", if form == Form::Csv { "csv" } else { "json" }, args.table.as_deref().unwrap_or_default()]
         }
         _ => vec!["import", "dump"],

@@ -177,3 +177,21 @@ async fn documents_and_keys_come_back() {
     let document = other.send(Request::get("/docs/rooms/r1")).await.json();
     assert!(document["revision"].as_i64().unwrap() > patched["revision"].as_i64().unwrap(), "{document}");
 }
+
+/// A query that gives no row is ended when nobody waits for it any more.
+#[tokio::test]
+async fn an_export_ends_with_its_reader() {
+    use tokio::io::AsyncWriteExt as _;
+    let server = Server::start_with(&["exports_max=1"]).await;
+    server
+        .sql("CREATE VIEW endless AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c WHERE x < 0")
+        .await;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let head = format!("{}\r\n", Request::get("/export/csv/endless").head());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let taken = async || server.send(Request::get("/export/csv/users")).await.status;
+    // Until it has the only place, there is no such table; then there is no place.
+    crate::server::within("the place is taken", async { while taken().await != 429 {} }).await;
+    drop(stream);
+    crate::server::within("the place is free again", async { while taken().await != 404 {} }).await;
+}
