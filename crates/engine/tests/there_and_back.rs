@@ -48,7 +48,7 @@ feed', NULL), (9223372036854775807, 'grüße 🌊', 1e999), (-922337203685477580
 "#;
 
 /// And what its extensions have. One FTS5 table's name begins as another's, and a table is called as a shadow is.
-const VIRTUAL: &str = r#"
+const VIRTUAL: &str = r"
     CREATE VIRTUAL TABLE found USING fts5(title, body, tokenize = 'porter');
     INSERT INTO found VALUES ('harbour', 'boats and ropes'), ('it''s', 'a rope'), ('third', 'nothing');
     DELETE FROM found WHERE title = 'third';
@@ -69,7 +69,7 @@ const VIRTUAL: &str = r#"
     CREATE VIEW seen_texts AS SELECT id, upper(t) AS t FROM texts;
     CREATE VIRTUAL TABLE of_view USING fts5(t, content = 'seen_texts', content_rowid = 'id');
     INSERT INTO of_view(of_view) VALUES ('rebuild');
-"#;
+";
 
 /// All that is in a file, but for what Tidebase keeps, and how virtual tables keep what they show.
 fn whole(connection: &Connection) -> Vec<String> {
