@@ -416,6 +416,7 @@ async fn a_script_does_not_escape() {
             "cannot be a collection",
         ),
         ("SELECT 'never closed;".into(), "Line 1"),
+        ("SELECT 1 \0 nonsense;".into(), "NUL character"),
     ] {
         let error = run(&engine, import_of(What::Dump, script.as_bytes()))
             .await

@@ -26,6 +26,10 @@ impl<'a> Loader<'a> {
 
     /// Runs a statement of the import's; what it answers is dropped.
     pub fn run(&mut self, sql: &str) -> Result<()> {
+        if sql.contains('\0') {
+            // For SQLite the text would end there, and what follows would be passed over in silence.
+            return Err(Error::invalid("The statement has a NUL character in it."));
+        }
         // What is compiled may stand in the way of a table that is dropped.
         self.compiled.clear();
         self.alone(|loader| {
