@@ -120,6 +120,18 @@ const kept = (page: Page, count: number) =>
     return asked.result.some(({ result }: any) => result.rows.length === count);
   }, count);
 
+/** Are so many writes on the device? They show before they are. */
+const written = (page: Page, count: number) =>
+  page.evaluate(async (count) => {
+    const [{ name }] = (await indexedDB.databases()) as [{ name: string }];
+    const opening = indexedDB.open(name);
+    await new Promise((resolve) => (opening.onsuccess = resolve));
+    const asked = opening.result.transaction("mutations").objectStore("mutations").count();
+    await new Promise((resolve) => (asked.onsuccess = resolve));
+    opening.result.close();
+    return asked.result === count;
+  }, count);
+
 function unplug(proxy: Proxy): void {
   proxy.isClosed = true;
   proxy.cut();
@@ -209,6 +221,7 @@ inBrowser("opened again without a network, and without the page's own server, it
   await add(page, "eggs");
   await item(page, "milk").getByRole("checkbox").click();
   const wanted = [["eggs", "bread"], ["milk"]];
+  await until("both are kept", () => written(page, 2));
   site.close();
   for (let visit = 0; visit < 2; visit++) {
     await page.reload();
