@@ -13,7 +13,7 @@ import { client, Proxy, Server, turn, until } from "./world/index.js";
 
 const ANN = { email: "ann@example.org", password: "correct horse" };
 const BOB = { email: "bob@example.org", password: "battery staple" };
-const SHORT = ["--limit", "access_token_time_max=2000"];
+const SHORT = ["--limit", "access_token_time_max=4000"];
 
 async function notes(context: TestContext, ...words: string[]): Promise<Server> {
   const server = await Server.start(context, "--signup", "open", "--anonymous", "open", ...words);
@@ -90,7 +90,7 @@ test("a live query goes on across refreshes, on one socket", async (context) => 
   const live = query().live();
   await until("the rows", () => live.value);
   const states: string[] = [];
-  db.connection.subscribe((state) => states.push(state));
+  db.connection.subscribe((state) => states.push(`${state} ${db.connection.error ?? ""}`));
   await until("three refreshes", () => events.filter((event) => event === "refreshed").length >= 3);
   await db.sql`insert into note (body) values ('late')`;
   await until("the row", () => live.value!.rows.length === 1);
