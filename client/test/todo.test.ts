@@ -382,6 +382,7 @@ inBrowser("by keyboard alone: the focus goes on, Enter keeps a title, Escape doe
   await server.query("update todo set title = 'last' where title = 'one'");
   await until("what is not being written", async () => (await lists(page))[0]![1] === "last");
   await page.keyboard.press("Enter");
+  await until("what was changed elsewhere", async () => (await lists(page))[0]![0] === "changed elsewhere");
   assert.deepEqual((await lists(page))[0], ["changed elsewhere", "last"]);
   await page.locator("#open").getByLabel("Delete last").focus();
   await page.keyboard.press("Enter");
