@@ -4,6 +4,7 @@
 //! face can ask; see ARCHITECTURE.md for the path of a write and of a subscription.
 
 pub mod access;
+pub mod backups;
 pub mod changes;
 mod clock;
 pub mod documents;
@@ -40,6 +41,8 @@ use access::Access;
 use access::messages::Deed;
 use access::policy::PolicyWrite;
 use access::statements::{self, Registered, Rejected};
+pub use backups::swap::Fork;
+use backups::{Backups, Marks, Moment};
 use changes::change::Revision;
 use documents::desk::Desk;
 use keys::{Entry, KeyWrite};
@@ -90,11 +93,14 @@ pub struct Options {
     pub limits: Limits,
     /// Which statements callers may run.
     pub statements: Allowed,
+    /// The folder in which all that is committed is kept; without one there are no backups.
+    pub backups: Option<PathBuf>,
 }
 
 impl Options {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), vfs: None, limits: Limits::default(), statements: Allowed::default() }
+        let (limits, statements) = Default::default();
+        Self { path: path.into(), vfs: None, limits, statements, backups: None }
     }
 }
 
@@ -109,6 +115,7 @@ pub struct Engine {
     writer: Mutex<Option<WriterThread>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
     warden: Mutex<Option<JoinHandle<()>>>,
+    backups: Option<Backups>,
     lock: Mutex<Option<ServerLock>>,
     described: tables::Described,
 }
@@ -125,9 +132,10 @@ impl Engine {
     }
 
     fn open_file(path: PathBuf, options: Options) -> Result<Arc<Self>> {
-        let Options { vfs, limits, statements, .. } = options;
+        let Options { vfs, limits, statements, backups, .. } = options;
         let lock = ServerLock::take(&path)?;
         path.parent().into_iter().for_each(import::sweep);
+        Fork::sweep(&path);
         let keeps_history = vouch::redeem(&path);
         // SQLite counts in 32 bits of milliseconds.
         let lock_wait_max = limits.lock_wait_max.min(Duration::from_millis(i32::MAX as u64));
@@ -137,14 +145,23 @@ impl Engine {
         let revision = changes::log::last_revision(&writing.own)?;
         let statements = statements::load(&writing.own, statements)?;
         let schema_epoch = meta.schema_epoch;
+        let marks = backups.is_some().then(Arc::<Marks>::default);
+        let backups = match (&marks, backups) {
+            (Some(marks), Some(root)) => {
+                let name = backups::archive::begin(&writing.own)?;
+                let open = || open(&path, vfs.as_deref(), Purpose::Read, limits.lock_wait_max);
+                Some(Backups::start(&root, &name, &path, Arc::clone(marks), Arc::clone(&limits), open)?)
+            }
+            _ => None,
+        };
         let shared = Shared::new(meta, Arc::clone(&limits), revision, statements);
         let (settings, newest) = topics::read_settings(&writing.own)?;
         shared.topics.restore(settings, newest);
         // Threads are started by the one who owns the connection: the writer is made on its own thread.
         let (queue, jobs) = sync_channel(limits.write_queue_max);
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let parts = (Arc::clone(&limits), Arc::clone(&shared), schema_epoch);
-        let writer = thread("writer", move || match Writer::new(writing, parts.0, parts.1, parts.2) {
+        let parts = (Arc::clone(&limits), Arc::clone(&shared), schema_epoch, marks);
+        let writer = thread("writer", move || match Writer::new(writing, parts.0, parts.1, parts.2, parts.3) {
             Ok(writer) => {
                 let _ = ready.send(Ok(()));
                 writer.run(&jobs)
@@ -182,6 +199,7 @@ impl Engine {
             writer: Mutex::new(Some((queue, writer))),
             lanes: Mutex::new(lanes),
             warden: Mutex::new(Some(warden)),
+            backups,
             lock: Mutex::new(Some(lock)),
             described: tables::Described::default(),
         }))
@@ -218,8 +236,8 @@ impl Engine {
     }
 
     /// Names this line of revisions.
-    pub fn history(&self) -> &str {
-        &self.shared.history
+    pub fn history(&self) -> Arc<str> {
+        self.shared.history()
     }
 
     /// The last durable revision.
@@ -691,7 +709,7 @@ impl Engine {
     /// A new client. Its first frame is `hello`.
     pub fn open_session_for(&self, principal: Principal) -> Arc<Session> {
         let session = Session::new(&self.shared, principal);
-        session.push(frame::hello(self.history(), session.hello()));
+        session.push(frame::hello(&self.history(), session.hello()));
         session
     }
 
@@ -842,6 +860,29 @@ impl Engine {
         self.shared.topics.listener_count()
     }
 
+    /// Restores a moment from the backups beside the database: for [`Engine::swap`]. Blocks.
+    ///
+    /// # Errors
+    /// `unsupported` if there are no backups; those of [`backups::restore`]; `conflict` while another restore is running.
+    pub fn fork(&self, moment: Moment, who: &str) -> Result<Fork> {
+        let backups = self.backups.as_ref().ok_or_else(|| Error::unsupported(NO_BACKUPS))?;
+        backups.fork(&self.path, moment, who)
+    }
+
+    /// What was restored takes the place of the database, in one commit; writes wait meanwhile, reads do not. Who may come in, the
+    /// audit log and what was answered stay as they are. The state before can be restored by its revision.
+    ///
+    /// # Errors
+    /// `unavailable` if the disk is full, or what is there now is not in the backups yet. Then nothing has changed.
+    pub async fn swap(&self, fork: Fork) -> Result<Answer> {
+        self.submit(Work::Restore(Box::new(fork)), None)?.wait().await
+    }
+
+    /// Backups, if they are kept.
+    pub fn backups(&self) -> Option<&Backups> {
+        self.backups.as_ref()
+    }
+
     /// A safe copy while the database is in use; blocks.
     pub fn backup(&self, to: &Path, progress: impl FnMut(u64, u64)) -> Result<()> {
         storage::backup::backup(&self.path, to, progress)
@@ -863,7 +904,11 @@ impl Engine {
         self.readers.close();
         if let Some((queue, thread)) = writer {
             let _ = queue.send(Message::Stop);
-            if let Ok(Some(stand)) = thread.join() {
+            let stand = thread.join();
+            if let Some(backups) = &self.backups {
+                backups.close();
+            }
+            if let Ok(Some(stand)) = stand {
                 // Only now does nobody have the file open any more.
                 vouch::write(&self.path, &stand);
             }
@@ -901,6 +946,8 @@ impl Pending {
         outcome
     }
 }
+
+const NO_BACKUPS: &str = "This server keeps no backups: start it with --backups FOLDER.";
 
 fn closed() -> Error {
     Error::unavailable("The database is being closed.")

@@ -164,6 +164,12 @@ Limits {
     wal_checkpoint_bytes: u64 = 16 << 20,
     /// WAL bytes after which the writer checkpoints, and after which it insists.
     wal_bytes_max: u64 = 64 << 20,
+    /// WAL bytes after which it is emptied though not all of it is in the backups, which then begin with all pages again.
+    backup_wal_bytes_max: u64 = 1 << 30,
+    /// How long backups keep the seconds: any of them can be restored. After it there are minutes.
+    backup_groups_age_max: Duration = Duration::from_hours(24),
+    /// How far back a minute can be restored from backups.
+    backup_age_max: Duration = Duration::from_hours(24 * 30),
     /// Rows and bytes of one change set that are kept row by row. Past it the change set only says "everything":
     /// live queries are run again and change streams get `resync`.
     change_rows_max: usize = 100_000,

@@ -1,8 +1,9 @@
 //! What the engine's threads share: the revision everyone may see, the lanes to tell, the topics.
 
 use crate::access::Access;
-use crate::access::statements::Statements;
+use crate::access::statements::{self, Statements};
 use crate::changes::change::{ChangeSet, Revision};
+use crate::error::Result;
 use crate::keys::Presence;
 use crate::limits::Limits;
 use crate::live::inbox::Inbox;
@@ -10,15 +11,16 @@ use crate::live::tags::Tags;
 use crate::logs::QueryLog;
 use crate::metrics::Metrics;
 use crate::storage::system::Meta;
-use crate::topics::Topics;
 use crate::topics::warden::Bell;
+use crate::topics::{self, Topics};
+use rusqlite::Connection;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::watch;
 
 pub struct Shared {
     /// Names this line of revisions; see [`crate::storage::vouch`].
-    pub history: String,
+    history: RwLock<Arc<str>>,
     pub limits: Arc<Limits>,
     /// By which clients that come back say what they ask for.
     pub tags: Tags,
@@ -48,7 +50,7 @@ pub struct Shared {
 impl Shared {
     pub fn new(meta: Meta, limits: Arc<Limits>, revision: Revision, statements: Statements) -> Arc<Self> {
         Arc::new(Self {
-            history: meta.history,
+            history: RwLock::new(meta.history.into()),
             tags: Tags::new(&meta.tag_secret, limits.live_tags_bytes_max),
             topics: Topics::new(Arc::clone(&limits)),
             bell: Bell::default(),
@@ -65,6 +67,19 @@ impl Shared {
             commits: AtomicU64::new(0),
             let_go: OnceLock::new(),
         })
+    }
+
+    pub fn history(&self) -> Arc<str> {
+        Arc::clone(&self.history.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another file has taken the database's place: what is remembered of it is read anew.
+    pub fn recall(&self, connection: &Connection, history: String) -> Result<()> {
+        let (settings, newest) = topics::read_settings(connection)?;
+        self.topics.recall(settings, newest);
+        self.statements.replace(statements::list(connection)?);
+        *self.history.write().unwrap_or_else(PoisonError::into_inner) = history.into();
+        Ok(())
     }
 
     pub fn revision(&self) -> Revision {

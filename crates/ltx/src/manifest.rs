@@ -11,6 +11,7 @@
 
 use crate::digest::{Checked, Hash, hexadecimal};
 use crate::error::{Error, Result};
+use crate::folder::sync_folder;
 use crate::format::Span;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -34,6 +35,9 @@ pub struct Record {
     pub sha256: Hash,
     #[serde(serialize_with = "write_checksum", deserialize_with = "read_checksum")]
     pub checksum: u64,
+    /// What the database itself calls the state after the file, if it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
     /// Of the line before; zero in the first of all.
     pub previous: Hash,
 }
@@ -144,6 +148,24 @@ impl ManifestFile {
         Ok((Self { file, chain: found.chain }, found.records))
     }
 
+    /// Cuts off the first `lines`, which tell of files that nobody keeps any more.
+    ///
+    /// # Errors
+    /// As `open`. After one the manifest is whole, and has to be opened anew.
+    pub fn cut(path: &Path, lines: usize) -> Result<Self> {
+        let cannot = |error| Error::io(format!("{} cannot be shortened", path.display()), error);
+        let whole = std::fs::read(path).map_err(cannot)?;
+        let ends = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let from = ends.take(lines).last().unwrap_or(0);
+        let short = path.with_extension("new");
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&short).map_err(cannot)?;
+        file.write_all(&whole[from..]).and_then(|()| file.sync_all()).map_err(cannot)?;
+        std::fs::rename(&short, path).map_err(cannot)?;
+        sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(cannot)?;
+        Self::open(path).map(|(file, _)| file)
+    }
+
     /// When this returns, the record is on the disk. After an error the manifest has to be opened anew: how much of the
     /// line was written is not known.
     pub fn add(&mut self, record: Record) -> Result<()> {
@@ -180,6 +202,7 @@ mod tests {
             size: 100,
             sha256: Hash::of(&[last as u8]),
             checksum: 1 << 63 | last,
+            revision: None,
             previous: Hash::default(),
         };
         (1..=5).map(|last| chain.add(record(last)).unwrap()).collect()
@@ -213,6 +236,16 @@ mod tests {
     #[test]
     fn what_is_old_may_be_cut_off() {
         assert_eq!(Manifest::read(lines()[2..].concat().as_bytes()).unwrap().records.len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_goes_on_where_it_was() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("manifest.jsonl");
+        std::fs::write(&path, lines()[..4].concat()).unwrap();
+        let mut file = ManifestFile::cut(&path, 2).unwrap();
+        file.add(Manifest::read(lines()[4].as_bytes()).unwrap().records[0]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), lines()[2..].concat());
     }
 
     #[test]

@@ -190,9 +190,59 @@ enum Stop {
     Torn(&'static str),
 }
 
+/// The place behind what a file was made of, if this is still the WAL that it was made of.
+///
+/// # Errors
+/// `Io`.
+pub fn behind(wal: &mut (impl Read + Seek), origin: &Origin) -> Result<Option<Position>> {
+    wal.seek(SeekFrom::Start(0)).map_err(cannot_read)?;
+    let mut bytes = [0; HEADER_SIZE as usize];
+    if fill(wal, &mut bytes)? < bytes.len() {
+        return Ok(None);
+    }
+    let Ok(Ok(header)) = WalHeader::from_bytes(&bytes) else { return Ok(None) };
+    let frame_size = FRAME_HEADER_SIZE as u64 + header.page_size.bytes() as u64;
+    let Some(end) = origin.offset.checked_add(origin.size).filter(|&end| end > HEADER_SIZE) else { return Ok(None) };
+    let frames = (end - HEADER_SIZE) / frame_size;
+    if header.salts != origin.salts || !(end - HEADER_SIZE).is_multiple_of(frame_size) {
+        return Ok(None);
+    }
+    let Ok(frames) = u32::try_from(frames) else { return Ok(None) };
+    wal.seek(SeekFrom::Start(end - frame_size)).map_err(cannot_read)?;
+    let mut front = [0; FRAME_HEADER_SIZE];
+    if fill(wal, &mut front)? < front.len() {
+        return Ok(None);
+    }
+    let [_, _, salt, other_salt, sum, other_sum] = words(&front);
+    let is_of_it = [salt, other_salt] == header.salts;
+    Ok(is_of_it.then_some(Position { salts: header.salts, frames, checksum: [sum, other_sum] }))
+}
+
 impl Committed {
     pub fn pages(&self) -> usize {
         self.frames.len()
+    }
+
+    /// Reads one page; false if it is not among them.
+    ///
+    /// # Errors
+    /// As [`Committed::each_page`].
+    pub fn page(&self, wal: &mut (impl Read + Seek), number: u32, data: &mut [u8]) -> Result<bool> {
+        let Some(&index) = self.frames.get(&number) else { return Ok(false) };
+        let mut front = [0; FRAME_HEADER_SIZE];
+        wal.seek(SeekFrom::Start(offset(self.page_size, index))).map_err(cannot_read)?;
+        let length = fill(wal, &mut front)?;
+        self.check(&front[..length], number, index)?;
+        match fill(wal, data)? {
+            length if length == data.len() => Ok(true),
+            _ => Err(changed(index)),
+        }
+    }
+
+    fn check(&self, front: &[u8], number: u32, index: u32) -> Result<()> {
+        let [found, _, salt, other_salt, _, _] = words(front);
+        let is_it = front.len() == FRAME_HEADER_SIZE && found == number && [salt, other_salt] == self.position.salts;
+        if is_it { Ok(()) } else { Err(changed(index)) }
     }
 
     /// Reads each page, by number, upwards.
@@ -207,11 +257,10 @@ impl Committed {
         let mut frame = vec![0; FRAME_HEADER_SIZE + self.page_size.bytes()];
         for (&page, &index) in &self.frames {
             wal.seek(SeekFrom::Start(offset(self.page_size, index))).map_err(cannot_read)?;
-            let length = fill(wal, &mut frame)?;
-            let [found, _, salt, other_salt, _, _] = words(&frame[..FRAME_HEADER_SIZE]);
-            if length < frame.len() || found != page || [salt, other_salt] != self.position.salts {
-                return Err(Error::damaged(format!("frame {} of the WAL was changed while it was read", index + 1)));
+            if fill(wal, &mut frame)? < frame.len() {
+                return Err(changed(index));
             }
+            self.check(&frame[..FRAME_HEADER_SIZE], page, index)?;
             each(page, &frame[FRAME_HEADER_SIZE..])?;
         }
         Ok(())
@@ -246,6 +295,10 @@ impl WalHeader {
         }
         [one, other]
     }
+}
+
+fn changed(index: u32) -> Error {
+    Error::damaged(format!("frame {} of the WAL was changed while it was read", index + 1))
 }
 
 fn torn(frame: u32, what: &str) -> Found {

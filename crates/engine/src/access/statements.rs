@@ -147,6 +147,12 @@ impl Statements {
         Self { allowed, known: RwLock::new(known), rejected: Mutex::default() }
     }
 
+    /// The list is another.
+    pub fn replace(&self, known: Vec<Registered>) {
+        let known = known.into_iter().map(|registered| normal(&registered.sql).into()).collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     /// May this text, of one statement or several, be run for who sends it?
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Lane {
         match since {
             // From here on: the first frame says from where.
             None => socket.session.push(frame::changes(id, self.at, b"", true)),
-            Some(since) if since.history == self.shared.history && since.revision <= self.at => {
+            Some(since) if *since.history == *self.shared.history() && since.revision <= self.at => {
                 stream.is_behind = since.revision < self.at;
                 stream.at = since.revision;
                 if !stream.is_behind {
@@ -134,7 +134,7 @@ impl Lane {
         let chunks = self.hydrate(Arc::clone(&query))?;
         self.shared.tags.remember(&asked.principal, tag, &query);
         let fits = |since: &&Since| {
-            since.history == self.shared.history
+            *since.history == *self.shared.history()
                 && since.revision <= self.at
                 && since.tag.as_deref().and_then(Tag::parse).is_some_and(|told| told.is_like(tag))
         };

@@ -7,6 +7,7 @@ pub mod exclude;
 pub mod gate;
 mod linear;
 pub mod open;
+pub mod pages;
 pub mod preupdate;
 pub mod schema;
 mod statement;

@@ -371,6 +371,7 @@ impl<'w> Group<'w> {
             }
             Work::Refused(error) => Err(error.told_again()),
             Work::Rehearse(_) => Err(Error::internal("a rehearsal is not run like a request")),
+            Work::Restore(_) => Err(Error::internal("a restore is not run in a transaction")),
             Work::Policy { write, who } => {
                 let body = crate::access::policy::run(sqlite, schema, write)?;
                 audit::write(&sqlite.own, &write.audited(who), *time_ms)?;

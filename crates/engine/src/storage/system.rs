@@ -78,6 +78,19 @@ CREATE TABLE IF NOT EXISTS _tide_schemas (
 /// Tables that hold secrets: they are shown to nobody.
 pub const SEALED: [&str; 2] = ["_tide_credentials", "_tide_signing_keys"];
 
+/// Tables that stay as they are when the data goes back to an earlier moment: who may come in, what was done, and what was answered.
+/// Nobody who was shut out comes back with the data.
+pub const STAYS: [&str; 8] = [
+    "_tide_users",
+    "_tide_credentials",
+    "_tide_sessions",
+    "_tide_tokens",
+    "_tide_signing_keys",
+    "_tide_audit",
+    "_tide_answers",
+    "_tide_mutations",
+];
+
 /// A statement of this program, its text never made of what anyone sent, with its values.
 #[derive(Clone, Debug)]
 pub struct SystemStatement {

@@ -2,6 +2,7 @@
 
 use crate::access::policy::PolicyWrite;
 use crate::access::{Principal, Role};
+use crate::backups::swap::Fork;
 use crate::documents::Batch;
 use crate::error::{Error, Result};
 use crate::import::Import;
@@ -48,6 +49,8 @@ pub enum Work {
     },
     /// A file of the administrator's.
     Import(Box<Import>),
+    /// A restored file takes the database's place.
+    Restore(Box<Fork>),
     /// Cannot be understood, and is refused when its turn comes: unless it was carried out before, when it could be.
     Refused(Error),
     /// Tried, and undone.
@@ -165,6 +168,7 @@ impl Work {
             | Self::Policy { .. }
             | Self::Schema { .. }
             | Self::Import(_)
+            | Self::Restore(_)
             | Self::Refused(_)
             | Self::Rehearse(_)
             | Self::System { .. } => None,
@@ -182,6 +186,7 @@ impl Work {
             | Self::Import(_) => {
                 return Company::OwnGroup;
             }
+            Self::Restore(_) => return Company::NoTransaction,
             Self::Key { .. } | Self::Documents { .. } | Self::Topic { .. } | Self::Refused(_) | Self::System { .. } => {
                 return Company::Any;
             }

@@ -8,30 +8,35 @@ use super::answers::{self, KeptMutations};
 use super::execute;
 use super::group::MOVED;
 use super::group::{Attempt, Group};
-use super::vouch;
 use super::work::{Company, Job, Work};
+use super::{system, vouch};
 use crate::access::policy::PolicyWrite;
 use crate::access::{Access, Principal, Role};
+use crate::backups::swap::{Fork, Stand};
+use crate::backups::{Mark, Marks};
 use crate::changes::capture::{Bounds, Capture};
 use crate::changes::change::{ChangeSet, Extent, Revision};
 use crate::changes::log;
 use crate::documents::{self, Collections};
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
+use crate::request::Answer;
 use crate::schemas::Schemas;
 use crate::shared::Shared;
 use crate::sqlite::Sqlite;
 use crate::sqlite::schema::Schema;
 use crate::{clock, keys, logs};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How long a checkpoint past the WAL's bound may wait for readers.
 const CHECKPOINT_WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long a stop may wait for backups.
+const BACKUP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub enum Message {
@@ -57,6 +62,11 @@ pub struct Writer {
     pub(super) time_ms: i64,
     pub(super) kept_mutations: KeptMutations,
     wal_frames: Arc<AtomicI64>,
+    /// Counted by SQLite's hook, and up to where backups were told.
+    commits: Arc<AtomicU64>,
+    marked: u64,
+    /// Where backups are told what was committed.
+    marks: Option<Arc<Marks>>,
     page_bytes: u64,
     /// WAL size at which the next checkpoint is tried.
     checkpoint_at: u64,
@@ -66,12 +76,20 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(mut sqlite: Sqlite, limits: Arc<Limits>, shared: Arc<Shared>, schema_epoch: i64) -> Result<Self> {
+    pub fn new(
+        mut sqlite: Sqlite,
+        limits: Arc<Limits>,
+        shared: Arc<Shared>,
+        schema_epoch: i64,
+        marks: Option<Arc<Marks>>,
+    ) -> Result<Self> {
         let bounds = Bounds { rows: limits.change_rows_max, bytes: limits.change_bytes_max };
         let wal_frames = Arc::new(AtomicI64::new(0));
-        let frames = Arc::clone(&wal_frames);
+        let commits = Arc::new(AtomicU64::new(0));
+        let (frames, counted) = (Arc::clone(&wal_frames), Arc::clone(&commits));
         sqlite.own.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
             frames.store(pages.into(), Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }))?;
         let page_bytes: i64 = sqlite.own.query_row("PRAGMA page_size", [], |row| row.get(0))?;
@@ -88,6 +106,9 @@ impl Writer {
             time_ms: 0,
             kept_mutations: KeptMutations::default(),
             wal_frames,
+            commits,
+            marked: 0,
+            marks,
             page_bytes: page_bytes.unsigned_abs(),
             checkpoint_at: limits.wal_checkpoint_bytes,
             last_tick: Instant::now(),
@@ -121,6 +142,7 @@ impl Writer {
                 self.last_tick = Instant::now();
                 self.tick();
             }
+            self.mark();
             self.checkpoint_if_due();
         }
         self.close()
@@ -150,6 +172,7 @@ impl Writer {
                 continue;
             }
             match first.company {
+                Company::NoTransaction if matches!(first.work, Work::Restore(_)) => self.restore(first),
                 Company::NoTransaction => self.serve_alone(first),
                 Company::OwnGroup => self.commit_alone(first),
                 Company::Any => {
@@ -236,6 +259,7 @@ impl Writer {
         while !jobs.is_empty() {
             match Group::new(self, changes_schema).attempt(&mut jobs) {
                 Attempt::Committed(committed) => {
+                    self.mark_at(committed.sets.last().map_or(self.revision, |set| set.revision));
                     self.announce(committed.sets);
                     for message in committed.messages {
                         self.shared.topics.deliver_kept(message);
@@ -323,6 +347,36 @@ impl Writer {
         self.shared.announce(sets);
     }
 
+    /// Tells backups of commits that they were not told of yet.
+    fn mark(&mut self) {
+        self.mark_at(self.revision);
+    }
+
+    fn mark_at(&mut self, revision: Revision) {
+        let Some(marks) = &self.marks else { return };
+        let commits = self.commits.load(Ordering::Relaxed);
+        if commits != self.marked {
+            self.marked = commits;
+            let frames = u32::try_from(self.wal_frames.load(Ordering::Relaxed)).unwrap_or(0);
+            marks.note(Mark { frames, time_ms: self.time_ms, revision });
+        }
+    }
+
+    /// May the WAL be folded into the file? Not before all of it is in the backups, unless it has become far too large.
+    fn is_kept(&mut self, wal_bytes: u64, wait: Duration) -> bool {
+        self.mark();
+        let Some(marks) = &self.marks else { return true };
+        // A first look at all pages may take a while, and is waited for at a stop only.
+        if (marks.is_keeping() || wait > CHECKPOINT_WAIT_MAX) && marks.settle(wait) {
+            return true;
+        }
+        let is_too_much = wal_bytes >= self.limits.backup_wal_bytes_max;
+        if is_too_much {
+            marks.lose();
+        }
+        is_too_much
+    }
+
     fn note_failure(&mut self, error: &Error) {
         let fsync_failed = error
             .source
@@ -350,6 +404,61 @@ impl Writer {
             answer.revision = self.revision;
         }
         job.answer(done);
+    }
+
+    /// A restored file takes the place of all there is; whoever is connected is told that everything has changed.
+    fn restore(&mut self, job: Job) {
+        let outcome = match &job.work {
+            Work::Restore(fork) => self.swap(fork),
+            _ => Err(Error::internal("only a restore restores")),
+        };
+        job.answer(outcome);
+    }
+
+    fn swap(&mut self, fork: &Fork) -> Result<Answer> {
+        // What another program has written is part of what one may want to go back to.
+        self.look_outside()?;
+        self.mark();
+        let Some(marks) = self.marks.clone() else { return Err(Error::internal("there are no backups")) };
+        if !marks.settle(BACKUP_WAIT_MAX) {
+            return Err(Error::unavailable(
+                "The present state is not in the backups yet, and could not be gone back to. Try again later.",
+            ));
+        }
+        marks.cut();
+        let path = self.sqlite.own.path().map(PathBuf::from).ok_or_else(|| Error::internal("no file"))?;
+        self.time_ms = self.time_ms.max(clock::now_ms());
+        let next = Stand { revision: self.revision + 1, schema_epoch: self.schema_epoch + 1, time_ms: self.time_ms };
+        let history = fork.dress(&path, &next)?;
+        self.sqlite.forget_sights()?;
+        self.sqlite.forget_statements();
+        self.sqlite.own.flush_prepared_statement_cache();
+        fork.take_place(&mut self.sqlite.own, self.limits.lock_wait_max)?;
+        // SQLite tells its WAL hook of statements only, and backups know of commits by it.
+        if let Err(error) = system::set(&self.sqlite.own, "restored", &next.revision) {
+            tracing::warn!(%error, "backups hear of the restore with the next write");
+        }
+        self.mark_at(next.revision);
+        self.taken_place(&next, history)
+    }
+
+    fn taken_place(&mut self, next: &Stand, history: String) -> Result<Answer> {
+        self.schema_epoch = next.schema_epoch;
+        self.capture.clear();
+        self.kept_mutations.forget();
+        let loaded = self.load_schema().and_then(|()| self.shared.recall(&self.sqlite.own, history));
+        if let Err(error) = loaded {
+            // It is done, and cannot be served as it is.
+            tracing::error!(%error, "what was restored cannot be read: no writes until a restart");
+            self.broken = Some(format!("What was restored cannot be read ({error}); restart the server."));
+            return Err(error);
+        }
+        self.shared.set_access(&self.access);
+        self.shared.note_commit();
+        let told = ChangeSet { revision: next.revision, extent: Extent::Everything { schema: true } };
+        self.announce(vec![told]);
+        let body = serde_json::json!({ "revision": next.revision, "before": next.revision - 1 }).to_string();
+        Ok(Answer { body: body.into(), enveloped: None, revision: next.revision, rows: 0, is_repeated: false })
     }
 
     fn tick(&mut self) {
@@ -435,6 +544,10 @@ impl Writer {
         if wal_bytes < self.checkpoint_at {
             return;
         }
+        if !self.is_kept(wal_bytes, CHECKPOINT_WAIT_MAX) {
+            self.checkpoint_at = wal_bytes + self.limits.wal_checkpoint_bytes / 4;
+            return;
+        }
         // Readers that hold an old snapshot only delay a passive checkpoint; past the bound we wait for them.
         let mode = if wal_bytes >= self.limits.wal_bytes_max { "RESTART" } else { "PASSIVE" };
         self.shared.let_go_of_snapshots();
@@ -446,6 +559,7 @@ impl Writer {
             Ok(true) => {
                 self.checkpoint_at = self.limits.wal_checkpoint_bytes;
                 self.wal_frames.store(0, Ordering::Relaxed);
+                self.marks.as_ref().inspect(|marks| marks.checkpointed());
             }
             Ok(false) => self.checkpoint_at = wal_bytes + self.limits.wal_checkpoint_bytes / 4,
             Err(error) => {
@@ -464,7 +578,16 @@ impl Writer {
         Ok(busy == 0 && frames == done)
     }
 
-    fn close(self) -> Option<vouch::Stand> {
+    fn close(mut self) -> Option<vouch::Stand> {
+        let is_kept = self.is_kept(0, BACKUP_WAIT_MAX);
+        if let Some(marks) = &self.marks {
+            marks.end();
+            marks.wait_gone(BACKUP_WAIT_MAX);
+        }
+        if !is_kept {
+            tracing::warn!("the last commits are in no backup yet: the WAL stays, and the next start goes on with it");
+            return None;
+        }
         match self.checkpoint("TRUNCATE") {
             Ok(true) => {}
             Ok(false) => tracing::info!("another program reads the file: its WAL is not folded in at the stop"),

@@ -79,6 +79,12 @@ impl Topics {
         }
     }
 
+    /// The settings are others; who listens goes on listening.
+    pub fn recall(&self, settings: Vec<(String, u64)>, newest: Cursor) {
+        self.lock().values_mut().for_each(|topic| topic.keep = 0);
+        self.restore(settings, newest);
+    }
+
     fn next_cursor(&self) -> Cursor {
         let now = crate::clock::now_us();
         let next = |last: Cursor| Some(now.max(last + 1));

@@ -207,7 +207,8 @@ impl World {
         let Stored { level, span, time_ms, size } = stored;
         let level = level.number();
         let (first, last) = (span.first, span.last);
-        let record = Record { level, first, last, time_ms, size, sha256, checksum, previous: Hash::default() };
+        let (revision, previous) = (None, Hash::default());
+        let record = Record { level, first, last, time_ms, size, sha256, checksum, revision, previous };
         self.manifest.add(record).unwrap();
     }
 

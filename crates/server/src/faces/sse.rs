@@ -46,7 +46,7 @@ pub async fn open(
     let place = SocketPlace::take(&app, who)?;
     let session = app.engine.open_session_for(grant.principal.clone());
     let stream = Stream {
-        history: app.engine.history().to_owned(),
+        history: app.engine.history().to_string(),
         app: Arc::clone(&app),
         session: Arc::clone(&session),
         tag,

@@ -84,7 +84,7 @@ pub async fn database(State(app): State<Shared>, _: Admin) -> Reply {
             "file": path.display().to_string(),
             "file_bytes": size(""),
             "wal_bytes": size("-wal"),
-            "history": app.engine.history(),
+            "history": *app.engine.history(),
             "revision": app.engine.revision(),
             "sqlite": rusqlite::version(),
             "tidebase": env!("CARGO_PKG_VERSION"),

@@ -181,7 +181,7 @@ impl Run<'_> {
         self.judge().await?;
         let table = table.map(|table| unquoted(&self.world.schema.tables[table].name));
         let id = format!("\"s{}\"", table.as_deref().unwrap_or("*").replace('"', "'"));
-        let since = Since { history: self.engine.history().to_owned(), revision: self.engine.revision(), tag: None };
+        let since = Since { history: self.engine.history().to_string(), revision: self.engine.revision(), tag: None };
         self.oracle.begin().map_err(broken)?;
         let image = self.oracle.image(table.as_deref()).map_err(broken)?;
         self.oracle.end().map_err(broken)?;

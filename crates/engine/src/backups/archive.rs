@@ -1,0 +1,323 @@
+//! The folder that backups are kept in: which files there are, and what is known of each.
+//!
+//! ```text
+//! about.json        which database it is of
+//! lock              held by the server that writes it, and shared by who reads while files may be removed
+//! groups.jsonl      a line for each file of level 0
+//! manifest.jsonl    a line for each of the others
+//! ltx/…             the files: `tidebase_ltx::folder`
+//! ```
+//!
+//! A file counts when its line is written. One without a line is what a crash left; what it holds is still in the WAL then.
+
+use super::moment::Moment;
+use super::{damage, io};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::storage::system;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Span, Stored, Target};
+
+const ABOUT: &str = "about.json";
+const LOCK: &str = "lock";
+const READERS: &str = "readers";
+const GROUPS: &str = "groups.jsonl";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct About {
+    /// The name that the database has in its own settings.
+    database: String,
+}
+
+/// What is known of a folder's files.
+#[derive(Debug)]
+pub struct Archive {
+    pub folder: Folder,
+    root: PathBuf,
+    groups: Book,
+    others: Book,
+    /// Held by who writes, until it is let go.
+    lock: Option<File>,
+}
+
+/// One file of lines.
+#[derive(Debug)]
+struct Book {
+    path: PathBuf,
+    records: Vec<Record>,
+    /// None for who only reads, and after an error.
+    file: Option<ManifestFile>,
+}
+
+impl Book {
+    fn read(path: PathBuf) -> Result<Self> {
+        let records = match File::open(&path) {
+            Ok(file) => {
+                let read = Manifest::read(std::io::BufReader::new(file));
+                read.map_err(|error| damage(error.within(path.display())))?.records
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(io(&path, error)),
+        };
+        Ok(Self { path, records, file: None })
+    }
+
+    fn add(&mut self, record: Record) -> Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => ManifestFile::open(&self.path).map_err(damage)?.0,
+        };
+        file.add(record).map_err(damage)?;
+        self.file = Some(file);
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn cut(&mut self, lines: usize) -> Result<()> {
+        self.file = None;
+        self.file = Some(ManifestFile::cut(&self.path, lines).map_err(damage)?);
+        self.records.drain(..lines);
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// Opens a folder for the one who writes, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// `conflict` if it is of another database, or another server writes it. `unavailable` if it is damaged or cannot be
+    /// written.
+    pub fn open(root: &Path, database: &str) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| io(root, error))?;
+        let lock = lock(root)?;
+        let about = root.join(ABOUT);
+        match about_of(root)? {
+            Some(about) if about.database == database => {}
+            Some(_) => {
+                return Err(Error::conflict(format!(
+                    "{} holds the backups of another database. Choose another folder.",
+                    root.display()
+                )));
+            }
+            None => {
+                let text = serde_json::json!({ "database": database }).to_string();
+                let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&about);
+                written
+                    .and_then(|mut file| {
+                        std::io::Write::write_all(&mut file, text.as_bytes()).and_then(|()| file.sync_all())
+                    })
+                    .map_err(|error| io(&about, error))?;
+            }
+        }
+        let archive = Self { lock: Some(lock), ..Self::read(root)? };
+        archive.folder.sweep().map_err(damage)?;
+        archive.remove_unknown()?;
+        Ok(archive)
+    }
+
+    /// Looks at a folder without writing to it.
+    ///
+    /// # Errors
+    /// `not_found` if there is none, `unavailable` if it is damaged.
+    pub fn read(root: &Path) -> Result<Self> {
+        if !root.is_dir() {
+            return Err(Error::not_found(format!("There are no backups in {}.", root.display())));
+        }
+        let folder = Folder::new(root);
+        let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
+        Ok(Self { folder, root: root.into(), groups, others, lock: None })
+    }
+
+    /// Another may write from now on.
+    pub(super) fn let_go(&mut self) {
+        self.lock = None;
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn book(&mut self, level: Level) -> &mut Book {
+        if level == Level::GROUP { &mut self.groups } else { &mut self.others }
+    }
+
+    /// A file that was published counts from now on.
+    pub fn add(&mut self, stored: &Stored, sha256: Hash, checksum: u64, revision: Option<i64>) -> Result<()> {
+        let Stored { level, span, time_ms, size } = *stored;
+        let (level_number, previous) = (level.number(), Hash::default());
+        let Span { first, last } = span;
+        let record = Record { level: level_number, first, last, time_ms, size, sha256, checksum, revision, previous };
+        self.book(level).add(record)
+    }
+
+    /// All lines, those of removed files too.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.others.records.iter().chain(&self.groups.records)
+    }
+
+    /// The line of the last transaction.
+    pub fn last(&self) -> Option<&Record> {
+        self.records().max_by_key(|record| (record.last, std::cmp::Reverse(record.level)))
+    }
+
+    /// The files that are there and counted, by level and span.
+    pub fn files(&self) -> Result<Vec<Stored>> {
+        let mut there = HashSet::new();
+        for level in Level::all() {
+            let spans = self.folder.spans(level).map_err(damage)?;
+            there.extend(spans.into_iter().map(|span| (level.number(), span)));
+        }
+        let mut files: Vec<Stored> = self
+            .records()
+            .filter(|record| there.contains(&(record.level, record.span())))
+            .filter_map(|record| Level::new(record.level).map(|level| stored(level, record)))
+            .collect();
+        files.sort_by_key(|file| (file.level, file.span));
+        files.dedup();
+        Ok(files)
+    }
+
+    pub fn manifest(&self) -> Manifest {
+        Manifest { records: self.records().copied().collect(), ..Manifest::default() }
+    }
+
+    /// The record of a file.
+    pub fn of(&self, file: &Stored) -> Option<&Record> {
+        let book = if file.level == Level::GROUP { &self.groups } else { &self.others };
+        book.records.iter().rev().find(|record| record.level == file.level.number() && record.span() == file.span)
+    }
+
+    /// What to restore for a moment, with the line of the last file of it.
+    ///
+    /// # Errors
+    /// `not_found` if it is before the first backup or not kept, `invalid` if it is not there yet.
+    pub fn find(&self, moment: Moment) -> Result<(Vec<Stored>, Record)> {
+        let files = self.files()?;
+        let target = match moment {
+            Moment::Latest => Target::Latest,
+            Moment::Time(time_ms) => Target::Time(time_ms.try_into().unwrap_or(0)),
+            Moment::Revision(revision) => self.transaction_of(revision, &files)?,
+        };
+        let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
+            let text = format!("{} cannot be restored from {}: {error}.", moment, self.root.display());
+            Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
+        })?;
+        let last = plan.last().and_then(|file| self.of(file)).copied();
+        Ok((plan, last.ok_or_else(|| Error::internal("a plan without an end"))?))
+    }
+
+    /// The last transaction at or before a revision.
+    fn transaction_of(&self, revision: i64, files: &[Stored]) -> Result<Target> {
+        let known = || files.iter().filter_map(|file| Some((file.span.last, self.of(file)?.revision?)));
+        let newest = known().map(|(_, revision)| revision).max();
+        if newest.is_none_or(|newest| newest < revision) {
+            return Err(Error::invalid(format!(
+                "Revision {revision} is in no backup; the newest there is {}.",
+                newest.map_or_else(|| "none".to_owned(), |newest| newest.to_string())
+            )));
+        }
+        let found = known().filter(|(_, known)| *known <= revision).max();
+        found.map(|(last, _)| Target::Transaction(last)).ok_or_else(|| {
+            Error::not_found(format!("Revision {revision} is before the first backup in {}.", self.root.display()))
+        })
+    }
+
+    /// Removes files, if nobody is reading in the folder; those that are removed need no lines any more.
+    pub fn remove(&mut self, files: &[Stored]) -> Result<bool> {
+        let readers = readers(&self.root)?;
+        if readers.try_lock().is_err() {
+            return Ok(false);
+        }
+        for file in files {
+            let path = self.folder.path(file.level, file.span);
+            fs::remove_file(&path).map_err(|error| io(&path, error))?;
+        }
+        self.shorten()?;
+        Ok(true)
+    }
+
+    /// Cuts off the lines in front whose files are gone.
+    fn shorten(&mut self) -> Result<()> {
+        let there: HashSet<(u8, Span)> =
+            self.files()?.into_iter().map(|file| (file.level.number(), file.span)).collect();
+        for book in [&mut self.groups, &mut self.others] {
+            let is_gone = |record: &&Record| !there.contains(&(record.level, record.span()));
+            let gone = book.records.iter().take_while(is_gone).count();
+            // A few more lines are no harm, and each cut writes the rest again.
+            if gone > 0 && gone * 4 >= book.records.len() {
+                book.cut(gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_unknown(&self) -> Result<()> {
+        let known: HashSet<(u8, Span)> = self.records().map(|record| (record.level, record.span())).collect();
+        for level in Level::all() {
+            for span in self.folder.spans(level).map_err(damage)? {
+                if !known.contains(&(level.number(), span)) {
+                    let path = self.folder.path(level, span);
+                    fs::remove_file(&path).map_err(|error| io(&path, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// While this is held no file of the folder is removed.
+pub fn hold(root: &Path) -> Result<File> {
+    let readers = readers(root)?;
+    readers.lock_shared().map_err(|error| io(root, error))?;
+    Ok(readers)
+}
+
+fn readers(root: &Path) -> Result<File> {
+    let path = root.join(READERS);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    // Who may only read the folder can still lock.
+    opened.or_else(|error| File::open(&path).map_err(|_| error)).map_err(|error| io(&path, error))
+}
+
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join(LOCK);
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = opened.map_err(|error| io(&path, error))?;
+    file.try_lock().map_err(|_| {
+        Error::conflict(format!("Another server writes its backups to {}. Choose another folder.", root.display()))
+    })?;
+    Ok(file)
+}
+
+fn about_of(root: &Path) -> Result<Option<About>> {
+    let path = root.join(ABOUT);
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Error::unavailable(format!("{} cannot be understood: {error}.", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(&path, error)),
+    }
+}
+
+/// Before there is a writer. Gives the name under which the database's backups are kept, made when it is first needed.
+///
+/// It commits something, so that the WAL has what the file has not: nobody then writes the WAL from its start again while the
+/// first look at all pages is under way.
+pub(crate) fn begin(connection: &rusqlite::Connection) -> Result<String> {
+    let name = match system::text(connection, "backups")? {
+        Some(name) => name,
+        None => system::random_name()?,
+    };
+    system::set(connection, "backups", &name)?;
+    system::set(connection, "backups_begun", &clock::now_ms())?;
+    Ok(name)
+}
+
+fn stored(level: Level, record: &Record) -> Stored {
+    Stored { level, span: record.span(), time_ms: record.time_ms, size: record.size }
+}

@@ -1,0 +1,212 @@
+//! The thread that keeps what is committed: it reads the WAL behind the writer and makes a file of each second.
+//!
+//! It begins by finding out whether its files end where the database stands. They do if their last one ends in this very WAL, or
+//! if the database file without the WAL has the checksum of the last; otherwise all pages are written, as a snapshot. Whatever
+//! goes wrong later, it begins again.
+
+use super::archive::Archive;
+use super::marks::{Mark, Marks, Next};
+use super::pinned::Pinned;
+use super::{Shelf, damage, io};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::sqlite::Sqlite;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tidebase_ltx::wal::{self, Committed, Found, Position};
+use tidebase_ltx::{Encoder, Header, Level, Record, Rolling, Span, snapshot};
+
+const REST_MIN: Duration = Duration::from_millis(250);
+const REST_MAX: Duration = Duration::from_secs(30);
+
+pub struct Keeper {
+    pub sqlite: Sqlite,
+    pub wal: PathBuf,
+    pub marks: Arc<Marks>,
+    pub shelf: Arc<Shelf>,
+}
+
+/// Where the files end.
+struct Trail {
+    position: Option<Position>,
+    rolling: Rolling,
+}
+
+impl Keeper {
+    pub fn run(mut self) {
+        self.keep_on();
+        let marks = Arc::clone(&self.marks);
+        // Its connection, too: the writer wants to be the last one.
+        drop(self);
+        marks.gone();
+    }
+
+    fn keep_on(&mut self) {
+        let mut rest = REST_MIN;
+        loop {
+            match self.keep(&mut rest) {
+                Ok(Next::Over) => return,
+                Ok(_) => tracing::warn!(
+                    "the WAL had to be emptied before all of it was kept: backups begin with all pages again"
+                ),
+                Err(error) => {
+                    self.marks.failed();
+                    tracing::error!(%error, retry_after = ?rest, "backups are not kept");
+                    self.shelf.note(Err(&error));
+                    if !self.marks.rest(rest) {
+                        return;
+                    }
+                    rest = (rest * 2).min(REST_MAX);
+                }
+            }
+        }
+    }
+
+    /// Until there is an end, or something is lost.
+    fn keep(&mut self, rest: &mut Duration) -> Result<Next> {
+        let mut trail = self.begin()?;
+        loop {
+            *rest = REST_MIN;
+            self.shelf.note(Ok(()));
+            match self.marks.next(clock::now_ms) {
+                Next::Take(mark) => {
+                    self.take(&mut trail, mark)?;
+                    self.marks.kept(mark);
+                }
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<Trail> {
+        let mut pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
+        let position = pinned.position;
+        let last = self.shelf.archive().last().copied();
+        let rolling = match last {
+            None => self.write_snapshot(&mut pinned, 0)?,
+            Some(last) => match self.go_on(&mut pinned, &last)? {
+                Some(rolling) => rolling,
+                None => self.write_snapshot(&mut pinned, last.last)?,
+            },
+        };
+        self.marks.begun(position.map_or(0, |position| position.frames));
+        Ok(Trail { position, rolling })
+    }
+
+    /// Keeps what has come since the last file, if that can be told for certain.
+    fn go_on(&self, pinned: &mut Pinned<'_>, last: &Record) -> Result<Option<Rolling>> {
+        let rolling = pinned.rolling()?;
+        if rolling.value() == last.checksum {
+            return Ok(Some(rolling));
+        }
+        let Some(end) = pinned.position else { return Ok(None) };
+        let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
+        let known = if last.level == Level::GROUP.number() {
+            let folder = self.shelf.archive().folder.clone();
+            let origin = folder.decode(Level::GROUP, last.span()).map_err(damage)?.header().origin;
+            origin.and_then(|origin| wal::behind(&mut wal, &origin).transpose()).transpose().map_err(damage)?
+        } else {
+            None
+        };
+        let from = known.filter(|known| known.frames <= end.frames);
+        if from.is_none() && pinned.checksum_of_file() != Some(last.checksum) {
+            return Ok(None);
+        }
+        let Found::Committed(committed) = wal::read(&mut wal, from.as_ref(), Some(end.frames)).map_err(damage)? else {
+            return Ok(None);
+        };
+        let mark = Mark { frames: end.frames, time_ms: clock::now_ms(), revision: pinned.revision };
+        self.write_group(&mut wal, &committed, mark, &rolling)?;
+        Ok(Some(rolling))
+    }
+
+    fn write_snapshot(&self, pinned: &mut Pinned<'_>, before: u64) -> Result<Rolling> {
+        let (page_size, commit, revision) = (pinned.page_size, pinned.commit, pinned.revision);
+        let folder = self.shelf.archive().folder.clone();
+        let draft = folder.draft(Level::SNAPSHOT).map_err(damage)?;
+        let mut rolling = Rolling::new(page_size);
+        let end = (before + 1, self.time_after_last(clock::now_ms()));
+        let written = snapshot(draft, page_size, commit, end, pinned.reader(&mut rolling));
+        let (draft, written, checksum) = written.map_err(damage)?;
+        let (stored, sha256) = draft.publish(&written).map_err(damage)?;
+        self.shelf.add(&stored, sha256, checksum, Some(revision))?;
+        Ok(rolling)
+    }
+
+    /// Makes a file of what was committed up to a mark.
+    fn take(&self, trail: &mut Trail, mark: Mark) -> Result<()> {
+        let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
+        let mut found = wal::read(&mut wal, trail.position.as_ref(), Some(mark.frames));
+        if matches!(found, Ok(Found::BegunAnew { .. })) && self.marks.may_begin_anew() {
+            trail.position = None;
+            found = wal::read(&mut wal, None, Some(mark.frames));
+        }
+        match found.map_err(damage)? {
+            Found::Nothing => Ok(()),
+            Found::Committed(committed) => {
+                trail.rolling.resize(committed.commit);
+                let Trail { rolling, position } = trail;
+                committed
+                    .each_page(&mut wal, |number, data| {
+                        rolling.set(number, data);
+                        Ok(())
+                    })
+                    .map_err(damage)?;
+                *position = Some(committed.position);
+                self.write_group(&mut wal, &committed, mark, rolling)
+            }
+            Found::BegunAnew { .. } => Err(Error::unavailable(
+                "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.",
+            )),
+            Found::Torn { frame, what } => {
+                Err(Error::unavailable(format!("Frame {frame} of the WAL cannot be kept: {what}.")))
+            }
+        }
+    }
+
+    fn write_group(&self, wal: &mut File, committed: &Committed, mark: Mark, rolling: &Rolling) -> Result<()> {
+        let (folder, last) = {
+            let archive = self.shelf.archive();
+            (archive.folder.clone(), archive.last().map_or(0, |record| record.last))
+        };
+        let span = Span { first: last + 1, last: last + 1 };
+        let header = Header {
+            page_size: committed.page_size,
+            commit: committed.commit,
+            span,
+            time_ms: self.time_after_last(mark.time_ms),
+            origin: Some(committed.origin),
+            node: 0,
+        };
+        let draft = folder.draft(Level::GROUP).map_err(damage)?;
+        let mut encoder = Encoder::new(draft, header).map_err(damage)?;
+        committed.each_page(wal, |number, data| encoder.page(number, data)).map_err(damage)?;
+        let (draft, written) = encoder.finish().map_err(damage)?;
+        let (stored, sha256) = draft.publish(&written).map_err(damage)?;
+        self.shelf.add(&stored, sha256, rolling.value(), Some(mark.revision))
+    }
+
+    /// A clock that was put back does not put the order of files back.
+    fn time_after_last(&self, time_ms: i64) -> u64 {
+        let last = self.shelf.archive().last().map_or(0, |record| record.time_ms);
+        u64::try_from(time_ms).unwrap_or(0).max(last)
+    }
+}
+
+impl Shelf {
+    fn add(
+        &self,
+        stored: &tidebase_ltx::Stored,
+        sha256: tidebase_ltx::Hash,
+        checksum: u64,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        let mut archive: std::sync::MutexGuard<'_, Archive> = self.archive();
+        archive.add(stored, sha256, checksum, revision)?;
+        drop(archive);
+        self.tell();
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! The thread that merges files and removes those that are kept no longer: what is due says `due`.
+
+use super::{Shelf, damage, due};
+use crate::clock;
+use crate::error::Result;
+use crate::limits::Limits;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use tidebase_ltx::{Stored, compact_files};
+
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Says when there is an end.
+#[derive(Debug, Default)]
+pub struct End {
+    is_over: Mutex<bool>,
+    told: Condvar,
+}
+
+impl End {
+    pub fn tell(&self) {
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// True if there is one within this time.
+    fn wait(&self, time: Duration) -> bool {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.told.wait_timeout_while(is_over, time, |is_over| !*is_over);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+#[derive(Debug)]
+pub struct Merger {
+    shelf: Arc<Shelf>,
+    limits: Arc<Limits>,
+    pub end: Arc<End>,
+    tidying: Mutex<()>,
+}
+
+impl Merger {
+    pub fn new(shelf: Arc<Shelf>, limits: Arc<Limits>) -> Self {
+        Self { shelf, limits, end: Arc::default(), tidying: Mutex::default() }
+    }
+
+    pub fn run(&self) {
+        while !self.end.wait(LOOK_EVERY) {
+            if let Err(error) = self.tidy(clock::now_ms()) {
+                // Nothing is lost by it: there are more files than need be.
+                tracing::error!(%error, "backups are not merged");
+                self.shelf.note_merging(Some(&error));
+            } else {
+                self.shelf.note_merging(None);
+            }
+        }
+    }
+
+    /// All that is due at this time.
+    ///
+    /// # Errors
+    /// `unavailable` if a file is damaged, or the folder cannot be written.
+    pub fn tidy(&self, now_ms: i64) -> Result<()> {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        // One at a time: two would make the same files.
+        let _one = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.shelf.archive().files()?;
+        for merge in due::merges(&files, now_ms) {
+            self.merge(&merge)?;
+        }
+        let files = self.shelf.archive().files()?;
+        if let Some(merge) = due::snapshot(&files, now_ms) {
+            self.merge(&merge)?;
+        }
+        let files = self.shelf.archive().files()?;
+        let gone = due::forgotten(&files, now_ms, self.limits.backup_groups_age_max, self.limits.backup_age_max);
+        if !gone.is_empty() {
+            self.shelf.archive().remove(&gone)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&self, (files, level): &due::Merge) -> Result<()> {
+        let folder = self.shelf.archive().folder.clone();
+        let Some(last) = files.last().and_then(|last: &Stored| self.shelf.archive().of(last).copied()) else {
+            return Ok(());
+        };
+        let (stored, sha256) = compact_files(&folder, files, *level).map_err(damage)?;
+        self.shelf.archive().add(&stored, sha256, last.checksum, last.revision)?;
+        self.shelf.tell();
+        Ok(())
+    }
+}

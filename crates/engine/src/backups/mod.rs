@@ -1,0 +1,175 @@
+//! Backups, all the time: whatever is committed is kept in a folder of its own within a second, and any moment can be restored.
+//!
+//! ```text
+//! writer ── marks ──▶ keeper ── a file of each second ──▶ archive ◀── merger (minutes, hours, snapshots; removes)
+//!    ▲                  │ reads the WAL, writes nothing     │
+//!    └── "all is kept" ─┘                                   └──▶ restore (a new file), swap (in place of the database)
+//! ```
+//!
+//! The files are those of `tidebase_ltx`, which Litestream restores as well. What is here is when which of them are written: a
+//! commit is never held up, only a checkpoint, for a moment. One copy at one time, without any of this: `storage::backup`.
+
+pub mod archive;
+mod due;
+mod keeper;
+mod marks;
+mod merger;
+pub mod moment;
+mod pinned;
+mod report;
+mod restore;
+pub(crate) mod swap;
+
+pub use archive::Archive;
+pub use moment::Moment;
+pub use report::{Checked, Report, State, verify};
+pub use restore::{Restored, restore};
+
+pub(crate) use marks::{Mark, Marks};
+
+use crate::error::{Code, Error, Result};
+use crate::limits::Limits;
+use crate::sqlite::Sqlite;
+use crate::storage::vouch::beside;
+use keeper::Keeper;
+use merger::Merger;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use swap::Fork;
+use tokio::sync::watch;
+
+/// Backups of an open database.
+#[derive(Debug)]
+pub struct Backups {
+    pub shelf: Arc<Shelf>,
+    marks: Arc<Marks>,
+    merger: Arc<Merger>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// One restore at a time.
+    restoring: Mutex<()>,
+}
+
+/// The archive as the threads share it, and how they fare.
+#[derive(Debug)]
+pub struct Shelf {
+    archive: Mutex<Archive>,
+    state: Mutex<State>,
+    grown: watch::Sender<u64>,
+}
+
+impl Shelf {
+    pub fn archive(&self) -> MutexGuard<'_, Archive> {
+        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes whenever a file was added.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.grown.subscribe()
+    }
+
+    fn tell(&self) {
+        self.grown.send_modify(|grown| *grown += 1);
+    }
+
+    fn note(&self, kept: std::result::Result<(), &Error>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).note(kept);
+    }
+
+    fn note_merging(&self, error: Option<&Error>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).merging = error.map(ToString::to_string);
+    }
+}
+
+impl Backups {
+    /// Opens the folder and starts the threads. Nothing may be checkpointed before they have begun.
+    ///
+    /// # Errors
+    /// Those of [`Archive::open`].
+    pub(crate) fn start(
+        root: &Path,
+        name: &str,
+        database: &Path,
+        marks: Arc<Marks>,
+        limits: Arc<Limits>,
+        open: impl FnOnce() -> Result<Sqlite>,
+    ) -> Result<Self> {
+        let archive = Mutex::new(Archive::open(root, name)?);
+        let shelf = Arc::new(Shelf { archive, state: Mutex::default(), grown: watch::Sender::new(0) });
+        let keeper = Keeper {
+            sqlite: open()?,
+            wal: beside(database, "-wal"),
+            marks: Arc::clone(&marks),
+            shelf: Arc::clone(&shelf),
+        };
+        let merger = Arc::new(Merger::new(Arc::clone(&shelf), limits));
+        let its = Arc::clone(&merger);
+        let threads =
+            vec![crate::thread("backup", move || keeper.run())?, crate::thread("backup-merge", move || its.run())?];
+        Ok(Self { shelf, marks, merger, threads: Mutex::new(threads), restoring: Mutex::default() })
+    }
+
+    /// When the writer is gone: keeps what is left and ends the threads.
+    pub(crate) fn close(&self) {
+        self.marks.end();
+        self.merger.end.tell();
+        for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let _ = thread.join();
+        }
+        self.shelf.archive().let_go();
+    }
+
+    /// Restores a moment beside the database, to take its place. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`restore`]; `conflict` while another restore is running.
+    pub(crate) fn fork(&self, database: &Path, moment: Moment, who: &str) -> Result<Fork> {
+        let path = Fork::path_for(database);
+        let one = self.restoring.try_lock();
+        if one.is_err() || path.exists() {
+            return Err(Error::conflict("Another restore is running. Wait until it is done."));
+        }
+        self.flush(SETTLE_MAX);
+        let root = self.shelf.archive().root().to_owned();
+        let restored = restore(&root, moment, &path)?;
+        Ok(Fork::new(path, restored, who))
+    }
+
+    /// Has what was committed kept now, and not when its second is over. True when it is, within this time.
+    pub fn flush(&self, time: Duration) -> bool {
+        self.marks.settle(time)
+    }
+
+    /// Merges and removes what is due at this time, in milliseconds since 1970; done by itself every few seconds.
+    ///
+    /// # Errors
+    /// `unavailable` if a file is damaged, or the folder cannot be written.
+    pub fn tidy(&self, now_ms: i64) -> Result<()> {
+        self.merger.tidy(now_ms)
+    }
+
+    pub fn report(&self) -> Result<Report> {
+        Report::of(&self.shelf.archive(), self.shelf.state())
+    }
+}
+
+/// How long a restore waits until what was just committed can be restored too.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// Where backups of a database are kept if nobody says: beside it.
+pub fn folder_of(database: &Path) -> PathBuf {
+    beside(database, "-backups")
+}
+
+fn io(path: &Path, error: std::io::Error) -> Error {
+    Error::unavailable(format!("{} cannot be used: {error}.", path.display())).caused_by(error)
+}
+
+fn damage(error: tidebase_ltx::Error) -> Error {
+    Error::new(Code::Unavailable, format!("{error}.")).caused_by(error)
+}

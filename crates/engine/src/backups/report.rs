@@ -1,0 +1,174 @@
+//! What people ask of backups: how they fare, and whether they are whole.
+
+use super::archive::{self, Archive};
+use super::{damage, moment};
+use crate::clock;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::io::Read as _;
+use std::path::Path;
+use tidebase_ltx::{Level, Stored};
+
+/// How the threads fare.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// When all that was committed was known to be kept, in milliseconds since 1970.
+    pub kept_at_ms: Option<i64>,
+    /// Since when nothing could be kept, and why.
+    pub failing: Option<(i64, String)>,
+    pub merging: Option<String>,
+}
+
+impl State {
+    pub(super) fn note(&mut self, kept: std::result::Result<(), &Error>) {
+        let now = clock::now_ms();
+        match kept {
+            Ok(()) => (self.kept_at_ms, self.failing) = (Some(now), None),
+            Err(error) => {
+                let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
+                self.failing = Some((since, error.to_string()));
+            }
+        }
+    }
+}
+
+/// As `GET /backups` and `tidebase backup status` tell it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub folder: String,
+    /// Is all that is committed kept, or about to be?
+    pub ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The oldest moment that can be restored.
+    pub oldest: Option<Reached>,
+    pub newest: Option<Reached>,
+    pub files: usize,
+    pub bytes: u64,
+    pub levels: Vec<LevelReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Reached {
+    pub time: String,
+    pub revision: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LevelReport {
+    pub level: &'static str,
+    pub files: usize,
+    pub bytes: u64,
+    pub oldest: String,
+    pub newest: String,
+}
+
+impl Report {
+    pub(super) fn of(archive: &Archive, state: State) -> Result<Self> {
+        let files = archive.files()?;
+        let reached = |file: &Stored| Reached {
+            time: spoken(file.time_ms),
+            revision: archive.of(file).and_then(|record| record.revision),
+        };
+        let oldest = files.iter().filter(|file| file.level == Level::SNAPSHOT).min_by_key(|file| file.span.last);
+        let newest = files.iter().max_by_key(|file| file.span.last);
+        let levels = [
+            ("seconds", Level::GROUP),
+            ("minutes", Level::MINUTE),
+            ("hours", Level::HOUR),
+            ("snapshots", Level::SNAPSHOT),
+        ];
+        let error = state.failing.as_ref().map(|(_, error)| error.clone()).or(state.merging);
+        Ok(Self {
+            folder: archive.root().display().to_string(),
+            ok: error.is_none(),
+            failing_since: state.failing.map(|(since, _)| moment::spoken(since)),
+            error,
+            oldest: oldest.map(reached),
+            newest: newest.map(reached),
+            files: files.len(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            levels: levels.into_iter().filter_map(|(name, level)| LevelReport::of(name, level, &files)).collect(),
+        })
+    }
+
+    /// Of a folder that no server of this process writes.
+    ///
+    /// # Errors
+    /// Those of [`Archive::read`].
+    pub fn of_folder(root: &Path) -> Result<Self> {
+        Self::of(&Archive::read(root)?, State::default())
+    }
+}
+
+impl LevelReport {
+    fn of(name: &'static str, level: Level, files: &[Stored]) -> Option<Self> {
+        let of_level: Vec<&Stored> = files.iter().filter(|file| file.level == level).collect();
+        let times = || of_level.iter().map(|file| file.time_ms);
+        Some(Self {
+            level: name,
+            files: of_level.len(),
+            bytes: of_level.iter().map(|file| file.size).sum(),
+            oldest: spoken(times().min()?),
+            newest: spoken(times().max()?),
+        })
+    }
+}
+
+/// What came of reading every byte.
+#[derive(Debug, Default, Serialize)]
+pub struct Checked {
+    pub files: usize,
+    pub bytes: u64,
+    /// The files that are not as they were written, and how.
+    pub damaged: Vec<String>,
+}
+
+/// Reads every file and holds it against what was noted of it. `progress` hears (bytes read, bytes in all).
+///
+/// # Errors
+/// Those of [`Archive::read`]; a damaged file is none.
+pub fn verify(root: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Checked> {
+    let archive = Archive::read(root)?;
+    let _held = archive::hold(root)?;
+    let files = archive.files()?;
+    let total = files.iter().map(|file| file.size).sum();
+    let mut checked = Checked::default();
+    for file in &files {
+        if let Err(error) = check(&archive, file) {
+            checked.damaged.push(format!("{file}: {error}"));
+        }
+        checked.files += 1;
+        checked.bytes += file.size;
+        progress(checked.bytes, total);
+    }
+    if let Some(plan) = files.last().map(|_| archive.find(super::Moment::Latest)) {
+        plan?;
+    }
+    Ok(checked)
+}
+
+/// Is this file the one that was written?
+pub(super) fn check(archive: &Archive, file: &Stored) -> Result<()> {
+    let record = archive.of(file).ok_or_else(|| Error::internal("a file that nobody knows"))?;
+    let opened = archive.folder.open(file.level, file.span).map_err(damage)?;
+    let mut read = record.checked(opened);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match read.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return Err(Error::unavailable(error.to_string())),
+        }
+    }
+    let mut decoder = archive.folder.decode(file.level, file.span).map_err(damage)?;
+    while decoder.next().map_err(damage)?.is_some() {}
+    Ok(())
+}
+
+fn spoken(time_ms: u64) -> String {
+    moment::spoken(i64::try_from(time_ms).unwrap_or(i64::MAX))
+}

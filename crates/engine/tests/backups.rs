@@ -1,0 +1,380 @@
+//! What was restored is what was there: at every moment that was kept, after stops, crashes, strangers and damage.
+//!
+//! The oracle is SQLite: [`whole`] is all that is in a file, and was noted when the moment was there.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+
+use client::Client;
+use rusqlite::Connection;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tidebase_engine::backups::{Archive, Moment, Report, folder_of, restore, verify};
+use tidebase_engine::{Code, Engine, Limits, Options, Params, SqlRequest};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const DAY_MS: i64 = 86_400_000;
+
+/// Small, so that the WAL begins anew often.
+fn limits() -> Limits {
+    Limits { wal_checkpoint_bytes: 256 << 10, ..Limits::default() }
+}
+
+fn options(path: &Path) -> Options {
+    Options { limits: limits(), backups: Some(folder_of(path)), ..Options::new(path) }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    path: PathBuf,
+    engine: Arc<Engine>,
+    dice: Dice,
+    /// What was there, by revision.
+    truth: Vec<(i64, Vec<String>)>,
+}
+
+/// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled".
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
+    }
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let engine = Engine::open(options(&path)).unwrap();
+        let world = Self { folder, path, engine, dice: Dice(seed), truth: Vec::new() };
+        world.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, k TEXT UNIQUE, v BLOB)").await;
+        world.sql("CREATE INDEX by_length ON t (length(v), k)").await;
+        world
+    }
+
+    async fn sql(&self, sql: &str) -> i64 {
+        self.engine.query(SqlRequest::query(sql, Params::None)).await.unwrap().revision
+    }
+
+    /// A few commits, and what then is there, kept.
+    async fn step(&mut self) {
+        for _ in 0..=self.dice.below(3) {
+            let (key, many, bytes) = (self.dice.below(300), self.dice.below(40) + 1, self.dice.below(9000));
+            let sql = match self.dice.below(14) {
+                0 => "DELETE FROM t WHERE id % 3 = 0".into(),
+                1 => format!("CREATE TABLE IF NOT EXISTS more{} AS SELECT * FROM t LIMIT {many}", key % 3),
+                2 => format!("DROP TABLE IF EXISTS more{}", key % 3),
+                3 => "VACUUM".into(),
+                4 | 5 => format!("UPDATE t SET v = randomblob({bytes}) WHERE id % 7 = {}", key % 7),
+                _ => format!(
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many})
+                     INSERT OR REPLACE INTO t (k, v) SELECT 'k' || ({key} + i), randomblob({bytes} / 4) FROM n"
+                ),
+            };
+            self.sql(&sql).await;
+        }
+        self.note();
+    }
+
+    fn note(&mut self) {
+        assert!(self.backups().flush(PATIENCE), "{:?}", self.backups().report());
+        self.truth.push((self.engine.revision(), whole(&self.path)));
+    }
+
+    fn backups(&self) -> &tidebase_engine::backups::Backups {
+        self.engine.backups().unwrap()
+    }
+
+    fn root(&self) -> PathBuf {
+        folder_of(&self.path)
+    }
+
+    fn report(&self) -> Report {
+        self.backups().report().unwrap()
+    }
+
+    fn files(&self, level: &str) -> usize {
+        self.report().levels.iter().find(|of| of.level == level).map_or(0, |of| of.files)
+    }
+
+    /// Restores what was noted and looks whether it is that.
+    fn check(&self, index: usize) {
+        let (revision, expected) = &self.truth[index];
+        let to = self.folder.path().join(format!("restored-{index}"));
+        let restored = restore(&self.root(), Moment::Revision(*revision), &to).unwrap();
+        assert_eq!(restored.revision, Some(*revision));
+        assert_eq!(&whole(&to), expected, "revision {revision}");
+        let connection = Connection::open(&to).unwrap();
+        let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(verdict, "ok");
+        drop(connection);
+        fs::remove_file(to).unwrap();
+    }
+
+    fn check_all(&self) {
+        (0..self.truth.len()).for_each(|index| self.check(index));
+    }
+
+    fn stop(&self) {
+        self.engine.close();
+    }
+
+    fn start(&mut self) {
+        self.engine = Engine::open(options(&self.path)).unwrap();
+    }
+
+    /// As the files are this very moment, somewhere else: what a kill leaves.
+    fn killed(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        fs::copy(&self.path, &path).unwrap();
+        fs::copy(self.path.with_extension("db-wal"), path.with_extension("db-wal")).unwrap();
+        copy_folder(&self.root(), &folder_of(&path));
+        let engine = Engine::open(options(&path)).unwrap();
+        Self { folder, path, engine, dice: Dice(self.dice.0), truth: self.truth.clone() }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// All rows of all tables but those that tell of the server itself.
+fn whole(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    let of = |sql: &str| -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            (0..columns).map(|at| Ok(format!("{:?}", row.get_ref(at)?))).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        statement.query_map([], row).unwrap().map(|row| row.unwrap().join("|")).collect()
+    };
+    let mut all = of("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name");
+    all.extend(of("SELECT revision, time FROM _tide_log ORDER BY revision"));
+    let mut tables = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_tide%' ESCAPE '\\'")
+        .unwrap();
+    let names: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    for name in names {
+        all.extend(of(&format!("SELECT '{name}', rowid, * FROM \"{name}\" ORDER BY rowid")));
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_moment_that_was_kept_comes_back() {
+    for seed in [1, 2, 3] {
+        let mut world = World::new(seed).await;
+        for _ in 0..40 {
+            world.step().await;
+        }
+        world.check_all();
+        let wal = fs::metadata(world.path.with_extension("db-wal")).unwrap().len();
+        assert!(wal < 8 << 20, "the WAL has {wal} bytes: it is emptied");
+        assert_eq!(world.files("snapshots"), 1);
+        let checked = verify(&world.root(), |_, _| {}).unwrap();
+        assert!(checked.damaged.is_empty() && checked.files > 40, "{checked:?}");
+        // Later the seconds have become minutes, and the minutes hours; what they were made of is gone.
+        let now = world.report().newest.unwrap();
+        assert!(now.revision.is_some());
+        let later = time_ms() + 2 * DAY_MS;
+        world.backups().tidy(later).unwrap();
+        world.backups().tidy(later + 2 * DAY_MS).unwrap();
+        assert_eq!(world.files("seconds"), 0);
+        assert!(world.files("hours") >= 1 && world.files("minutes") >= 1, "{:?}", world.report());
+        world.check(world.truth.len() - 1);
+        // And then only the last snapshot before the time that is kept counts.
+        world.step().await;
+        world.backups().tidy(later + 8 * DAY_MS).unwrap();
+        world.backups().tidy(later + 60 * DAY_MS).unwrap();
+        assert_eq!(world.files("snapshots"), 1, "{:?}", world.report());
+        world.check(world.truth.len() - 1);
+    }
+}
+
+fn time_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+#[tokio::test]
+async fn a_stop_and_a_kill_leave_no_gap_and_write_nothing_twice() {
+    let mut world = World::new(5).await;
+    for round in 0..6 {
+        for _ in 0..4 {
+            world.step().await;
+        }
+        if round % 2 == 0 {
+            world.stop();
+            assert!(!world.path.with_extension("db-wal").exists(), "one plain file is left");
+            world.start();
+        } else {
+            // What was committed last is in no file yet.
+            world.sql("INSERT INTO t (k, v) VALUES ('last words', randomblob(100)) ON CONFLICT DO UPDATE SET v = excluded.v").await;
+            world = world.killed();
+            world.note();
+        }
+        assert_eq!(world.files("snapshots"), 1, "round {round}");
+    }
+    world.check_all();
+}
+
+#[tokio::test]
+async fn what_another_program_did_meanwhile_is_kept_with_all_pages() {
+    let mut world = World::new(6).await;
+    world.step().await;
+    world.stop();
+    Connection::open(&world.path).unwrap().execute("INSERT INTO t (k) VALUES ('from outside')", []).unwrap();
+    world.start();
+    // It had no revision of its own: what stood there last counts for the one there was.
+    world.truth.clear();
+    world.note();
+    assert_eq!(world.files("snapshots"), 2);
+    // While it is served, too: what it writes is in the WAL, unless it empties that.
+    let outside = Connection::open(&world.path).unwrap();
+    outside.busy_timeout(PATIENCE).unwrap();
+    let before = world.engine.revision();
+    outside.execute("INSERT INTO t (k) VALUES ('from outside, again')", []).unwrap();
+    world.engine.wait_for(before + 1, PATIENCE).await.unwrap();
+    world.step().await;
+    assert_eq!(world.files("snapshots"), 2);
+    world.sql("INSERT INTO t (k) VALUES ('not kept yet')").await;
+    outside.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    outside.execute("INSERT INTO t (k) VALUES ('after it was emptied')", []).unwrap();
+    let last = world.sql("INSERT INTO t (k) VALUES ('and then')").await;
+    let begun = std::time::Instant::now();
+    while !world.backups().flush(PATIENCE) || world.report().newest.unwrap().revision != Some(last) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", world.report());
+        tokio::task::yield_now().await;
+    }
+    world.note();
+    world.check_all();
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_and_gone_around() {
+    let mut world = World::new(7).await;
+    for _ in 0..12 {
+        world.step().await;
+    }
+    world.backups().tidy(time_ms() + 120_000).unwrap();
+    assert!(world.files("minutes") >= 1);
+    let minutes = world.root().join("ltx/1");
+    let minute = fs::read_dir(&minutes).unwrap().next().unwrap().unwrap().path();
+    flip(&minute);
+    let checked = verify(&world.root(), |_, _| {}).unwrap();
+    assert_eq!(checked.damaged.len(), 1, "{checked:?}");
+    assert!(checked.damaged[0].contains("ltx/1/"), "{checked:?}");
+    let to = world.folder.path().join("around");
+    let restored = restore(&world.root(), Moment::Latest, &to).unwrap();
+    assert_eq!(restored.passed_over.len(), 1, "{restored:?}");
+    assert_eq!(&whole(&to), &world.truth.last().unwrap().1);
+    // Where no other file holds the same, it is said and nothing is made.
+    let snapshot = fs::read_dir(world.root().join("ltx/9")).unwrap().next().unwrap().unwrap().path();
+    flip(&snapshot);
+    let to = world.folder.path().join("nowhere");
+    let error = restore(&world.root(), Moment::Latest, &to).unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
+    assert!(error.message.contains("ltx/9/") && error.message.contains("damaged"), "{error}");
+    assert!(
+        fs::read_dir(world.folder.path())
+            .unwrap()
+            .all(|entry| { !entry.unwrap().file_name().to_string_lossy().contains("nowhere") })
+    );
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_restored_is_told() {
+    let mut world = World::new(8).await;
+    world.step().await;
+    let to = world.folder.path().join("to");
+    let refused = |moment| restore(&world.root(), moment, &to).unwrap_err();
+    let error = refused(Moment::Revision(1_000_000));
+    assert!(error.code == Code::Invalid && error.message.contains("the newest there is"), "{error}");
+    let error = refused(Moment::Revision(-1));
+    assert!(error.code == Code::NotFound && error.message.contains("before the first backup"), "{error}");
+    let error = refused(Moment::Time(1_000_000));
+    assert!(error.message.contains("tidebase backup list"), "{error}");
+    fs::write(&to, "mine").unwrap();
+    assert_eq!(refused(Moment::Latest).code, Code::Conflict);
+    assert_eq!(fs::read(&to).unwrap(), b"mine");
+    let error = restore(&world.folder.path().join("no"), Moment::Latest, &to).unwrap_err();
+    assert_eq!(error.code, Code::NotFound);
+    // Another database, or another server, does not write into the same folder.
+    let other = Options { backups: Some(world.root()), ..Options::new(world.folder.path().join("other.db")) };
+    let error = Engine::open(other.clone()).err().unwrap();
+    assert!(error.message.contains("Another server"), "{error}");
+    world.stop();
+    let error = Engine::open(other).err().unwrap();
+    assert!(error.message.contains("another database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_goes_back_and_forth_while_everybody_is_connected() {
+    let mut world = World::new(9).await;
+    world.sql("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)").await;
+    world.sql("INSERT INTO notes VALUES (1, 'before')").await;
+    world.note();
+    let history = world.engine.history();
+    let database = client::Database { engine: Arc::clone(&world.engine), folder: tempfile::tempdir().unwrap() };
+    let mut client = Client::connect(&database).await;
+    client.live(&database, "notes", "SELECT id, text FROM notes ORDER BY id").await;
+    client.wait(|client| client.lives["notes"].rows.len() == 1).await;
+    world.sql("INSERT INTO notes VALUES (2, 'after')").await;
+    world.sql("ALTER TABLE notes ADD COLUMN mood TEXT").await;
+    world.note();
+    client.wait(|client| client.lives["notes"].rows.len() == 2).await;
+    let (first, last) = (world.truth[0].0, world.truth[1].0);
+    let fork = world.engine.fork(Moment::Revision(first), "admin").unwrap();
+    let answer = world.engine.swap(fork).await.unwrap();
+    assert_eq!(answer.revision, last + 1);
+    assert_eq!(data(&whole(&world.path)), data(&world.truth[0].1));
+    assert_ne!(world.engine.history(), history, "clients of before do not go on by revisions");
+    client.wait(|client| client.lives["notes"].rows.len() == 1).await;
+    world.sql("INSERT INTO notes VALUES (3, 'another way')").await;
+    client.wait(|client| client.lives["notes"].rows.len() == 2).await;
+    world.note();
+    // And back again: the state before is a revision like any other.
+    let fork = world.engine.fork(Moment::Revision(last), "admin").unwrap();
+    world.engine.swap(fork).await.unwrap();
+    assert_eq!(data(&whole(&world.path)), data(&world.truth[1].1));
+    client.wait(|client| client.lives["notes"].rows.iter().any(|(_, row)| row[1] == "after")).await;
+    world.note();
+    world.check_all();
+    let audit = "SELECT count(*) FROM _tide_audit WHERE what = 'restored'";
+    let restored: i64 = Connection::open(&world.path).unwrap().query_row(audit, [], |row| row.get(0)).unwrap();
+    assert_eq!(restored, 2, "what was done stays on record");
+    world.stop();
+    world.start();
+    assert_eq!(data(&whole(&world.path)), data(&world.truth[1].1));
+    assert_eq!(Archive::read(&world.root()).unwrap().records().filter(|record| record.level == 9).count(), 1);
+}
+
+/// Without the log of changes, which a restore goes on with.
+fn data(whole: &[String]) -> Vec<&String> {
+    whole.iter().filter(|line| line.contains("Text(")).collect()
+}
