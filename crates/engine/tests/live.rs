@@ -249,7 +249,7 @@ async fn a_clean_stop_keeps_the_history_and_a_change_in_between_begins_another()
     let path = folder.path().join("kept.db");
     let open = || Engine::open(Options::new(&path)).unwrap();
     let engine = open();
-    let history = engine.history().to_owned();
+    let history = engine.history();
     engine.query(tidebase_engine::SqlRequest::query("create table t (a)", Params::None)).await.unwrap();
     engine.close();
     let engine = open();

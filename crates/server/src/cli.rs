@@ -63,8 +63,12 @@ pub enum Command {
     Config(ServeArgs),
     /// Check the database file and the machine, and say what is wrong.
     Doctor(DatabaseArgs),
-    /// Write a safe copy of a database, also while it is being served.
+    /// Write a safe copy of a database, also while it is being served; look at what a server keeps by itself.
+    #[command(after_help = BACKUP_EXAMPLES)]
     Backup(BackupArgs),
+    /// Go back to a moment of the backups: as a new file, or in place of what a server is serving.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
     /// Write the database as SQL, or a table as JSON or CSV.
     #[command(after_help = EXPORT_EXAMPLES)]
     Export(ExportArgs),
@@ -242,6 +246,9 @@ pub struct ServeArgs {
     /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
     #[arg(long, value_name = "DIR")]
     pub public: Option<PathBuf>,
+    /// Where all that is committed is kept, to go back to any moment: a folder, or `off` [env: TIDEBASE_BACKUPS] [default: <db>-backups]
+    #[arg(long, value_name = "FOLDER")]
+    pub backups: Option<PathBuf>,
     /// Origins that browsers may call from, separated by commas [env: TIDEBASE_CORS] [default: *]
     #[arg(long, value_name = "ORIGINS")]
     pub cors: Option<String>,
@@ -302,14 +309,71 @@ pub struct TypesArgs {
     pub token: Option<String>,
 }
 
+const BACKUP_EXAMPLES: &str = "Examples:
+  tidebase backup --to copy.db       a copy, now
+  tidebase backup status             from when to when a server's backups reach
+  tidebase backup verify             read every byte of them";
+
+const RESTORE_EXAMPLES: &str = "Examples:
+  tidebase restore --at 2026-11-22T10:00:00Z --to then.db
+  tidebase restore --at 10m --to then.db                 ten minutes ago
+  tidebase restore --to last.db --from /mnt/backups      the latest state in that folder
+  tidebase restore --at 10m --url http://127.0.0.1:8080  in place of what that server is serving";
+
 #[derive(Clone, Debug, Args)]
 pub struct BackupArgs {
-    /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
-    #[arg(long, value_name = "FILE")]
-    pub db: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+    #[command(flatten)]
+    pub kept: KeptArgs,
     /// Where the copy goes; it must not exist.
     #[arg(long, value_name = "FILE")]
-    pub to: PathBuf,
+    pub to: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum BackupCommand {
+    /// From when to when they reach, and how large they are.
+    Status,
+    /// Every file, and the moment it leads to.
+    List,
+    /// Read every byte, and name the files that are damaged.
+    Verify,
+}
+
+/// Which backups.
+#[derive(Clone, Debug, Args)]
+pub struct KeptArgs {
+    /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub db: Option<PathBuf>,
+    /// The folder of its backups [default: <db>-backups]
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub from: Option<PathBuf>,
+    /// The answer as JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// A time such as 2026-11-22T10:00:00Z, or how long ago: 90s, 10m, 2h, 3d [default: the latest]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// A revision, as answers and `GET /backups` tell it.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "at")]
+    pub revision: Option<i64>,
+    /// The file to make; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    #[command(flatten)]
+    pub kept: KeptArgs,
+    /// A running server, which goes back to that moment itself.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["to", "db", "from"])]
+    pub url: Option<String>,
+    /// The admin token for the server [env: TIDEBASE_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
 }
 
 const EXPORT_EXAMPLES: &str = "Examples:

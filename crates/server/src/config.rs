@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use tidebase_engine::backups::folder_of;
 use tidebase_engine::{Allowed, Error, Limits, Result};
 
 pub const DEFAULT_DB: &str = "./data/tidebase.db";
@@ -98,6 +99,8 @@ pub struct Config {
     /// Which statements callers may run.
     pub statements: Allowed,
     pub public: Option<PathBuf>,
+    /// Where all that is committed is kept; `None` is nowhere.
+    pub backups: Option<PathBuf>,
     pub cors: String,
     pub log: String,
     pub limits: Limits,
@@ -119,6 +122,7 @@ struct File {
     issuers: Option<Vec<serde_json::Value>>,
     statements: Option<String>,
     public: Option<PathBuf>,
+    backups: Option<PathBuf>,
     cors: Option<String>,
     log: Option<String>,
     #[serde(default)]
@@ -198,6 +202,9 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         Some("any"),
     );
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
+    let beside = db.as_ref().map(|db| folder_of(Path::new(db)).display().to_string());
+    let backups =
+        sources.pick("backups", shown(&args.backups), &["TIDEBASE_BACKUPS"], shown(&file.backups), beside.as_deref());
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
     let sign_up =
@@ -247,6 +254,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         issuers,
         statements: allowed(&statements.unwrap_or_default())?,
         public,
+        backups: backups.filter(|folder| folder != "off").map(PathBuf::from),
         cors: cors.unwrap_or_default(),
         log: log.unwrap_or_default(),
         limits,

@@ -136,7 +136,7 @@ mod tests {
         check(&findings, "server", Word::Ok, "none");
         check(&findings, "admin token", Word::Note, "made");
         // A look at it is not a change: the history goes on.
-        let history = engine.history().to_owned();
+        let history = engine.history();
         assert_eq!(Engine::open(Options::new(&path)).unwrap().history(), history);
     }
 

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Config(args)) => load(&args).map(|config| print_lines(&config::print(&config, args.json))),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Backup(args)) => backup::run(&args),
+        Some(Command::Restore(args)) => backup::restore(&args),
         Some(Command::Export(args)) => transfer::export(&args),
         Some(Command::Import(args)) => transfer::import(&args),
     };

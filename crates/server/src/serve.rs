@@ -57,8 +57,12 @@ fn cannot_listen(wanted: &str, error: std::io::Error) -> Error {
 
 /// Serves on a listener until `shutdown`; then stops accepting, lets what runs finish, and closes the database.
 pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
-    let options =
-        Options { limits: config.limits.clone(), statements: config.statements, ..Options::new(config.db.clone()) };
+    let options = Options {
+        limits: config.limits.clone(),
+        statements: config.statements,
+        backups: config.backups.clone(),
+        ..Options::new(config.db.clone())
+    };
     let engine = tokio::task::spawn_blocking(move || Engine::open(options))
         .await
         .map_err(|error| Error::internal("opening the database panicked").caused_by(error))??;

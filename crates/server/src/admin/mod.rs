@@ -60,7 +60,7 @@ impl Remote {
     }
 
     /// Calls the path made of these parts; gives `result`, or nothing where there is none.
-    fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Json> {
+    pub fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Json> {
         let mut request = self.request(method, path, query)?;
         if let Some(body) = body {
             request = request.json(body);
@@ -125,7 +125,7 @@ impl Remote {
     }
 
     /// For people a sentence, for programs the answer.
-    fn say(&self, answer: &Json, sentence: &str) {
+    pub fn say(&self, answer: &Json, sentence: &str) {
         crate::print_lines(&if self.as_json { answer.to_string() } else { sentence.to_owned() });
     }
 

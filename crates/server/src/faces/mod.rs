@@ -21,11 +21,13 @@
 //! | `/schemas`, `/schemas/{table}/{column}` | [`schemas`]: what documents of a column must be like |
 //! | `/export/dump`, `/export/{form}/{table}`, `/export/db` | [`export`]: data on its way out |
 //! | `/import/dump`, `/import/{form}/{table}` | [`import`]: data on its way in |
+//! | `/backups`, `/restore` | [`backups`]: how backups fare, and going back |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
 //!
 //! A face parses, names the principal, calls one engine verb and writes the answer. None imports another.
 
+mod backups;
 mod body;
 mod connection;
 mod data;
@@ -180,6 +182,8 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/export/dump", get(export::dump))
         .route("/export/db", get(export::database))
         .route("/export/{form}/{table}", get(export::rows))
+        .route("/backups", get(backups::report))
+        .route("/restore", post(backups::restore))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))

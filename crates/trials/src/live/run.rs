@@ -310,7 +310,7 @@ impl<'a> Run<'a> {
         let nowhere = || Connection::open_in_memory().map_err(broken);
         self.oracle = Oracle::closed().map_err(broken)?;
         self.outside = nowhere()?;
-        let history = self.engine.history().to_owned();
+        let history = self.engine.history();
         let was_noticed = self.unnoticed.take().is_none();
         self.close();
         let voucher = std::fs::read_to_string(self.path.with_extension("db-tide"));

@@ -177,6 +177,47 @@ fn column_schema() -> Json {
     object(&[("table", string()), ("column", string()), ("schema", json!({}))])
 }
 
+fn reached() -> Json {
+    json!({
+        "type": ["object", "null"],
+        "properties": { "time": string(), "revision": { "type": ["integer", "null"] } },
+        "required": ["time", "revision"]
+    })
+}
+
+fn backups() -> Json {
+    object(&[
+        ("folder", string()),
+        ("ok", json!({ "type": "boolean" })),
+        ("failingSince?", string()),
+        ("error?", string()),
+        ("oldest", reached()),
+        ("newest", reached()),
+        ("files", integer()),
+        ("bytes", integer()),
+        (
+            "levels",
+            array(object(&[
+                ("level", json!({ "enum": ["seconds", "minutes", "hours", "snapshots"] })),
+                ("files", integer()),
+                ("bytes", integer()),
+                ("oldest", string()),
+                ("newest", string()),
+            ])),
+        ),
+    ])
+}
+
+fn restored() -> Json {
+    let restored = object(&[
+        ("time", string()),
+        ("revision", json!({ "type": ["integer", "null"] })),
+        ("bytes", integer()),
+        ("passedOver?", array(string())),
+    ]);
+    object(&[("revision", integer()), ("restored", restored), ("undo", object(&[("revision", integer())]))])
+}
+
 fn policy() -> Json {
     object(&[
         ("name", string()),
@@ -479,6 +520,16 @@ fn server_routes() -> Vec<Route> {
             .query("dry_run", json!({ "type": "boolean" }))
             .query("create", json!({ "type": "boolean" }))
             .query("delimiter", string())
+            .admins(),
+        route("get", "/backups", "from when to when backups reach, and how they fare", result(backups())).admins(),
+        route("post", "/restore", "go back to a moment of the backups", result(restored()))
+            .body(json!({
+                "type": "object",
+                "properties": { "at": { "type": "string" }, "revision": { "type": "integer" } },
+                "additionalProperties": false,
+                "minProperties": 1,
+                "maxProperties": 1
+            }))
             .admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
         route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),

@@ -1,0 +1,126 @@
+//! `tidebase backup` and `tidebase restore`: a copy at one time, and the backups that a server keeps all the time.
+//!
+//! What a server keeps is a folder of files (`tidebase_engine::backups`), and these commands read it themselves: no server has to run. Only
+//! to put a moment in place of a database that is being served, the server is asked.
+
+mod copy;
+mod restore;
+
+pub use restore::run as restore;
+
+use crate::cli::{BackupArgs, BackupCommand, KeptArgs};
+use crate::config;
+use crate::print_lines;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use tidebase_engine::backups::{Archive, Report, folder_of, moment, verify};
+use tidebase_engine::{Error, Result};
+
+pub fn run(args: &BackupArgs) -> Result<()> {
+    match (&args.command, &args.to) {
+        (None, Some(to)) => copy::run(args.kept.db.as_ref(), to),
+        (None, None) => Err(Error::invalid(
+            "Say where the copy goes: tidebase backup --to FILE. What a server keeps by itself shows: tidebase backup status.",
+        )),
+        (Some(BackupCommand::Status), _) => status(&args.kept),
+        (Some(BackupCommand::List), _) => list(&args.kept),
+        (Some(BackupCommand::Verify), _) => check(&args.kept),
+    }
+}
+
+/// The folder that is meant: that which is named, or the one beside the database.
+fn folder(args: &KeptArgs) -> Result<PathBuf> {
+    match &args.from {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(folder_of(&config::database(args.db.as_ref())?)),
+    }
+}
+
+fn status(args: &KeptArgs) -> Result<()> {
+    let report = Report::of_folder(&folder(args)?)?;
+    if args.json {
+        return printed(&report);
+    }
+    let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) else {
+        print_lines(&format!("There is nothing in {} yet.", report.folder));
+        return Ok(());
+    };
+    let mut lines = vec![
+        report.folder.clone(),
+        format!("from {} to {}", oldest.time, newest.time),
+        format!("{} files, {}", report.files, size(report.bytes)),
+        String::new(),
+    ];
+    for level in &report.levels {
+        let (name, files, bytes) = (level.level, level.files, size(level.bytes));
+        lines.push(format!("{name:<10} {files:>6}  {bytes:>10}  {}  {}", level.oldest, level.newest));
+    }
+    print_lines(&lines.join("\n"));
+    Ok(())
+}
+
+fn list(args: &KeptArgs) -> Result<()> {
+    let archive = Archive::read(&folder(args)?)?;
+    let files = archive.files()?;
+    if args.json {
+        let all: Vec<_> = files.iter().filter_map(|file| archive.of(file)).collect();
+        return printed(&all);
+    }
+    let mut lines = vec![format!("{:<24}  {:>10}  {:>10}  FILE", "UP TO", "REVISION", "SIZE")];
+    for file in &files {
+        let revision = archive.of(file).and_then(|record| record.revision);
+        let revision = revision.map_or_else(String::new, |revision| revision.to_string());
+        let time = moment::spoken(i64::try_from(file.time_ms).unwrap_or(i64::MAX));
+        lines.push(format!("{time:<24}  {revision:>10}  {:>10}  {file}", size(file.size)));
+    }
+    print_lines(&lines.join("\n"));
+    Ok(())
+}
+
+/// A damaged file is a failure of the command, so that a script hears of it.
+fn check(args: &KeptArgs) -> Result<()> {
+    let folder = folder(args)?;
+    let bar = bar("{bar:30} {percent}%  {bytes_per_sec}  {eta} left");
+    let checked = verify(&folder, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    if args.json {
+        printed(&checked)?;
+    } else {
+        print_lines(&format!("{} files, {} read", checked.files, size(checked.bytes)));
+    }
+    if checked.damaged.is_empty() {
+        if !args.json {
+            print_lines("All of them are as they were written.");
+        }
+        return Ok(());
+    }
+    Err(Error::unavailable(format!(
+        "{} damaged:\n  {}\nA restore goes around them where other files hold the same. Look at the disk.",
+        if checked.damaged.len() == 1 {
+            "One file is".to_owned()
+        } else {
+            format!("{} files are", checked.damaged.len())
+        },
+        checked.damaged.join("\n  ")
+    )))
+}
+
+fn printed(answer: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(answer);
+    print_lines(&text.map_err(|error| Error::internal("an answer cannot be written").caused_by(error))?);
+    Ok(())
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// Drawn on a terminal only; elsewhere the last line is enough.
+fn bar(template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,74 @@
+//! `tidebase restore`: a moment as a new file, or in place of what a server is serving.
+
+use super::{bar, folder, printed, size};
+use crate::admin::Remote;
+use crate::cli::{RemoteArgs, RestoreArgs};
+use crate::{config, print_lines};
+use reqwest::Method;
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tidebase_engine::backups::{Moment, restore};
+use tidebase_engine::{Error, Result};
+
+pub fn run(args: &RestoreArgs) -> Result<()> {
+    match (&args.to, &args.url) {
+        (Some(to), None) => to_file(args, to),
+        (None, Some(_)) => in_place(args),
+        _ => Err(Error::invalid(
+            "Say where it goes: --to FILE makes a new file, and --url puts it in place of what that server is serving.",
+        )),
+    }
+}
+
+fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
+    let moment = match (&args.at, args.revision) {
+        (Some(at), None) => Moment::at(at)?,
+        (None, Some(revision)) => Moment::Revision(revision),
+        (None, None) => Moment::Latest,
+        (Some(_), Some(_)) => return Err(Error::invalid("A moment is --at a time or a --revision, not both.")),
+    };
+    let folder = folder(&args.kept)?;
+    let started = Instant::now();
+    let spinner = bar("{spinner} restoring {elapsed}");
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let restored = restore(&folder, moment, to);
+    spinner.finish_and_clear();
+    let restored = restored?;
+    if args.kept.json {
+        return printed(&restored);
+    }
+    for file in &restored.passed_over {
+        eprintln!("{file} is damaged; other files were taken for it.");
+    }
+    let revision = restored.revision.map_or_else(String::new, |revision| format!(", revision {revision}"));
+    print_lines(&format!(
+        "{}  as of {}{revision}  {} in {:.1} s",
+        config::display(to),
+        restored.time,
+        size(restored.bytes),
+        started.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+fn in_place(args: &RestoreArgs) -> Result<()> {
+    let body = match (&args.at, args.revision) {
+        (Some(at), None) => json!({ "at": at }),
+        (None, Some(revision)) => json!({ "revision": revision }),
+        _ => return Err(Error::invalid("In place of what is served, say which moment: --at TIME or --revision N.")),
+    };
+    let remote = RemoteArgs { url: args.url.clone(), token: args.token.clone(), json: args.kept.json };
+    let remote = Remote::patient(&remote)?;
+    let answer = remote.call(Method::POST, &["restore"], &[], Some(&body))?;
+    let (time, before) = (answer["restored"]["time"].as_str().unwrap_or_default(), &answer["undo"]["revision"]);
+    remote.say(
+        &answer,
+        &format!(
+            "The server stands as of {time}; its revision is {} now.\nTo undo: tidebase restore --url {} --revision {before}",
+            answer["revision"],
+            args.url.as_deref().unwrap_or_default()
+        ),
+    );
+    Ok(())
+}

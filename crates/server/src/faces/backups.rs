@@ -1,0 +1,62 @@
+//! `/backups` and `/restore`: how backups fare, and going back to a moment of them, for the administrator.
+
+use super::body::whole;
+use super::requests::parse;
+use super::{Admin, Shared};
+use crate::answer::{self, Reply};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use tidebase_engine::backups::Moment;
+use tidebase_engine::{Error, Result};
+
+/// `GET /backups`
+pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
+    let engine = Arc::clone(&app.engine);
+    let report = blocking(move || {
+        let backups = engine.backups().ok_or_else(|| Error::unsupported(OFF))?;
+        backups.report()
+    });
+    Ok(answer::own(StatusCode::OK, json!(report.await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    at: Option<String>,
+    #[serde(default)]
+    revision: Option<i64>,
+}
+
+/// `POST /restore` `{"at": time}` or `{"revision": number}`: the database becomes what it was then, while it is being served.
+pub async fn restore(State(app): State<Shared>, Admin { who }: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
+    let body = whole(&app, body)?;
+    let moment = match parse(&body)? {
+        Wanted { at: Some(at), revision: None } => Moment::at(&at)?,
+        Wanted { at: None, revision: Some(revision) } => Moment::Revision(revision),
+        _ => return Err(Error::invalid("A restore wants \"at\", a time, or \"revision\", and not both.").into()),
+    };
+    let engine = Arc::clone(&app.engine);
+    let fork = blocking(move || engine.fork(moment, &who)).await?;
+    let restored = json!(fork.restored);
+    // Once it has begun it is carried through, whoever goes away.
+    let engine = Arc::clone(&app.engine);
+    let swapped = tokio::spawn(async move { engine.swap(fork).await });
+    let revision = swapped.await.map_err(|error| Error::internal("a restore panicked").caused_by(error))??.revision;
+    Ok(answer::own(
+        StatusCode::OK,
+        json!({ "revision": revision, "restored": restored, "undo": { "revision": revision - 1 } }),
+    ))
+}
+
+const OFF: &str = "This server keeps no backups: start it with --backups FOLDER.";
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal("the work panicked").caused_by(error))?
+}
