@@ -7,6 +7,7 @@
 //! | `policies` | row-level policies: a caller is answered what a database of the visible rows alone would answer, and changes what policies let it |
 //! | `members` | live queries of many callers: rows + deltas = what each would be answered now, whatever policies and members become |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
+//! | `restores` | backups: what is restored is what was there at that moment, also around a `kill -9` |
 
 mod crash;
 mod fuzz;
@@ -15,6 +16,7 @@ mod members;
 mod policies;
 mod power_loss;
 mod random;
+mod restores;
 mod shrink;
 mod traps;
 mod world;
@@ -43,6 +45,11 @@ enum Command {
     Members(members::Arguments),
     /// `kill -9` of the real server, and simulated power loss below the engine, against a ledger.
     Crash(crash::Arguments),
+    /// Moments of a database that is written and killed, restored and held against a ledger.
+    Restores(restores::Arguments),
+    /// The process that `restores` kills.
+    #[command(hide = true)]
+    RestoresWriter(restores::WriterArguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -52,5 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Policies(arguments) => Ok(policies::policies(&arguments)),
         Command::Members(arguments) => Ok(members::members(&arguments)),
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
+        Command::Restores(arguments) => restores::restores(&arguments),
+        Command::RestoresWriter(arguments) => restores::write(&arguments),
     }
 }

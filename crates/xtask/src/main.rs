@@ -10,6 +10,7 @@ mod run;
 
 use anyhow::{Result, bail};
 use run::{Skips, cargo, program};
+use std::path::PathBuf;
 
 const HELP: &str = "\
 cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, client, page, browser
@@ -22,6 +23,7 @@ cargo xtask capture [--commits N] [--seed S]              the capture oracle, lo
 cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies against plain SQLite, longer
 cargo xtask fuzz-members [--commits N] [--seed S]         live queries of many callers under policies, longer
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
+cargo xtask restores [--seconds T] [--step T] [--kills N] moments of the backups against a ledger
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
 
 fn main() -> Result<()> {
@@ -67,6 +69,13 @@ fn main() -> Result<()> {
             arguments.insert(0, chore);
             trial(&arguments)
         }
+        "restores" => {
+            cargo(&["build", "--release", "--package", "tidebase-trials"])?;
+            let litestream = litestream::environment(&mut Skips::default());
+            arguments.insert(0, chore);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            run::program_with("target/release/tidebase-trials", &arguments, litestream)
+        }
         "bench" => {
             cargo(&["build", "--release", "--package", "tidebase", "--package", "tidebase-bench"])?;
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -94,7 +103,7 @@ fn tidy() -> Result<()> {
 /// A minute of the trials. Each prints its seed, and with it a failure comes again.
 ///
 /// Every commit of the project tries something new, and whoever has the same commit tries the same.
-fn oracles() -> Result<()> {
+fn oracles(litestream: Option<(&'static str, PathBuf)>) -> Result<()> {
     cargo(&["build", "--release", "--package", "tidebase-trials"])?;
     let seed = run::commit_number().to_string();
     for trial in [
@@ -102,8 +111,10 @@ fn oracles() -> Result<()> {
         &["capture", "--seconds", "10"],
         &["members", "--seconds", "12"],
         &["crash", "--rounds", "20", "--server", "target/debug/tidebase"],
+        &["restores", "--seconds", "12", "--kills", "2", "--restores", "8"],
     ] {
-        program("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat())?;
+        let environment = litestream.clone();
+        run::program_with("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat(), environment)?;
     }
     // The same each time: what SQL leaves open is not all known, and must not be taken for a leak.
     program("target/release/tidebase-trials", &["policies", "--statements", "16000", "--seed", "1"])?;
@@ -117,8 +128,9 @@ fn test() -> Result<()> {
     }
     run::has("sqlite3", &mut skips, "exports and imports beside SQLite's own shell");
     cargo(&["build", "--workspace"])?;
-    run::cargo_with(&["test", "--workspace"], litestream::environment(&mut skips))?;
-    oracles()?;
+    let litestream = litestream::environment(&mut skips);
+    run::cargo_with(&["test", "--workspace"], litestream.clone())?;
+    oracles(litestream)?;
     api::test(&mut skips)?;
     if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {
         client::test(&mut skips)?;

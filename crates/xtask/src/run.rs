@@ -10,7 +10,7 @@ pub fn program(name: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// The same with a variable in its environment.
-fn program_with(name: &str, arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
+pub fn program_with(name: &str, arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
     let shown = variable.as_ref().map(|(variable, value)| format!("{variable}={} ", value.display()));
     println!("\n$ {}{name} {}", shown.unwrap_or_default(), arguments.join(" "));
     let mut command = Command::new(name);

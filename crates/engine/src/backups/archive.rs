@@ -166,18 +166,23 @@ impl Archive {
 
     /// The files that are there and counted, by level and span.
     pub fn files(&self) -> Result<Vec<Stored>> {
+        Ok(self.kept()?.into_iter().map(|(file, _)| file).collect())
+    }
+
+    /// The same, each with its line.
+    pub fn kept(&self) -> Result<Vec<(Stored, &Record)>> {
         let mut there = HashSet::new();
         for level in Level::all() {
             let spans = self.folder.spans(level).map_err(damage)?;
             there.extend(spans.into_iter().map(|span| (level.number(), span)));
         }
-        let mut files: Vec<Stored> = self
+        let mut files: Vec<(Stored, &Record)> = self
             .records()
             .filter(|record| there.contains(&(record.level, record.span())))
-            .filter_map(|record| Level::new(record.level).map(|level| stored(level, record)))
+            .filter_map(|record| Level::new(record.level).map(|level| (stored(level, record), record)))
             .collect();
-        files.sort_by_key(|file| (file.level, file.span));
-        files.dedup();
+        files.sort_by_key(|(file, _)| (file.level, file.span));
+        files.dedup_by_key(|(file, _)| *file);
         Ok(files)
     }
 
@@ -196,12 +201,13 @@ impl Archive {
     /// # Errors
     /// `not_found` if it is before the first backup or not kept, `invalid` if it is not there yet.
     pub fn find(&self, moment: Moment) -> Result<(Vec<Stored>, Record)> {
-        let files = self.files()?;
+        let kept = self.kept()?;
         let target = match moment {
             Moment::Latest => Target::Latest,
             Moment::Time(time_ms) => Target::Time(time_ms.try_into().unwrap_or(0)),
-            Moment::Revision(revision) => self.transaction_of(revision, &files)?,
+            Moment::Revision(revision) => self.transaction_of(revision, &kept)?,
         };
+        let files: Vec<Stored> = kept.iter().map(|(file, _)| *file).collect();
         let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
             let text = format!("{} cannot be restored from {}: {error}.", moment, self.root.display());
             Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
@@ -211,8 +217,8 @@ impl Archive {
     }
 
     /// The last transaction at or before a revision.
-    fn transaction_of(&self, revision: i64, files: &[Stored]) -> Result<Target> {
-        let known = || files.iter().filter_map(|file| Some((file.span.last, self.of(file)?.revision?)));
+    fn transaction_of(&self, revision: i64, kept: &[(Stored, &Record)]) -> Result<Target> {
+        let known = || kept.iter().filter_map(|(file, record)| Some((file.span.last, record.revision?)));
         let newest = known().map(|(_, revision)| revision).max();
         if newest.is_none_or(|newest| newest < revision) {
             return Err(Error::invalid(format!(

@@ -11,6 +11,7 @@ use super::{Shelf, damage, io};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::sqlite::Sqlite;
+use std::cell::RefCell;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl Keeper {
             return Ok(None);
         };
         let mark = Mark { frames: end.frames, time_ms: clock::now_ms(), revision: pinned.revision };
-        self.write_group(&mut wal, &committed, mark, &rolling)?;
+        self.write_group(&mut wal, &committed, mark, |_, _| {}, || rolling.value())?;
         Ok(Some(rolling))
     }
 
@@ -147,15 +148,10 @@ impl Keeper {
             Found::Nothing => Ok(()),
             Found::Committed(committed) => {
                 trail.rolling.resize(committed.commit);
-                let Trail { rolling, position } = trail;
-                committed
-                    .each_page(&mut wal, |number, data| {
-                        rolling.set(number, data);
-                        Ok(())
-                    })
-                    .map_err(damage)?;
-                *position = Some(committed.position);
-                self.write_group(&mut wal, &committed, mark, rolling)
+                trail.position = Some(committed.position);
+                let rolling = RefCell::new(&mut trail.rolling);
+                let note = |number: u32, data: &[u8]| rolling.borrow_mut().set(number, data);
+                self.write_group(&mut wal, &committed, mark, note, || rolling.borrow().value())
             }
             Found::BegunAnew { .. } => Err(Error::unavailable(
                 "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.",
@@ -166,7 +162,15 @@ impl Keeper {
         }
     }
 
-    fn write_group(&self, wal: &mut File, committed: &Committed, mark: Mark, rolling: &Rolling) -> Result<()> {
+    /// `note` is told each page, and `checksum` asked for when all are.
+    fn write_group(
+        &self,
+        wal: &mut File,
+        committed: &Committed,
+        mark: Mark,
+        note: impl Fn(u32, &[u8]),
+        checksum: impl Fn() -> u64,
+    ) -> Result<()> {
         let (folder, last) = {
             let archive = self.shelf.archive();
             (archive.folder.clone(), archive.last().map_or(0, |record| record.last))
@@ -182,10 +186,14 @@ impl Keeper {
         };
         let draft = folder.draft(Level::GROUP).map_err(damage)?;
         let mut encoder = Encoder::new(draft, header).map_err(damage)?;
-        committed.each_page(wal, |number, data| encoder.page(number, data)).map_err(damage)?;
+        let mut page = |number: u32, data: &[u8]| {
+            note(number, data);
+            encoder.page(number, data)
+        };
+        committed.each_page(wal, &mut page).map_err(damage)?;
         let (draft, written) = encoder.finish().map_err(damage)?;
         let (stored, sha256) = draft.publish(&written).map_err(damage)?;
-        self.shelf.add(&stored, sha256, rolling.value(), Some(mark.revision))
+        self.shelf.add(&stored, sha256, checksum(), Some(mark.revision))
     }
 
     /// A clock that was put back does not put the order of files back.

@@ -50,6 +50,8 @@ enum Stage {
 #[allow(clippy::struct_excessive_bools, reason = "claims that do not depend on each other")]
 struct State {
     waiting: VecDeque<Mark>,
+    /// Frames that are kept, in this life of the WAL.
+    kept: u32,
     /// The next commit gets a mark of its own.
     is_cut: bool,
     /// The writer waits until nothing is left here.
@@ -63,7 +65,15 @@ struct State {
     is_gone: bool,
 }
 
+/// More of the WAL is not left to the end of a second: who checkpoints would have to wait for it.
+const FRAMES_WAITING_MAX: u32 = 1024;
+
 impl State {
+    /// After a checkpoint frames are counted from 0 again.
+    fn is_much(&self, mark: Mark) -> bool {
+        mark.frames.checked_sub(self.kept).unwrap_or(mark.frames) >= FRAMES_WAITING_MAX
+    }
+
     fn is_settled(&self) -> bool {
         self.stage == Stage::Keeping && self.waiting.is_empty()
     }
@@ -86,7 +96,12 @@ impl Marks {
         let mut state = self.lock();
         let is_cut = std::mem::take(&mut state.is_cut);
         match state.waiting.back_mut() {
-            Some(last) if !is_cut && last.second() == mark.second() => *last = mark,
+            Some(last) if !is_cut && last.second() == mark.second() => {
+                *last = mark;
+                if state.is_much(mark) {
+                    self.for_keeper.notify_one();
+                }
+            }
             _ => {
                 state.waiting.push_back(mark);
                 self.for_keeper.notify_one();
@@ -164,7 +179,12 @@ impl Marks {
                 Some(&mark) => {
                     // A clock that was put back is not waited for.
                     let rest = ((mark.second() + 1) * 1000 - now_ms()).min(1000);
-                    if rest <= 0 || state.waiting.len() > 1 || state.awaited_by > 0 || state.is_over {
+                    if rest <= 0
+                        || state.waiting.len() > 1
+                        || state.awaited_by > 0
+                        || state.is_over
+                        || state.is_much(mark)
+                    {
                         return Next::Take(mark);
                     }
                     rest.unsigned_abs()
@@ -186,6 +206,7 @@ impl Marks {
     pub fn kept(&self, mark: Mark) {
         let mut state = self.lock();
         state.may_begin_anew = false;
+        state.kept = mark.frames;
         match state.waiting.front() {
             // More was committed in the same second: that goes into the next file.
             Some(front) if front.frames != mark.frames || front.revision != mark.revision => {}
@@ -201,6 +222,7 @@ impl Marks {
             state.waiting.pop_front();
         }
         state.stage = Stage::Keeping;
+        state.kept = frames;
         state.may_begin_anew = false;
         self.for_writer.notify_all();
     }

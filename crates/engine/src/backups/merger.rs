@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tidebase_ltx::{Stored, compact_files};
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// When a minute is over, what was committed in it is kept a moment later.
+const AFTER_MINUTE_MS: i64 = 3000;
 
 /// Says when there is an end.
 #[derive(Debug, Default)]
@@ -45,7 +46,9 @@ impl Merger {
     }
 
     pub fn run(&self) {
-        while !self.end.wait(LOOK_EVERY) {
+        let till_next =
+            || Duration::from_millis((AFTER_MINUTE_MS + 60_000 - clock::now_ms().rem_euclid(60_000)).unsigned_abs());
+        while !self.end.wait(till_next()) {
             if let Err(error) = self.tidy(clock::now_ms()) {
                 // Nothing is lost by it: there are more files than need be.
                 tracing::error!(%error, "backups are not merged");

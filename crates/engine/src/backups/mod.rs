@@ -145,7 +145,7 @@ impl Backups {
         self.marks.settle(time)
     }
 
-    /// Merges and removes what is due at this time, in milliseconds since 1970; done by itself every few seconds.
+    /// Merges and removes what is due at this time, in milliseconds since 1970; done by itself once a minute.
     ///
     /// # Errors
     /// `unavailable` if a file is damaged, or the folder cannot be written.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use serde::Serialize;
 use std::io::Read as _;
 use std::path::Path;
-use tidebase_ltx::{Level, Stored};
+use tidebase_ltx::{Level, Record, Stored};
 
 /// How the threads fare.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,6 @@ impl State {
 
 /// As `GET /backups` and `tidebase backup status` tell it.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Report {
     pub folder: String,
     /// Is all that is committed kept, or about to be?
@@ -68,13 +67,13 @@ pub struct LevelReport {
 
 impl Report {
     pub(super) fn of(archive: &Archive, state: State) -> Result<Self> {
-        let files = archive.files()?;
-        let reached = |file: &Stored| Reached {
-            time: spoken(file.time_ms),
-            revision: archive.of(file).and_then(|record| record.revision),
-        };
-        let oldest = files.iter().filter(|file| file.level == Level::SNAPSHOT).min_by_key(|file| file.span.last);
-        let newest = files.iter().max_by_key(|file| file.span.last);
+        let kept = archive.kept()?;
+        let reached =
+            |(file, record): &(Stored, &Record)| Reached { time: spoken(file.time_ms), revision: record.revision };
+        let snapshots = kept.iter().filter(|(file, _)| file.level == Level::SNAPSHOT);
+        let oldest = snapshots.min_by_key(|(file, _)| file.span.last).map(reached);
+        let newest = kept.iter().max_by_key(|(file, _)| file.span.last).map(reached);
+        let files: Vec<Stored> = kept.iter().map(|(file, _)| *file).collect();
         let levels = [
             ("seconds", Level::GROUP),
             ("minutes", Level::MINUTE),
@@ -87,8 +86,8 @@ impl Report {
             ok: error.is_none(),
             failing_since: state.failing.map(|(since, _)| moment::spoken(since)),
             error,
-            oldest: oldest.map(reached),
-            newest: newest.map(reached),
+            oldest,
+            newest,
             files: files.len(),
             bytes: files.iter().map(|file| file.size).sum(),
             levels: levels.into_iter().filter_map(|(name, level)| LevelReport::of(name, level, &files)).collect(),
@@ -134,26 +133,25 @@ pub struct Checked {
 pub fn verify(root: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Checked> {
     let archive = Archive::read(root)?;
     let _held = archive::hold(root)?;
-    let files = archive.files()?;
-    let total = files.iter().map(|file| file.size).sum();
+    let kept = archive.kept()?;
+    let total = kept.iter().map(|(file, _)| file.size).sum();
     let mut checked = Checked::default();
-    for file in &files {
-        if let Err(error) = check(&archive, file) {
+    for (file, record) in &kept {
+        if let Err(error) = check(&archive, file, record) {
             checked.damaged.push(format!("{file}: {error}"));
         }
         checked.files += 1;
         checked.bytes += file.size;
         progress(checked.bytes, total);
     }
-    if let Some(plan) = files.last().map(|_| archive.find(super::Moment::Latest)) {
-        plan?;
+    if !kept.is_empty() {
+        archive.find(super::Moment::Latest)?;
     }
     Ok(checked)
 }
 
 /// Is this file the one that was written?
-pub(super) fn check(archive: &Archive, file: &Stored) -> Result<()> {
-    let record = archive.of(file).ok_or_else(|| Error::internal("a file that nobody knows"))?;
+pub(super) fn check(archive: &Archive, file: &Stored, record: &Record) -> Result<()> {
     let opened = archive.folder.open(file.level, file.span).map_err(damage)?;
     let mut read = record.checked(opened);
     let mut buffer = vec![0; 256 << 10];

@@ -10,7 +10,6 @@ use tidebase_ltx::{Stored, plan, restore_to};
 
 /// What was restored.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Restored {
     /// Of its last commit.
     pub time: String,
@@ -58,7 +57,8 @@ pub fn restore(root: &Path, moment: Moment, to: &Path) -> Result<Restored> {
 }
 
 fn damaged(archive: &Archive, files: &[Stored]) -> Vec<Stored> {
-    files.iter().filter(|file| report::check(archive, file).is_err()).copied().collect()
+    let is_bad = |file: &&Stored| archive.of(file).is_none_or(|record| report::check(archive, file, record).is_err());
+    files.iter().filter(is_bad).copied().collect()
 }
 
 /// Another way to the same transaction.

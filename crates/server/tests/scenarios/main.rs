@@ -7,6 +7,7 @@
 mod server;
 
 mod access;
+mod backups;
 mod bad_requests;
 mod bounds;
 mod callers;
