@@ -6,22 +6,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { offline, type Offline, type Written } from "tidebase/offline";
-import { client, Proxy, Server, text, until } from "./world/index.js";
+import { client, dice, Proxy, Server, text, until } from "./world/index.js";
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 60);
 const KEYS = ["a", "b", "c", "d", "e", "f"];
-
-/** The same row of numbers for the same seed (mulberry32). */
-function dice(seed: number): (sides: number) => number {
-  let state = seed >>> 0;
-  return (sides) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
-  };
-}
 
 interface Row {
   id: string;

@@ -8,23 +8,12 @@ import { test, type TestContext } from "node:test";
 import type { Client, Stop } from "tidebase";
 import { offline, type Offline } from "tidebase/offline";
 import { browserOf, Page } from "./world/pages.js";
-import { client, Proxy, Server, text, turn, until } from "./world/index.js";
+import { client, dice, Proxy, Server, text, turn, until } from "./world/index.js";
 
 const SEED = Number(process.env.TIDEBASE_SEED ?? Date.now() % 1_000_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 150);
 const PAGES = 4;
 const QUERIES = ["select id, n from t order by id", "select count(*) as n from t", "select id from t where n % 2 = 0 order by n, id", "select stamp from ledger order by 1"];
-
-/** The same row of numbers for the same seed (mulberry32). */
-function dice(seed: number): (sides: number) => number {
-  let state = seed >>> 0;
-  return (sides) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
-  };
-}
 
 interface Tab {
   page: Page;

@@ -108,29 +108,24 @@ const told = async (server: Server, name: string) => {
   return [await titles(0), await titles(1)];
 };
 
-/** Has the browser kept a result of so many rows? */
-const kept = (page: Page, count: number) =>
-  page.evaluate(async (count) => {
+/** What stands in one of the device's tables. */
+const onDevice = (page: Page, table: "results" | "mutations"): Promise<number[]> =>
+  page.evaluate(async (table) => {
     const [{ name }] = (await indexedDB.databases()) as [{ name: string }];
     const opening = indexedDB.open(name);
     await new Promise((resolve) => (opening.onsuccess = resolve));
-    const asked = opening.result.transaction("results").objectStore("results").getAll();
+    const asked = opening.result.transaction(table).objectStore(table).getAll();
     await new Promise((resolve) => (asked.onsuccess = resolve));
     opening.result.close();
-    return asked.result.some(({ result }: any) => result.rows.length === count);
-  }, count);
+    // Of a result its number of rows is enough.
+    return asked.result.map((one: any) => one.result?.rows.length ?? one.number);
+  }, table);
+
+/** Has the browser kept a result of so many rows? */
+const kept = async (page: Page, count: number) => (await onDevice(page, "results")).includes(count);
 
 /** Are so many writes on the device? They show before they are. */
-const written = (page: Page, count: number) =>
-  page.evaluate(async (count) => {
-    const [{ name }] = (await indexedDB.databases()) as [{ name: string }];
-    const opening = indexedDB.open(name);
-    await new Promise((resolve) => (opening.onsuccess = resolve));
-    const asked = opening.result.transaction("mutations").objectStore("mutations").count();
-    await new Promise((resolve) => (asked.onsuccess = resolve));
-    opening.result.close();
-    return asked.result === count;
-  }, count);
+const written = async (page: Page, count: number) => (await onDevice(page, "mutations")).length === count;
 
 function unplug(proxy: Proxy): void {
   proxy.isClosed = true;

@@ -5,6 +5,7 @@ import { createClient, type Client } from "tidebase";
 import { Proxy } from "./proxy.js";
 import { Server, TOKEN } from "./server.js";
 
+export { dice } from "./dice.js";
 export { Proxy } from "./proxy.js";
 export { Server, TOKEN, turn } from "./server.js";
 export { Script, unmasked, type ScriptedSocket } from "./script.js";
