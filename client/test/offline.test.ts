@@ -130,6 +130,25 @@ test("a write is shown before the store has answered, and kept when its promise 
   assert.equal(next.local.pending.length, 5);
 });
 
+test("a write is what was given: a form that is emptied behind it, or a framework's proxy, is written as it was", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("create table file (id text primary key, bytes blob)");
+  const { local } = visit(context, proxy.url);
+  const form = { id: "a", title: "milk", done: 0 };
+  const milk = local.table("todo").insert(form);
+  Object.assign(form, { title: "", done: 1 });
+  const shared = Buffer.from([1, 2, 3]);
+  const file = local.table("file").insert({ id: "f", bytes: shared.subarray(1) });
+  shared.fill(0);
+  const key = { id: "a" };
+  const reactive = <Given extends object>(given: Given) => new globalThis.Proxy(given, {});
+  const update = local.table("todo").update(reactive(key), reactive({ title: "oat milk" }));
+  key.id = "z";
+  for (const one of await Promise.all([milk, file, update])) await one.settled;
+  assert.deepEqual(await todos(server), [{ id: "a", title: "oat milk", done: 0 }]);
+  assert.deepEqual(await server.query("select hex(bytes) as bytes from file"), [{ bytes: "0203" }]);
+});
+
 test("what cannot be kept is taken back, and its promise says why", async (context) => {
   const { server, proxy } = await start(context);
   await server.query("insert into todo (id, title) values ('m', 'milk')");

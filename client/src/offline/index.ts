@@ -214,7 +214,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   add(change: Change): Promise<Written> {
     // What cannot be sent is refused here, and not when the network is back.
     onTheWire({ number: 0, change });
-    const unkept: Mutation = { number: Infinity, change, madeAt: Date.now() };
+    const unkept: Mutation = { number: Infinity, change: copyOf(change), madeAt: Date.now() };
     if (!this.#isClosed) this.#unkept.add(unkept);
     this.#showSoon();
     const turn = this.#turn.then(() => this.#added(unkept));
@@ -393,6 +393,16 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
 /** What was there before, if it is the same. */
 const stable = <One>(before: readonly One[], now: readonly One[]) => (areSame(before, now) ? before : now);
+
+/** As it is now: whoever wrote it may go on with their objects, and a framework's proxies cannot be kept. */
+function copyOf(change: Change): Change {
+  if (!("table" in change)) return change;
+  const { key, values } = change;
+  return { ...change, ...(key && { key: copied(key) }), ...(values && { values: copied(values) }) };
+}
+
+const copied = (values: Values): Values =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value instanceof Uint8Array ? new Uint8Array(value) : value]));
 
 const byNumber = (a: Mutation, b: Mutation) => a.number - b.number;
 
