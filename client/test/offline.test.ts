@@ -348,6 +348,33 @@ test("documents are written without a network, and shown where they belong", asy
   assert.equal(server.port > 0, true);
 });
 
+test("what is live no more says nothing of rows and documents, which may have changed since", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  const { db, local, live } = visit(context, proxy.url);
+  const docs = documents(db);
+  const ida = docs.doc<{ name: string; n: number }>("boats/ida");
+  await ida.set({ name: "Ida", n: 1 });
+  const open = db.sql<Todo>`select * from todo where done = 0`.live();
+  const [boat, done] = [ida.live(), live("select * from todo where done = 1")];
+  await until("the rows", () => open.value && boat.value && done.value);
+  boat.close();
+  open.close();
+  await ida.update({ n: 5 });
+  await server.query("update todo set title = 'oat milk'");
+  unplug(proxy);
+  await local.table("todo").update({ id: "m" }, { done: 1 });
+  await local.commit(docs.batch().update(ida, { n: increment(1), name: "Old Ida" }));
+  assert.deepEqual([done.titles(), done.value!.pendingWrites], ["", true], "its title is not known");
+  const shown: unknown[] = [];
+  const again = ida.live();
+  again.subscribe((snapshot) => shown.push(snapshot?.doc?.data.n));
+  const isLast = () => again.value?.doc?.data.n === 6 && again.value.doc.data.name === "Old Ida" && done.titles() === "(oat milk)";
+  proxy.isClosed = false;
+  await until("the server's", () => local.pending.length === 0 && isLast());
+  assert.ok(!shown.includes(2), "worked out on what was there before");
+});
+
 test("what is shown of documents is what the server makes of them", async (context) => {
   const { proxy } = await start(context);
   const { db, local } = visit(context, proxy.url);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Base } from "../dist/live/frame.js";
 import type { Result } from "../dist/live/result.js";
+import { settled } from "../dist/offline/fields.js";
 import type { Mutation, Patch, Values } from "../dist/offline/mutation.js";
 import { lay } from "../dist/offline/overlay.js";
 import { OfflineQuery } from "../dist/offline/query.js";
@@ -86,6 +87,13 @@ test("what is shown is what the query would give of the table with all writes in
     for (const row of shown) if (!told.has(row)) assert.equal(row, same.get(JSON.stringify(row)) ?? row, "what is equal is the same object");
     assert.deepEqual(lay(result, mutations, elsewhere, before).map((row, index) => row === shown[index]), shown.map(() => true));
   }
+});
+
+test("of a document that nobody here knows only what does not build on it is worked out", () => {
+  const data = { name: "Ida", n: { $increment: 1 }, tags: { $arrayUnion: ["x"] }, old: { $delete: true }, at: { $serverTimestamp: true } };
+  const write = { op: "update", path: "boats/ida", data } as const;
+  assert.deepEqual(settled(write, null, "now").data, { name: "Ida", old: data.old, at: "now" });
+  assert.deepEqual(settled(write, { n: 5 }, "now").data, { name: "Ida", n: 6, tags: ["x"], old: data.old, at: "now" });
 });
 
 test("without a word of where new rows belong they wait, and the others change", () => {

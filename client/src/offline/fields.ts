@@ -72,14 +72,18 @@ function sum(before: any, by: number | bigint): number | bigint {
   return isWhole ? BigInt(from) + BigInt(by) : Number(from) + Number(by);
 }
 
-/** The write with its changes worked out on the document as it is shown. What deletes a field stays what it is. */
-export function settled(given: DocumentWrite, shown: object | undefined, now: string): DocumentWrite {
+/**
+ * The write with its changes worked out on the document as it is shown; of one that nobody here knows (`null`) those that build on
+ * what is there wait for the server. What deletes a field stays what it is.
+ */
+export function settled(given: DocumentWrite, shown: object | null | undefined, now: string): DocumentWrite {
   if (!given.data) return given;
   if (given.op === "set") return { ...given, data: worked(given.data, undefined, now) };
   const data = {};
   for (const [path, value] of Object.entries(given.data)) {
-    const isDelete = changeOf(value)?.[0] === "delete";
-    define(data, path, isDelete ? value : worked(value, at(shown, path), now));
+    const [change] = changeOf(value) ?? [];
+    if (shown === null && /^(incr|array)/.test(change!)) continue;
+    define(data, path, change === "delete" ? value : worked(value, at(shown, path), now));
   }
   return { ...given, data };
 }

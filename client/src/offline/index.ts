@@ -59,7 +59,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #unkept = new Set<Mutation>();
   #isToShow = false;
   #waiting = new Map<number, { resolve(revision: number): void; reject(error: TidebaseError): void }>();
-  #queries = new Set<OfflineQuery>();
+  #queries: readonly OfflineQuery[] = [];
   #changed = new Set<OfflineQuery>();
   #isSweeping = false;
   /** From then on no result is kept: whoever signs out is told things until they have. */
@@ -99,7 +99,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     };
     const make = (question: Question) => {
       const query = new OfflineQuery<any>(question, device);
-      this.#queries.add(query);
+      this.#queries = [...this.#asked, query];
       return query;
     };
     db.loop.query = make;
@@ -152,7 +152,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const shown = new Map<string, Known>();
     const settle = (write: DocumentWrite): DocumentWrite => {
       const before = shown.has(write.path) ? shown.get(write.path) : this.#document(write.path, true);
-      const made = settled(write, before ? parse(before) : undefined, now);
+      const made = settled(write, before ? parse(before) : before, now);
       shown.set(write.path, after(made, before));
       return made;
     };
@@ -279,7 +279,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
       const waiting = this.#waiting.get(outcome.number);
       this.#waiting.delete(outcome.number);
       if ("applied" in outcome) {
-        const history = [...this.#queries].find(({ history }) => history)?.history;
+        const history = this.#asked.find(({ history }) => history)?.history;
         if (mutation) Object.assign(mutation, { applied: outcome.applied, history });
         waiting?.resolve(outcome.applied);
       } else {
@@ -291,11 +291,16 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#show();
   }
 
+  /** Those that somebody listens to: what was left is told nothing more, and says nothing of what the rows are now. */
+  get #asked(): readonly OfflineQuery[] {
+    return this.#queries.filter(({ isOver, listeners }) => !isOver && listeners.size > 0);
+  }
+
   /** What was carried out is shown until all results have come so far. */
   #sweep(): void {
     this.#isSweeping = false;
-    for (const query of this.#queries) if (query.isOver || query.listeners.size === 0) this.#queries.delete(query);
-    const isSeen = (mutation: Mutation) => [...this.#queries].every((query) => query.hasSeen(mutation));
+    const asked = this.#asked;
+    const isSeen = (mutation: Mutation) => asked.every((query) => query.hasSeen(mutation));
     const left = this.#mutations.filter((mutation) => mutation.applied === undefined || !isSeen(mutation));
     const isNew = left.length < this.#mutations.length;
     this.#mutations = left;
@@ -322,19 +327,19 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#pending = stable(this.#pending, [...waiting, ...this.#unkept]);
     for (const one of this.#mutations as Refused[]) if (one.refused) one.error ??= errorOf(one.refused);
     this.#refused = stable(this.#refused, this.#mutations.filter(({ refused }) => refused) as Refused[]);
-    const tells = [...this.#queries].map((query) => query.refresh());
+    const tells = this.#asked.map((query) => query.refresh());
     for (const tell of tells) tell?.();
     callAll(this.#listeners, (listener) => listener());
   }
 
   #document(path: string, asShown: boolean): Known {
-    const known = [...this.#queries].map((query) => query.findDocument(path, asShown)).filter((one) => one !== null);
+    const known = this.#asked.map((query) => query.findDocument(path, asShown)).filter((one) => one !== null);
     return known.length > 0 ? known.find((one) => one !== undefined) : null;
   }
 
   /** Of all results that have it, for one may show what another does not. */
   #elsewhere(table: string, id: unknown): Values | undefined {
-    const found = [...this.#queries].map((query) => query.find(table, id)).filter((values) => values !== undefined);
+    const found = this.#asked.map((query) => query.find(table, id)).filter((values) => values !== undefined);
     return found.length > 0 ? Object.assign({}, ...found) : undefined;
   }
 
