@@ -9,7 +9,7 @@ import { test, type TestContext } from "node:test";
 import { TidebaseError, type Client, type Snapshot } from "tidebase";
 import { arrayRemove, arrayUnion, deleteField, documents, increment, type Batch } from "tidebase/documents";
 import { newId, offline, type Offline } from "tidebase/offline";
-import { client, Proxy, Server, text, until, world, type World } from "./world/index.js";
+import { client, Proxy, Server, text, turn, until, world, type World } from "./world/index.js";
 
 interface Todo {
   id: string;
@@ -172,7 +172,7 @@ test("what cannot be kept is taken back, and its promise says why", async (conte
   assert.deepEqual([list.titles(), local.pending.length], ["cheese milk", 1]);
   local.close();
   await assert.rejects(local.table("todo").insert({ id: "d", title: "dill" }), (error: TidebaseError) => error.code === "closed");
-  assert.equal(list.titles(), "cheese milk", "nothing is shown that could not be kept");
+  assert.equal(list.titles(), "milk", "nothing is shown that could not be kept");
 });
 
 test("what a store of the first shape has kept is there in the one of today", async (context) => {
@@ -474,6 +474,67 @@ test("what another page tells out of order leaves no phantom", async (context) =
   for (const number of [applied, dismissed]) channel.postMessage({ kind: "added", mutation: { number, change, madeAt: 0 } });
   channel.postMessage({ kind: "added", mutation: { number: 9_000_003, change: { ...change, values: { id: "q", title: "last", done: 0 } }, madeAt: 0 } });
   await until("the last of them", () => local.pending.length === 1 && list.titles() === "last");
+});
+
+test("a store that is closed takes what waits out of all results, for the next may be another's", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  const device = randomUUID();
+  const { db, local, live } = visit(context, proxy.url, device);
+  const list = live();
+  await local.ready;
+  await until("the list", () => list.value);
+  unplug(proxy);
+  const { settled } = await local.table("todo").insert({ id: "s", title: "secret" });
+  const [late] = [local.table("todo").insert({ id: "t", title: "too late" })];
+  assert.equal(list.titles(), "milk secret");
+  let told = 0;
+  local.subscribe(() => told++);
+  local.close();
+  assert.deepEqual([list.titles(), list.value!.pendingWrites, local.pending, told], ["milk", false, [], 1]);
+  for (const never of [settled, late]) await assert.rejects(never, (error: TidebaseError) => error.code === "closed");
+  const other = offline(db, randomUUID());
+  context.after(() => other.close());
+  await other.table("todo").insert({ id: "o", title: "other" });
+  assert.deepEqual([list.titles(), other.pending.length], ["milk", 1]);
+  other.close();
+  proxy.isClosed = false;
+  const back = visit(context, proxy.url, device);
+  await until("it is sent when its owner is back", async () => (await todos(server)).some(({ title }: Todo) => title === "secret"));
+  back.end();
+});
+
+test("a write that is being kept when its store is closed is kept, and says that nobody waits for the server", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const { local } = visit(context, proxy.url, device);
+  await local.ready;
+  unplug(proxy);
+  const keeping = local.table("todo").insert({ id: "a", title: "milk" });
+  await turn();
+  local.close();
+  await assert.rejects((await keeping).settled, (error: TidebaseError) => error.code === "closed");
+  proxy.isClosed = false;
+  const next = visit(context, proxy.url, device);
+  await until("it is sent", async () => (await todos(server)).length === 1);
+  next.end();
+});
+
+test("a store that is closed before it is open stays closed", async (context) => {
+  const { proxy } = await start(context);
+  const device = randomUUID();
+  const first = visit(context, proxy.url, device);
+  await first.local.ready;
+  unplug(proxy);
+  await first.local.table("todo").insert({ id: "a", title: "milk" });
+  first.end();
+  const closes = context.mock.method(IDBDatabase.prototype, "close");
+  const { local, live } = visit(context, proxy.url, device);
+  const list = live();
+  local.close();
+  await local.ready;
+  await until("its database is closed", () => closes.mock.callCount() > 0);
+  assert.deepEqual([local.pending, local.isDurable, list.value], [[], false, undefined]);
 });
 
 test("each user of a device has a store of their own, and one who signs out leaves nothing", async (context) => {

@@ -102,8 +102,9 @@ export class Local<Tables = Record<string, AnyTable>> {
 
   /** @internal What waits is sent at the next visit. */
   close(): void {
-    this.#store?.close();
+    const store = this.#store;
     this.#store = undefined;
+    store?.close();
   }
 
   #theirs(): Offline<Tables> {

@@ -37,6 +37,7 @@ export type Refused = Mutation & { error: TidebaseError };
 const KEEP_AFTER = 300;
 /** …and so much longer for each row, for it is written whole: some 5 ms of the page's time for 10,000 rows. */
 const KEEP_AFTER_ROW = 0.1;
+const CLOSED = "The device's store was closed. What it has kept is sent at the next visit.";
 /** So many outcomes are remembered of writes that are not known here: more than a frame has. */
 const EARLY_MAX = 500;
 
@@ -191,12 +192,20 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#news?.close();
     // What is being kept is kept first.
     void this.#turn.finally(() => setTimeout(() => this.#opened?.close()));
+    // Nobody would say here what comes of it, and the rows may be another's soon.
+    this.#forget(CLOSED);
+    this.#unkept.clear();
+    this.#show();
+    this.#queries = [];
     // Another store may have taken its place.
     if (this.#isMaking()) delete (this.#db.loop as { query?: unknown }).query;
   }
 
   async #open(): Promise<void> {
-    const store = (this.#opened = await this.#store);
+    const store = await this.#store;
+    // It took long, and was closed meanwhile.
+    if (this.#isClosed) return void this.#turn.finally(() => store.close());
+    this.#opened = store;
     this.#sendFrom(store);
     const kept = await store.all();
     if (!this.#isCleared) kept.forEach((mutation) => this.#insert(mutation));
@@ -227,10 +236,13 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   async #added(unkept: Mutation): Promise<Written> {
-    if (this.#isClosed) throw new TidebaseError("closed", "The device's store was closed.");
+    if (this.#isClosed) throw new TidebaseError("closed", CLOSED);
     const { change, madeAt } = unkept;
     const number = await (await this.#store).add(change, madeAt);
-    const settled = new Promise<number>((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
+    const settled = new Promise<number>((resolve, reject) => {
+      this.#waiting.set(number, { resolve, reject });
+      if (this.#isClosed) this.#forget(CLOSED);
+    });
     // Whoever does not wait for it reads `refused`.
     settled.catch(() => {});
     const mutation = { ...unkept, number };
@@ -242,7 +254,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   #insert(mutation: Mutation): void {
-    if (this.#mutations.some(({ number }) => number === mutation.number)) return;
+    if (this.#isClosed || this.#mutations.some(({ number }) => number === mutation.number)) return;
     const early = this.#early.get(mutation.number);
     this.#early.delete(mutation.number);
     if (early === "dismissed") return;
@@ -345,7 +357,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
 
   /** When the page has nothing else to do, if its browser can say so. */
   #keepLater(query: OfflineQuery): void {
-    if (this.#isCleared || this.#changed.has(query)) return;
+    if (this.#isCleared || this.#isClosed || this.#changed.has(query)) return;
     this.#changed.add(query);
     const keep = () => this.#keep(query);
     const whenIdle = () => ("requestIdleCallback" in globalThis ? requestIdleCallback(keep, { timeout: 1000 }) : keep());
@@ -384,15 +396,19 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   #cleared(): void {
-    const error = new TidebaseError("closed", "What this device had kept was cleared.");
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+    this.#forget("What this device had kept was cleared.");
     this.#changed.clear();
     this.#isCleared = true;
     // What was to be sent is not, though it may wait in a frame.
     if (this.#opened && !this.#isClosed) this.#sendFrom(this.#opened);
-    this.#mutations = [];
     this.#show();
+  }
+
+  /** What waits, or was refused, is nothing of this page's any more. */
+  #forget(why: string): void {
+    for (const { reject } of this.#waiting.values()) reject(new TidebaseError("closed", why));
+    this.#waiting.clear();
+    this.#mutations = [];
   }
 }
 
