@@ -187,6 +187,42 @@ test("another signs in while writes wait: each has their own rows, their own wri
   assert.deepEqual((await owners(server))[0], { title: "a secret of Ann", owner: ANN.email });
 });
 
+test("what is live goes on with whoever signs in: of who left it shows nothing, at once and also without a network", async (context) => {
+  const { server, proxy } = await start(context);
+  await server.call("auth/signup", BOB);
+  for (const offline of [true, false]) {
+    const db = page(context, proxy.url, new Shelf(), { offline });
+    await (offline ? db.auth.signUp(ANN) : db.auth.signIn(ANN));
+    if (offline) await db.sql`insert into todo (id, title) values ('a', 'of Ann')`;
+    const { live, titles } = list(db);
+    const heard: (string | undefined)[] = [];
+    const errors: unknown[] = [];
+    const stop = db.sql<Todo>`select title from todo`.subscribe(({ rows }) => heard.push(rows[0]?.title), { onError: (error) => errors.push(error) });
+    const rooms = db.collection("rooms").live();
+    await until("her rows", () => titles() === "of Ann" && heard.length > 0 && rooms.value);
+    await db.auth.signOut();
+    assert.deepEqual([live.value, rooms.value!.docs, heard.at(-1)], [{ rows: [], revision: 0, fromCache: true }, [], undefined], "nobody's");
+    await until("the server has refused a stranger", () => db.connection.state === "idle");
+    const early = list(db);
+    await db.auth.signIn(BOB);
+    await until("Bob has none", () => live.value!.revision > 0 && early.live.value && heard.at(-1) === undefined);
+    await db.auth.signIn(ANN);
+    await until("hers again, without being asked", () => titles() === "of Ann" && heard.at(-1) === "of Ann");
+    await server.query("update todo set title = 'anew'");
+    await until("and live", () => titles() === "anew" && early.titles() === "anew");
+    // As it stands when another comes: signed in already, and not told by the server yet.
+    const held: unknown[] = [];
+    db.auth.subscribe((user) => user?.email === BOB.email && held.push(titles()));
+    await db.auth.signIn(BOB);
+    assert.deepEqual([held, live.error, early.live.error, errors], [[""], undefined, undefined, []]);
+    stop();
+    live.close();
+    assert.equal(live.error, undefined);
+    await server.query("update todo set title = 'of Ann'");
+    db.close();
+  }
+});
+
 test("people who take turns quickly, with writes under way, end with their own", async (context) => {
   const { server, proxy } = await start(context);
   const db = page(context, proxy.url, new Shelf());
@@ -238,8 +274,8 @@ test("who signs out leaves nothing, and is told first what would be lost", async
   db.sql`select id, title from todo order by title`.subscribe((snapshot) => told.push(snapshot), { onError: () => {} });
   proxy.isClosed = false;
   db.connection.tryNow();
-  await until("what is live ends", () => live.error);
-  assert.deepEqual([(live.error as TidebaseError).code, told], ["unauthorized", []]);
+  await until("the server has refused a stranger", () => (db.connection.error as TidebaseError | undefined)?.code === "unauthorized");
+  assert.deepEqual([live.value!.rows, live.error, told], [[], undefined, []]);
   unplug(proxy);
   await enterElsewhere(server, proxy, shelf, ANN);
   await until("she is back", () => db.local.user);
@@ -262,7 +298,7 @@ test("a session that ends while writes wait loses none: they go when their owner
   db.connection.tryNow();
   await until("it has ended", () => db.auth.user === undefined);
   assert.deepEqual([db.local.user, db.local.pending, await owners(server)], [undefined, [], []]);
-  await until("what is live ends", () => live.error);
+  await until("what is live has no rows", () => live.value!.rows.length === 0 && live.value!.fromCache);
   await db.auth.signIn(ANN);
   await until("it is sent", async () => (await owners(server)).length === 1);
   await add(db, "bread");
@@ -292,5 +328,7 @@ test("pages of one device are of one user, with one store", async (context) => {
   await two.signOut();
   await until("both are signed out", () => !one.local.user && !two.local.user);
   await assert.rejects(add(one, "late"), codeIs("unauthorized"));
-  await until("both lists end", () => left.live.error && right.live.error);
+  await until("both lists are empty", () => left.titles() === "" && right.titles() === "");
+  await two.auth.signIn(ANN);
+  await until("and hers again", () => left.titles() === "milk" && right.titles() === "milk");
 });

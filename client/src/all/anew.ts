@@ -1,34 +1,44 @@
-// Live queries are of a store: of whoever was signed in when they were asked. When somebody else is, each is asked anew, so
-// that it shows their rows and their writes, and none of whoever was here before.
+// Live queries are of whoever is signed in. When somebody else is, each drops what it shows and is asked anew, so that it shows
+// their rows and their writes, and none of whoever was here before. While nobody is, it has no rows and waits for the next.
 
 import { onAbort } from "../abort.js";
-import { unhandled, type TidebaseError } from "../error.js";
+import { callAll, unhandled, type TidebaseError } from "../error.js";
 import type { Loop } from "../live/loop.js";
 import type { Listener } from "../live/wish.js";
 
-/** Those of SQL and of documents; keys and topics have no store. */
-const OF_A_STORE = /^(sql|docs) /;
+/** Those of SQL and of documents; keys and topics end with whoever asked. */
+const OF_SOMEBODY = /^(sql|docs) /;
 
 interface Asked {
   stop(): void;
+  drop(): void;
   again(): void;
 }
 
-/** From now on the loop's live queries can be asked anew: by what is returned. */
-export function askable(loop: Loop): () => void {
+/**
+ * From now on the loop's live queries can be asked anew: by what is returned.
+ *
+ * @param isSomebodyThere if not, a query that is refused for it has not ended
+ */
+export function askable(loop: Loop, isSomebodyThere: () => boolean): () => void {
   const asked = new Set<Asked>();
   const want = loop.want.bind(loop);
   loop.want = (identity, make, listener, signal) => {
-    if (!OF_A_STORE.test(identity) || signal?.aborted) return want(identity, make, listener, signal);
+    if (!OF_SOMEBODY.test(identity) || signal?.aborted) return want(identity, make, listener, signal);
     let isOver = false;
+    let hasRows = false;
     const ended = () => {
       isOver = true;
       asked.delete(one);
       off();
     };
     const own: Listener<any> = {
-      next: (told) => listener.next(told),
+      next: (told) => {
+        hasRows = true;
+        listener.next(told);
+      },
       error: (error: TidebaseError) => {
+        if (error.code === "unauthorized" && !isSomebodyThere()) return one.drop();
         ended();
         if (listener.error) listener.error(error);
         else if (error.code !== "closed") unhandled(error);
@@ -36,6 +46,10 @@ export function askable(loop: Loop): () => void {
     };
     const one: Asked = {
       stop: () => {},
+      drop: () => {
+        if (!isOver && hasRows) listener.next({ rows: [], revision: 0, fromCache: true } as any);
+        hasRows = false;
+      },
       again: () => {
         if (!isOver) one.stop = want(identity, make, own);
       },
@@ -54,6 +68,7 @@ export function askable(loop: Loop): () => void {
     const all = [...asked];
     // All of one identity leave before the first comes back, or they would share what is there.
     for (const one of all) one.stop();
+    callAll(all, (one) => one.drop());
     for (const one of all) one.again();
   };
 }

@@ -10,6 +10,7 @@ import { TidebaseError } from "../error.js";
 import { Client } from "../index.js";
 import type { Asking, SqlQuery } from "../sql.js";
 import type { AnyTable } from "../table.js";
+import { askable } from "./anew.js";
 import { Local } from "./local.js";
 
 /** What a client with everything is made with. */
@@ -43,11 +44,8 @@ export class Everything<Tables = Record<string, AnyTable>> extends Client<Tables
       throw invalid("With a token nobody knows whom to keep it for.", 'Say so with offline: { user: "…" }.');
     }
     super(url, options);
-    if (token === undefined) this.#auth = auth(this, storage && { storage });
-    if (!offline) return;
-    const local = (this.#local = new Local<Tables>(this, this.#auth?.ready ?? Promise.resolve()));
-    if (this.#auth) this.#auth.subscribe((user) => this.connection.state !== "closed" && local.serve(user?.id));
-    else local.serve(user);
+    if (token === undefined) this.#follow((this.#auth = auth(this, storage && { storage })), Boolean(offline));
+    else if (offline) (this.#local = new Local<Tables>(this, Promise.resolve(), () => {})).serve(user);
   }
 
   /** People who sign in. Not with a `token`: then it is said whose calls these are. */
@@ -104,6 +102,19 @@ export class Everything<Tables = Record<string, AnyTable>> extends Client<Tables
     }
     await this.#local?.clear();
     return auth.signOut(signal && { signal });
+  }
+
+  /** What is live, and the store, are of whoever is signed in. */
+  #follow(auth: Auth, isOffline: boolean): void {
+    const askAnew = askable(this.loop, () => auth.user !== undefined);
+    if (isOffline) this.#local = new Local<Tables>(this, auth.ready, askAnew);
+    let before: string | undefined;
+    auth.subscribe((user) => {
+      if (this.connection.state === "closed") return;
+      if (this.#local) this.#local.serve(user?.id);
+      else if (user?.id !== before) askAnew();
+      before = user?.id;
+    });
   }
 
   /** Ends all subscriptions and the socket. What waits is sent at the next visit. */

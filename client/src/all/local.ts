@@ -7,7 +7,6 @@ import { callAll, TidebaseError } from "../error.js";
 import type { Stop } from "../live/loop.js";
 import { Offline, OfflineTable, type Mutation, type Refused, type Written } from "../offline/index.js";
 import type { AnyTable, TableTypes } from "../table.js";
-import { askable } from "./anew.js";
 
 const NOTHING: readonly never[] = [];
 
@@ -20,11 +19,11 @@ export class Local<Tables = Record<string, AnyTable>> {
   #listeners = new Set<() => void>();
   #begun: Promise<unknown>;
 
-  /** @internal @param begun when it is known who has signed in */
-  constructor(db: Core, begun: Promise<unknown>) {
+  /** @internal @param begun when it is known who has signed in @param askAnew what is live, when that is another */
+  constructor(db: Core, begun: Promise<unknown>, askAnew: () => void) {
     this.#db = db;
     this.#begun = begun;
-    this.#askAnew = askable(db.loop);
+    this.#askAnew = askAnew;
   }
 
   /** Resolves when it is known who has signed in, and what an earlier visit of theirs left is there. */

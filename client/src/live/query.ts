@@ -14,7 +14,7 @@ export interface Snapshot<Row> {
   readonly rows: readonly Row[];
   /** All commits up to this one are in it, and none behind it. */
   readonly revision: number;
-  /** With `tidebase/offline`: kept from an earlier time; the server has not been heard yet. */
+  /** The server has not been heard yet: with `tidebase/offline` kept from an earlier time; with `tidebase/all` no rows where nobody is signed in, or somebody else was. */
   readonly fromCache?: boolean;
   /** With `tidebase/offline`: writes that the server has not carried out yet are in it, or may change it. */
   readonly pendingWrites?: boolean;
