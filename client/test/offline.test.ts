@@ -588,6 +588,29 @@ test("after a clear nothing is kept again: not what was told just before or afte
   assert.deepEqual([nothing.value, next.local.pending], [undefined, []]);
 });
 
+test("who signs out in one page and comes back there is kept for in the others, too", async (context) => {
+  const { server, proxy } = await start(context);
+  const device = randomUUID();
+  const [one, two] = [visit(context, proxy.url, device), visit(context, proxy.url, device)];
+  const list = two.live();
+  await until("the list", () => list.value);
+  await Promise.all([one.local.ready, two.local.ready]);
+  await one.local.clear();
+  one.end();
+  const channel = new BroadcastChannel(`tidebase ${new URL(proxy.url).href} ${device}`);
+  context.after(() => channel.close());
+  const isBack = new Promise<void>((resolve) => (channel.onmessage = ({ data }: any) => data.kind === "begun" && resolve()));
+  const back = visit(context, proxy.url, device);
+  await isBack;
+  await server.query("insert into todo (id, title) values ('m', 'milk')");
+  await until("told", () => list.titles() === "milk");
+  for (const { end } of [two, back]) end();
+  unplug(proxy);
+  const next = visit(context, proxy.url, device);
+  const kept = next.live();
+  await until("what was kept", () => kept.titles() === "milk");
+});
+
 test("among many rows, what waits does not make each further write slower", async (context) => {
   const { server, proxy } = await start(context);
   await server.query("with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) insert into todo (id, title) select i, i from n");

@@ -63,7 +63,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #queries: readonly OfflineQuery[] = [];
   #changed = new Set<OfflineQuery>();
   #isSweeping = false;
-  /** From then on no result is kept: whoever signs out is told things until they have. */
+  /** From then on no result is kept, until they are back in another page: whoever signs out is told things until they have. */
   #isCleared = false;
   #listeners = new Set<() => void>();
   #committed = new WeakSet<Batch>();
@@ -206,6 +206,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     // It took long, and was closed meanwhile.
     if (this.#isClosed) return void this.#turn.finally(() => store.close());
     this.#opened = store;
+    this.#news?.tell({ kind: "begun" });
     this.#sendFrom(store);
     const kept = await store.all();
     if (!this.#isCleared) kept.forEach((mutation) => this.#insert(mutation));
@@ -381,6 +382,9 @@ export class Offline<Tables = Record<string, AnyTable>> {
         return this.#settled(news.outcomes);
       case "dismissed":
         return this.#dismissed(news.number);
+      case "begun":
+        this.#isCleared = false;
+        return;
       case "cleared":
         // It may have kept a result between the other page's clearing and its saying so.
         void this.#opened?.forget().catch(() => {});

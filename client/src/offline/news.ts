@@ -10,7 +10,9 @@ export type News =
   | { kind: "added"; mutation: Mutation }
   | { kind: "settled"; outcomes: Outcome[] }
   | { kind: "dismissed"; number: number }
-  | { kind: "cleared" };
+  | { kind: "cleared" }
+  /** Somebody of this name is here, perhaps again. */
+  | { kind: "begun" };
 
 export function newsOf(name: string, hear: (news: News) => void): Channel<News> | undefined {
   return typeof BroadcastChannel === "function" ? new Channel(name, hear) : undefined;
