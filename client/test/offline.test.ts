@@ -259,6 +259,32 @@ test("a visit without a network shows the last one's rows, and its writes outliv
   await until("sent", () => third.local.pending.length === 0);
 });
 
+test("what was carried out just before the page is gone is there at the next visit without a network", async (context) => {
+  const { proxy } = await start(context);
+  const device = randomUUID();
+  const window = new EventTarget();
+  const names = ["addEventListener", "removeEventListener"] as const;
+  for (const name of names) Object.defineProperty(globalThis, name, { value: window[name].bind(window), configurable: true });
+  context.after(() => names.forEach((name) => Reflect.deleteProperty(globalThis, name)));
+  for (const event of ["pagehide", "visibilitychange"]) {
+    const before = visit(context, proxy.url, device);
+    const list = before.live();
+    await until("the list", () => list.value && !list.value.fromCache);
+    await (await before.local.table("todo").upsert({ id: event, title: event })).settled;
+    await until("told", () => list.value!.pendingWrites === false && list.titles().includes(event));
+    window.dispatchEvent(new Event(event));
+    unplug(proxy);
+    // It is killed: what it would do later does not come to it. The next one is there before.
+    const next = visit(context, proxy.url, device);
+    const kept = next.live();
+    await until("what was kept", () => kept.value);
+    assert.deepEqual([kept.titles().includes(event), kept.value!.fromCache], [true, true]);
+    proxy.isClosed = false;
+    next.end();
+    before.end();
+  }
+});
+
 test("what is refused is taken back, told once, kept until it is dismissed, and holds up nothing", async (context) => {
   const { server, proxy } = await start(context);
   const device = randomUUID();

@@ -33,6 +33,8 @@ export interface Written {
 /** A write that the server will not carry out, and why. */
 export type Refused = Mutation & { error: TidebaseError };
 
+/** After each of these the page may be gone without a word; phones tell the second alone. */
+const LAST_EVENTS = ["pagehide", "visibilitychange"];
 /** How long after a change of its rows a result is kept: many follow each other… */
 const KEEP_AFTER = 300;
 /** …and so much longer for each row, for it is written whole: some 5 ms of the page's time for 10,000 rows. */
@@ -106,6 +108,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
     db.loop.query = make;
     this.#isMaking = () => db.loop.query === make;
     this.#off = db.connection.subscribe((state) => state === "open" && this.#kick());
+    for (const event of LAST_EVENTS) globalThis.addEventListener?.(event, this.#keepAll);
     this.ready = this.#open();
   }
 
@@ -186,7 +189,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#off();
-    for (const query of this.#changed) this.#keep(query);
+    for (const event of LAST_EVENTS) globalThis.removeEventListener?.(event, this.#keepAll);
+    this.#keepAll();
     this.#sender?.close();
     this.#tabs.close();
     this.#news?.close();
@@ -365,6 +369,10 @@ export class Offline<Tables = Record<string, AnyTable>> {
     const timer = setTimeout(whenIdle, KEEP_AFTER + KEEP_AFTER_ROW * query.kept!.result.rows.length);
     (timer as { unref?: () => void }).unref?.();
   }
+
+  #keepAll = (): void => {
+    for (const query of this.#changed) this.#keep(query);
+  };
 
   /** Unless it was kept, or all was cleared, meanwhile. */
   #keep(query: OfflineQuery): void {
