@@ -4,7 +4,9 @@
 
 import "fake-indexeddb/auto";
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { test, type TestContext } from "node:test";
 import { TidebaseError, type Client, type Snapshot } from "tidebase";
 import { arrayRemove, arrayUnion, deleteField, documents, increment, type Batch } from "tidebase/documents";
@@ -712,6 +714,22 @@ test("a page that may keep nothing goes on in memory, and says so", async (conte
   const { settled } = await local.table("todo").insert({ id: "a", title: "milk", done: 0 });
   await settled;
   assert.deepEqual([local.isDurable, (await todos(server)).length], [false, 1]);
+});
+
+test("a program that closes its client ends, though a write waits for a server that is not there", async () => {
+  for (const way of ["await local.ready; await new Promise((resolve) => setImmediate(resolve)); db.close()", "db.close(); await local.ready"]) {
+    const script = `import { createClient } from "tidebase";
+      import { offline } from "tidebase/offline";
+      const db = createClient("http://127.0.0.1:9", { token: "t", limits: { pauseMin: 1, pauseMax: 60_000, attempts: 1 } });
+      const local = offline(db, "ann");
+      await local.table("todo").insert({ id: "a" });
+      ${way}; console.log(local.pending.length);`;
+    const program = spawn(process.execPath, ["--input-type=module", "--eval", script], { timeout: 20_000 });
+    let said = "";
+    program.stdout.on("data", (text) => (said += text));
+    const [code] = await once(program, "exit");
+    assert.deepEqual([code, said.trim()], [0, "1"], way);
+  }
 });
 
 test("ids sort as they were made", () => {

@@ -24,6 +24,7 @@ export class Sender {
   /** A frame of several was refused as a whole: now each has one of its own. */
   #isOneByOne = false;
   #known: { token: string | undefined; uid: string | undefined } | undefined;
+  #off: () => void;
   #over = new AbortController();
   /** Ends a pause. */
   #wake = new AbortController();
@@ -33,18 +34,26 @@ export class Sender {
     this.#http = http;
     this.#store = store;
     this.#tell = tell;
+    this.#off = loop.connection.subscribe(() => this.#endIfClosed());
   }
 
   /** There may be something to send, or somebody to send it to. */
   kick(): void {
+    this.#endIfClosed();
     this.#wasKicked = true;
     this.#wake.abort();
     if (!this.#isRunning && !this.#over.signal.aborted) void this.#run();
   }
 
   close(): void {
+    this.#off();
     this.#over.abort();
     this.#wake.abort();
+  }
+
+  /** With its client: a program should end though something waits. */
+  #endIfClosed(): void {
+    if (this.#loop.connection.state === "closed") this.close();
   }
 
   async #run(): Promise<void> {
