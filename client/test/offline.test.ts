@@ -365,7 +365,7 @@ test("documents are written without a network, and shown where they belong", asy
   assert.deepEqual([said.value!.docs.map(({ data }) => data.text), said.value!.pendingWrites, room.value!.pendingWrites], [["two"], true, true]);
   const batch = docs.batch().delete(rooms.doc("b"));
   await local.commit(batch);
-  assert.throws(() => local.commit(batch), (error: TidebaseError) => error.code === "invalid");
+  await assert.rejects(local.commit(batch), (error: TidebaseError) => error.code === "invalid");
   assert.deepEqual(all.value!.docs.map(({ id }) => id), ["a"]);
   proxy.isClosed = false;
   await assert.rejects(settled, (error: TidebaseError) => error.code === "not_found");
@@ -698,7 +698,7 @@ test("what cannot be sent is refused before it is kept", async (context) => {
   for (const value of [undefined, Number.NaN, new Date(), {}, () => 1]) {
     const values = { id: "a", title: value } as any;
     if (value === undefined) await local.table("todo").insert(values);
-    else assert.throws(() => local.table("todo").insert(values), (error: TidebaseError) => error.code === "invalid" && /title/.test(error.message));
+    else await assert.rejects(local.table("todo").insert(values), (error: TidebaseError) => error.code === "invalid" && /title/.test(error.message));
   }
   assert.equal(local.pending.length, 1);
 });
@@ -714,6 +714,16 @@ test("a page that may keep nothing goes on in memory, and says so", async (conte
   const { settled } = await local.table("todo").insert({ id: "a", title: "milk", done: 0 });
   await settled;
   assert.deepEqual([local.isDurable, (await todos(server)).length], [false, 1]);
+});
+
+test("a browser that loses the store while it is read is no error that nobody catches", async (context) => {
+  const reads = context.mock.method(IDBObjectStore.prototype, "getAll", () => {
+    throw new DOMException("gone", "UnknownError");
+  });
+  const { local } = visit(context, "http://127.0.0.1:9");
+  await until("it was read", () => reads.mock.callCount() > 0);
+  await turn();
+  await assert.rejects(local.ready, /gone/);
 });
 
 test("a program that closes its client ends, though a write waits for a server that is not there", async () => {

@@ -6,7 +6,7 @@ import type { Base } from "../dist/live/frame.js";
 import type { Result } from "../dist/live/result.js";
 import { settled } from "../dist/offline/fields.js";
 import type { Mutation, Patch, Values } from "../dist/offline/mutation.js";
-import { lay } from "../dist/offline/overlay.js";
+import { compare as compareValues, lay } from "../dist/offline/overlay.js";
 import { OfflineQuery } from "../dist/offline/query.js";
 
 interface Row {
@@ -87,6 +87,22 @@ test("what is shown is what the query would give of the table with all writes in
     for (const row of shown) if (!told.has(row)) assert.equal(row, same.get(JSON.stringify(row)) ?? row, "what is equal is the same object");
     assert.deepEqual(lay(result, mutations, elsewhere, before).map((row, index) => row === shown[index]), shown.map(() => true));
   }
+});
+
+test("values are compared as SQLite does: texts by their characters, and with numbers where they are some", () => {
+  const texts = ["", "a", "z", "\u{ff5a}", "\ufffd", "\u{1f600}", "\u{1f600}a", "\u{10ffff}"];
+  const byBytes = [...texts].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  assert.deepEqual([...texts].reverse().sort(compareValues), byBytes);
+  const base: Base = { table: "t", key: ["id"], columns: [...COLUMNS], where: [["done", "=", 16]], order: [[0, false]] };
+  const result = { columns: [...COLUMNS], isOrdered: true, tag: "", base, keys: [], rows: [{ id: 1, title: "a", done: 16 }] } as unknown as Result;
+  const shows = (done: unknown, where: unknown = 16) => {
+    const change = { table: "t", op: "update", key: { id: 1n }, values: { done } } as Patch;
+    const asked = { ...result, base: { ...base, where: [["done", "=", where]] } } as unknown as Result;
+    return lay(asked, [{ number: 1, change, madeAt: 0 }], () => undefined, new Map()).length;
+  };
+  assert.deepEqual([16, 16n, "16", " 16.0 "].map((done) => shows(done)), [1, 1, 1, 1]);
+  assert.deepEqual(["0x10", "", "a16", new Uint8Array([16])].map((done) => shows(done)), [0, 0, 0, 0]);
+  assert.deepEqual([shows("", 0), shows(0, ""), shows("", ""), shows("a", "a"), shows(5, "5")], [0, 0, 1, 1, 1]);
 });
 
 test("of a document that nobody here knows only what does not build on it is worked out", () => {

@@ -110,6 +110,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
     this.#off = db.connection.subscribe((state) => state === "open" && this.#kick());
     for (const event of LAST_EVENTS) globalThis.addEventListener?.(event, this.#keepAll);
     this.ready = this.#open();
+    // Whoever waits for it hears of it.
+    this.ready.catch(() => {});
   }
 
   /** Is it kept when the page is closed? Known when it is ready. */
@@ -142,13 +144,13 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   /** SQL for the server. What it changes shows when it has been there. */
-  sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
+  async sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Written> {
     const { sql, params } = new Statement(strings, values);
     return this.add({ sql, params });
   }
 
   /** Documents: a batch of `docs.batch()`, all of it or none. */
-  commit(batch: Batch): Promise<Written> {
+  async commit(batch: Batch): Promise<Written> {
     if (this.#committed.has(batch)) throw new TidebaseError("invalid", "This is committed. Begin another one.");
     this.#committed.add(batch);
     const now = new Date().toISOString();
@@ -225,7 +227,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   /** @internal */
-  add(change: Change): Promise<Written> {
+  async add(change: Change): Promise<Written> {
     // What cannot be sent is refused here, and not when the network is back.
     onTheWire({ number: 0, change });
     const unkept: Mutation = { number: Infinity, change: copyOf(change), madeAt: Date.now() };

@@ -65,9 +65,14 @@ function belongs({ where = [] }: Base, values: Values, isThere: boolean): boolea
     const name = named(values, column);
     if (values[name] === undefined) return isThere;
     const value = valueOf(values[name]);
-    return wanted.some((one) => (value === null || one === null ? how === "is" && value === one : value == one));
+    return wanted.some((one) => (value === null || one === null ? how === "is" && value === one : equals(value, one)));
   });
 }
+
+/** A text that is a number may become one in its column, or a number a text; nothing else equals what is of another kind. */
+const equals = (a: any, b: any) => a === b || (a == b && typeof a !== "object" && [a, b].every((one) => NUMBER.test(one)));
+/** Not what JavaScript alone takes for one: nothing at all, or `0x10`. */
+const NUMBER = /^[^xob]*\d[^xob]*$/i;
 
 /** The row with these values in it; a new one has them all. */
 function made({ columns, base }: Result, row: any, values: Values): any {
@@ -152,8 +157,12 @@ export function idOf({ key }: Base, values: Values): unknown {
 export function compare(a: any, b: any): number {
   const [first, second] = [rank(a), rank(b)];
   if (first !== second) return first - second;
+  if (typeof a === "string") [a, b] = [byCodePoint(a), byCodePoint(b)];
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+/** SQLite orders by bytes of UTF-8; JavaScript by halves of characters, which are less than some whole ones. */
+const byCodePoint = (text: string) => text.replace(/[\ud800-\udfff]/g, "\uffff$&");
 
 const rank = (value: unknown) => (value === null ? 0 : typeof value === "string" ? 2 : typeof value === "object" ? 3 : 1);
 
@@ -164,7 +173,10 @@ function named(values: Values, column: string): string {
 }
 
 /** As the server would give it back. */
-const valueOf = (value: Values[string]) => (typeof value === "boolean" ? Number(value) : (value ?? null));
+function valueOf(value: Values[string]): any {
+  const isShort = typeof value === "bigint" && Number.isSafeInteger(Number(value));
+  return typeof value === "boolean" || isShort ? Number(value) : (value ?? null);
+}
 
 /** One plain value is its own key: of 10,000 rows that is four times as fast as text of it. */
 const keyOf = (values: unknown[]): unknown =>
