@@ -106,6 +106,24 @@ test("when the page that has the socket goes, the others go on with one", async 
   }
 });
 
+test("a server that takes the socket and says nothing is given up for all, though some wait longer than others", async (context) => {
+  const { open, sockets, add, proxy } = await stage(context);
+  proxy.isStalled = true;
+  const patient = { limits: { answerTime: 60_000 } };
+  const pages = [open({ limits: { answerTime: 100 } }), open(patient), open(patient)];
+  const lists = pages.map(({ live }) => live());
+  let tries = 0;
+  pages[0]!.page.run(() => pages[0]!.db.connection.subscribe((state) => state === "connecting" && tries++));
+  await until("one has waited long enough", () => proxy.bytes.up > 0 && pages[0]!.db.connection.error);
+  // What is held back stays so; what comes now is let through.
+  proxy.isStalled = false;
+  await all(lists, "");
+  await add("milk");
+  await all(lists, "1milk");
+  assert.equal(await sockets(), 1);
+  assert.ok(tries < 20, `it has come back to a socket that says nothing ${tries} times`);
+});
+
 test("a page that is opened again and again leaves nothing behind", async (context) => {
   const { open, sockets, subscriptions, add } = await stage(context);
   const first = open();

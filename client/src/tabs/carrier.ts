@@ -44,6 +44,8 @@ export class Carrier {
   #watch: (page: string, gone: () => void) => void;
   #socket: Socket | undefined;
   #hello: { revision: number } | undefined;
+  /** Until the server greets. Those that wait come and go, so none of them can tell how long it has taken. */
+  #opening: ReturnType<typeof setTimeout> | undefined;
   /** Whose token the socket has. */
   #bearer: Rider | undefined;
   #heards = 0;
@@ -79,6 +81,7 @@ export class Carrier {
     this.#riders.clear();
     this.#owned.clear();
     this.#socket?.close();
+    clearTimeout(this.#opening);
     this.#socket = this.#hello = undefined;
   }
 
@@ -108,6 +111,7 @@ export class Carrier {
       lost: (...how) => isCurrent() && this.#lost(how),
     });
     this.#socket = socket;
+    this.#opening = setTimeout(() => this.#lost([0, ""]), limits.answerTime);
   }
 
   #ask(rider: Rider): void {
@@ -174,6 +178,7 @@ export class Carrier {
   #pass(text: string, frame: any): void {
     const { id, type } = frame;
     if (!this.#hello) {
+      clearTimeout(this.#opening);
       this.#hello = frame;
       for (const rider of this.#riders.values()) {
         if (rider.token === this.#bearer!.token) this.#greet(rider);
