@@ -307,6 +307,24 @@ test("a session that ends while writes wait loses none: they go when their owner
   await until("what a plain sign-out leaves, too", async () => (await owners(server)).length === 2);
 });
 
+test("what was never sent is its owner's all the same, whatever token the client is given", async (context) => {
+  const { server, proxy } = await start(context);
+  const bob = await server.call("auth/signup", BOB);
+  const db = page(context, proxy.url, new Shelf());
+  await db.auth.signUp(ANN);
+  await db.local.ready;
+  unplug(proxy);
+  await add(db, "of Ann");
+  db.setToken(bob.access_token);
+  proxy.isClosed = false;
+  db.connection.tryNow();
+  for (let round = 0; round < 3; round++) await until("heard by the server", () => db.topic("any").publish(1).then(() => true, (error) => error.code !== "unavailable"));
+  assert.deepEqual([await owners(server), db.local.pending.length, db.local.refused], [[], 1, []]);
+  await db.auth.signIn(ANN);
+  await until("sent as hers", () => db.local.pending.length === 0);
+  assert.deepEqual(await owners(server), [{ title: "of Ann", owner: ANN.email }]);
+});
+
 test("pages of one device are of one user, with one store", async (context) => {
   const { server, proxy } = await start(context);
   const shelf = new Shelf();

@@ -45,7 +45,7 @@ export class Everything<Tables = Record<string, AnyTable>> extends Client<Tables
     }
     super(url, options);
     if (token === undefined) this.#follow((this.#auth = auth(this, storage && { storage })), Boolean(offline));
-    else if (offline) (this.#local = new Local<Tables>(this, Promise.resolve(), () => {})).serve(user);
+    else if (offline) (this.#local = new Local<Tables>(this, Promise.resolve(), () => {})).serve(user, false);
   }
 
   /** People who sign in. Not with a `token`: then it is said whose calls these are. */
@@ -111,7 +111,7 @@ export class Everything<Tables = Record<string, AnyTable>> extends Client<Tables
     let before: string | undefined;
     auth.subscribe((user) => {
       if (this.connection.state === "closed") return;
-      if (this.#local) this.#local.serve(user?.id);
+      if (this.#local) this.#local.serve(user?.id, true);
       else if (user?.id !== before) askAnew();
       before = user?.id;
     });

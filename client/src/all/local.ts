@@ -86,13 +86,13 @@ export class Local<Tables = Record<string, AnyTable>> {
     await this.#store?.clear();
   }
 
-  /** @internal From now on theirs, or nobody's. */
-  serve(user: string | undefined): void {
+  /** @internal From now on theirs, or nobody's. @param hasSignedIn so that what they write is sent as theirs alone */
+  serve(user: string | undefined, hasSignedIn: boolean): void {
     if (user === this.#user && this.#store) return;
     this.close();
     this.#user = user;
     if (user !== undefined) {
-      const store = (this.#store = new Offline<Tables>(this.#db, user));
+      const store = (this.#store = new Offline<Tables>(this.#db, user, hasSignedIn ? user : undefined));
       store.subscribe(() => store === this.#store && this.#tell());
     }
     this.#askAnew();

@@ -46,6 +46,7 @@ const EARLY_MAX = 500;
 /** What is kept on the device for one user: what `offline(db, user)` gives. */
 export class Offline<Tables = Record<string, AnyTable>> {
   #db: Core;
+  #owner: string | undefined;
   #store: Promise<Store>;
   #opened: Store | undefined;
   #sender: Sender | undefined;
@@ -79,9 +80,10 @@ export class Offline<Tables = Record<string, AnyTable>> {
   /** Resolves when what an earlier visit left is there. */
   readonly ready: Promise<void>;
 
-  /** @internal */
-  constructor(db: Core, user: string) {
+  /** @internal @param owner their id, if it is known that the server has one */
+  constructor(db: Core, user: string, owner?: string) {
     this.#db = db;
+    this.#owner = owner;
     const name = `tidebase ${db.http.base.href} ${user}`;
     this.#store = openStore(name, () => this.close());
     this.#news = newsOf(name, (news) => this.#heard(news));
@@ -223,7 +225,7 @@ export class Offline<Tables = Record<string, AnyTable>> {
   #sendFrom(store: Store): void {
     const { loop, http } = this.#db;
     this.#sender?.close();
-    this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes));
+    this.#sender = new Sender(loop, http, store, (outcomes) => this.#settle(outcomes), this.#owner);
   }
 
   /** @internal */

@@ -19,6 +19,7 @@ export class Sender {
   #http: Http;
   #store: Store;
   #tell: (outcomes: Outcome[]) => Promise<void>;
+  #owner: string | undefined;
   #isRunning = false;
   #wasKicked = false;
   /** A frame of several was refused as a whole: now each has one of its own. */
@@ -29,11 +30,13 @@ export class Sender {
   /** Ends a pause. */
   #wake = new AbortController();
 
-  constructor(loop: Loop, http: Http, store: Store, tell: (outcomes: Outcome[]) => Promise<void>) {
+  /** @param owner who has signed in for it, where that is known; else it is whoever the first write is sent as */
+  constructor(loop: Loop, http: Http, store: Store, tell: (outcomes: Outcome[]) => Promise<void>, owner: string | undefined) {
     this.#loop = loop;
     this.#http = http;
     this.#store = store;
     this.#tell = tell;
+    this.#owner = owner;
     this.#off = loop.connection.subscribe(() => this.#endIfClosed());
   }
 
@@ -101,7 +104,7 @@ export class Sender {
       action: "mutate",
       client_id: this.#store.client,
       // The server refuses them on the socket of another: on a shared device somebody else may have signed in.
-      uid: await this.#store.owner(await this.#uid()),
+      uid: this.#owner ?? (await this.#store.owner(await this.#uid())),
       acknowledged: waiting[0]!.number - 1,
       mutations: sent.map(onTheWire),
     };
