@@ -15,7 +15,7 @@ import {
   type Doc,
   type Found,
 } from "tidebase/documents";
-import { client, until, world } from "./world/index.js";
+import { client, TOKEN, until, world } from "./world/index.js";
 
 interface Room {
   name: string;
@@ -358,6 +358,21 @@ test("twenty transactions of two clients at once count to twenty", async (contex
   assert.equal((await rooms.doc("counter").get())!.data.n, 20);
   assert.deepEqual(counted.sort((a, b) => a - b), Array.from({ length: 20 }, (_, index) => index + 1));
   context.diagnostic(`${runs} runs`);
+});
+
+test("a transaction that was begun as one caller writes nothing as the next", async (context) => {
+  const { rooms, docs, db } = await harbour(context);
+  await rooms.doc("a").set({ name: "a", n: 1 });
+  let runs = 0;
+  const moving = docs.transaction(async (transaction) => {
+    runs++;
+    const { n } = (await transaction.get(rooms.doc("a")))!.data;
+    transaction.update(rooms.doc("a"), { n: n! + 1 });
+    // Somebody else, though the server takes theirs for the same.
+    db.setToken(TOKEN);
+  });
+  await assert.rejects(moving, refused("unauthorized", /Somebody else/));
+  assert.deepEqual([runs, (await rooms.doc("a").get())!.data.n], [1, 1]);
 });
 
 test("a transaction writes what follows from what it read, or nothing", async (context) => {

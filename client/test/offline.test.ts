@@ -497,6 +497,8 @@ test("what another page tells out of order leaves no phantom", async (context) =
   context.after(() => channel.close());
   const change = { table: "todo", op: "insert", values: { id: "p", title: "phantom", done: 0 } };
   const [applied, dismissed] = [9_000_001, 9_000_002];
+  // Of another version, or of whoever has a script here.
+  for (const strange of [null, 7, {}, { kind: "later" }]) channel.postMessage(strange);
   channel.postMessage({ kind: "settled", outcomes: [{ number: applied, applied: 1 }] });
   channel.postMessage({ kind: "dismissed", number: dismissed });
   for (const number of [applied, dismissed]) channel.postMessage({ kind: "added", mutation: { number, change, madeAt: 0 } });

@@ -54,10 +54,13 @@ export async function transact<Result>(
   run: (transaction: Transaction) => Promise<Result>,
   { attempts = ATTEMPTS, signal }: Transacting = {},
 ): Promise<Result> {
+  const caller = db.http.token;
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted();
     const transaction = new Transaction(db, signal);
     const result = await run(transaction);
+    // What was read was for whoever was there then.
+    if (db.http.token !== caller) throw new TidebaseError("unauthorized", "Somebody else has come since the transaction began. Nothing was written.");
     try {
       await transaction.commit();
       return result;

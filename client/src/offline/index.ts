@@ -386,7 +386,8 @@ export class Offline<Tables = Record<string, AnyTable>> {
   }
 
   #heard(news: News): void {
-    switch (news.kind) {
+    // Anybody of this origin may say anything here.
+    switch (news?.kind) {
       case "added":
         this.#insert(news.mutation);
         return this.#kick();
