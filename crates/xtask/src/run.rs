@@ -1,21 +1,24 @@
 //! Running programs, and being honest about what could not be run.
 
 use anyhow::{Context as _, Result, bail};
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs a program with its output shown; an error if it fails.
 pub fn program(name: &str, arguments: &[&str]) -> Result<()> {
-    program_with(name, arguments, None)
+    program_with(name, arguments, &[])
 }
 
-/// The same with a variable in its environment.
-pub fn program_with(name: &str, arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
-    let shown = variable.as_ref().map(|(variable, value)| format!("{variable}={} ", value.display()));
-    println!("\n$ {}{name} {}", shown.unwrap_or_default(), arguments.join(" "));
+/// A variable of the environment.
+pub type Variable = (&'static str, String);
+
+/// The same with variables in its environment.
+pub fn program_with(name: &str, arguments: &[&str], variables: &[Variable]) -> Result<()> {
+    let shown: String = variables.iter().map(|(variable, value)| format!("{variable}={value} ")).collect();
+    println!("\n$ {shown}{name} {}", arguments.join(" "));
     let mut command = Command::new(name);
+    let variables = variables.iter().map(|(variable, value)| (variable, value));
     let status =
-        command.args(arguments).envs(variable).status().with_context(|| format!("{name} could not be started"))?;
+        command.args(arguments).envs(variables).status().with_context(|| format!("{name} could not be started"))?;
     if !status.success() {
         bail!("{name} {} failed: {status}", arguments.join(" "));
     }
@@ -23,12 +26,12 @@ pub fn program_with(name: &str, arguments: &[&str], variable: Option<(&str, Path
 }
 
 pub fn cargo(arguments: &[&str]) -> Result<()> {
-    cargo_with(arguments, None)
+    cargo_with(arguments, &[])
 }
 
-pub fn cargo_with(arguments: &[&str], variable: Option<(&str, PathBuf)>) -> Result<()> {
+pub fn cargo_with(arguments: &[&str], variables: &[Variable]) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    program_with(&cargo, arguments, variable)
+    program_with(&cargo, arguments, variables)
 }
 
 /// The beginning of the commit's name as a number; 1 where this is no checkout.
