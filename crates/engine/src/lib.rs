@@ -81,6 +81,8 @@ struct Published {
     cursor: Cursor,
 }
 
+/// No statement of an export takes as long.
+const EXPORT_TIME_MAX: Duration = Duration::from_hours(24 * 7);
 /// Kept messages read at one time to catch a listener up.
 const MESSAGES_AT_ONCE: usize = 256;
 
@@ -652,9 +654,29 @@ impl Engine {
         out: &mut dyn std::io::Write,
         cancel: &Cancel,
     ) -> Result<u64> {
-        const A_LONG_TIME: Duration = Duration::from_hours(24 * 7);
-        sqlite.bounded(A_LONG_TIME, Some(cancel.clone()), Mode::Open, |sqlite| {
-            what.write(&sqlite.own, out, &mut |_| Ok(()))
+        self.run_export_in_breaths(sqlite, what, out, cancel, u64::MAX, &mut |_| Ok(()))
+    }
+
+    /// How many rows it will have, about: what virtual tables keep is not counted as it is written.
+    ///
+    /// # Errors
+    /// `unavailable` if it was cancelled.
+    pub fn count_export(&self, sqlite: &mut Sqlite, what: &export::Export, cancel: &Cancel) -> Result<u64> {
+        sqlite.bounded(EXPORT_TIME_MAX, Some(cancel.clone()), Mode::Open, |sqlite| what.count(&sqlite.own))
+    }
+
+    /// As [`Engine::run_export`], with rows between two breaths, and whom to tell how many have been written by then.
+    pub fn run_export_in_breaths(
+        &self,
+        sqlite: &mut Sqlite,
+        what: &export::Export,
+        out: &mut dyn std::io::Write,
+        cancel: &Cancel,
+        breath_rows: u64,
+        heard: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<u64> {
+        sqlite.bounded(EXPORT_TIME_MAX, Some(cancel.clone()), Mode::Open, |sqlite| {
+            what.write_in_breaths(&sqlite.own, out, breath_rows, heard)
         })
     }
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use tidebase_engine::export::{Dump, Export, Form, Rows};
+use tidebase_engine::export::{Dump, Export, Form, Rows, Tables};
 use tidebase_engine::import::{Form as ImportForm, Import, Rows as ImportRows, Source, What};
 use tidebase_engine::{Code, Engine, Error, Options, Params, SqlRequest};
 
@@ -558,4 +558,62 @@ async fn records_find_their_columns_or_say_why_not() {
     assert_eq!(made, r#"CREATE TABLE "made" ("i" INTEGER, "r" REAL, "s" TEXT, "z" TEXT, "007" TEXT)"#);
     let names: String = connection.query_row("SELECT group_concat(name) FROM t", [], |row| row.get(0)).unwrap();
     assert_eq!(names, "bo,x,free");
+}
+
+/// Tables with all that a name can have in it, of which a part is no table for others.
+const ODD: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+    INSERT INTO users VALUES (1, 'Ann, \"A\"'), (2, NULL);
+    CREATE TABLE empty (x);
+    CREATE TABLE \"../ä\" (x); INSERT INTO \"../ä\" VALUES (x'00ff');
+    CREATE VIEW seen AS SELECT * FROM users;
+    CREATE VIRTUAL TABLE words USING fts5(body); INSERT INTO words VALUES ('tide');";
+
+#[tokio::test]
+async fn all_tables_are_one_json_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    run(&engine, import_of(What::Dump, ODD.as_bytes())).await.unwrap();
+    let all = |schema: bool| -> serde_json::Value {
+        serde_json::from_slice(&export(engine.path(), &Export::Tables(Tables::Json { schema }))).unwrap()
+    };
+    let wanted = serde_json::json!({
+        "users": [{"id": 1, "name": "Ann, \"A\""}, {"id": 2, "name": null}], "empty": [],
+        "../ä": [{"x": {"$blob": "AP8="}}], "words": [{"body": "tide"}],
+    });
+    assert_eq!(all(false), wanted);
+    let with_schema = all(true);
+    assert_eq!(with_schema["_tide_schema"].as_array().unwrap().len(), 5, "{with_schema}");
+    assert_eq!(with_schema["users"], wanted["users"]);
+    engine.close();
+}
+
+/// Read by Python, which knows the form better than we do.
+#[tokio::test]
+async fn all_tables_are_a_zip_that_others_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    run(&engine, import_of(What::Dump, ODD.as_bytes())).await.unwrap();
+    let (connection, mut zip, mut breaths) = (open_plain(engine.path()), Vec::new(), 0);
+    let tables = Export::Tables(Tables::Csv { schema: true });
+    let written = tables.write_in_breaths(&connection, &mut zip, 1, &mut |_| {
+        breaths += 1;
+        Ok(())
+    });
+    assert_eq!((written.unwrap(), tables.count(&connection).unwrap()), (4, 4));
+    assert!(breaths >= 4, "{breaths}");
+    let path = folder.path().join("all.zip");
+    std::fs::write(&path, zip).unwrap();
+    let script = "import sys, zipfile, json; z = zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None
+print(json.dumps({name: z.read(name).decode() for name in z.namelist()}))";
+    let Ok(read) = std::process::Command::new("python3").args(["-c", script]).arg(&path).output() else {
+        use std::io::Write as _;
+        return writeln!(std::io::stderr(), "SKIPPED: there is no python3 to read a zip with").unwrap();
+    };
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let files: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(files["users.csv"], "id,name\r\n1,\"Ann, \"\"A\"\"\"\r\n2,\r\n");
+    assert_eq!((&files["empty.csv"], &files["words.csv"]), (&"x\r\n".into(), &"body\r\ntide\r\n".into()));
+    assert_eq!(files["_.._ä.csv"], "x\r\nX'00FF'\r\n", "{files}");
+    assert!(files["_tide_schema.sql"].as_str().unwrap().contains("CREATE VIEW seen AS SELECT * FROM users;"));
+    engine.close();
 }

@@ -161,7 +161,7 @@ fn exists(connection: &Connection, table: &str) -> Result<bool> {
 }
 
 /// With its semicolon, which a comment at the end must not swallow.
-fn ended(sql: &str) -> String {
+pub(super) fn ended(sql: &str) -> String {
     if sql.contains("--") || sql.contains("/*") { format!("{sql}\n;") } else { format!("{sql};") }
 }
 

@@ -1,9 +1,11 @@
-//! Data on its way out: the whole database as SQL, or one table as JSON or CSV, from one snapshot, in bounded memory.
+//! Data on its way out: the whole database as SQL, JSON or CSV, or one table, from one snapshot, in bounded memory.
 //!
 //! | file | |
 //! |---|---|
 //! | [`dump`] | everything, as SQL that makes it again |
 //! | [`table`] | one table or view, as JSON, a JSON object a line, or CSV |
+//! | [`tables`] | all tables, as one JSON object or a zip of CSV files |
+//! | [`zip`] | a zip that is written as it comes |
 //! | [`shadow`] | virtual tables, and those that are their own affair |
 //! | [`literal`] | one value as SQL |
 //! | [`squeeze`] | gzip and zstd |
@@ -13,10 +15,13 @@ pub mod literal;
 mod shadow;
 pub mod squeeze;
 pub mod table;
+pub mod tables;
+mod zip;
 
 pub use dump::Dump;
 pub use squeeze::Squeeze;
 pub use table::{Form, Rows};
+pub use tables::Tables;
 
 use crate::error::{Error, Result};
 use rusqlite::Connection;
@@ -29,6 +34,7 @@ const PIECE_BYTES: usize = 64 << 10;
 pub enum Export {
     Dump(Dump),
     Rows(Rows),
+    Tables(Tables),
 }
 
 impl Export {
@@ -43,14 +49,26 @@ impl Export {
         out: &mut dyn Write,
         heard: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<u64> {
+        self.write_in_breaths(connection, out, u64::MAX, heard)
+    }
+
+    /// The same, and `heard` is told after this many rows at the latest.
+    pub fn write_in_breaths(
+        &self,
+        connection: &Connection,
+        out: &mut dyn Write,
+        breath_rows: u64,
+        heard: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<u64> {
         let began = connection.is_autocommit();
         if began {
             connection.execute_batch("BEGIN")?;
         }
-        let mut sink = Sink { out, heard, piece: Vec::with_capacity(PIECE_BYTES * 2), rows: 0 };
+        let mut sink = Sink { out, heard, piece: Vec::with_capacity(PIECE_BYTES * 2), rows: 0, breath_rows };
         let written = match self {
             Self::Dump(dump) => dump.write(connection, &mut sink),
             Self::Rows(rows) => rows.write(connection, &mut sink),
+            Self::Tables(tables) => tables.write(connection, &mut sink),
         };
         let written = written.and_then(|()| sink.flush()).map(|()| sink.rows);
         if began {
@@ -65,7 +83,7 @@ impl Export {
     /// `not_found` for a table that is not.
     pub fn check(&self, connection: &Connection) -> Result<()> {
         match self {
-            Self::Dump(_) => Ok(()),
+            Self::Dump(_) | Self::Tables(_) => Ok(()),
             Self::Rows(rows) => rows.check(connection),
         }
     }
@@ -75,6 +93,7 @@ impl Export {
         match self {
             Self::Dump(dump) => dump.count(connection),
             Self::Rows(rows) => rows.count(connection),
+            Self::Tables(_) => Tables::count(connection),
         }
     }
 }
@@ -85,6 +104,7 @@ pub struct Sink<'a> {
     heard: &'a mut dyn FnMut(u64) -> Result<()>,
     piece: Vec<u8>,
     rows: u64,
+    breath_rows: u64,
 }
 
 impl Sink<'_> {
@@ -102,7 +122,7 @@ impl Sink<'_> {
     /// A row has been written.
     fn end_row(&mut self) -> Result<()> {
         self.rows += 1;
-        self.pass_on()
+        if self.rows.is_multiple_of(self.breath_rows) { self.flush() } else { self.pass_on() }
     }
 
     fn pass_on(&mut self) -> Result<()> {

@@ -18,6 +18,8 @@
 //! | `_tide_queries` | a request that took long, if they are logged | now and then, by the writer |
 //! | `_tide_audit` | something that was done to the server, and by whom | with what it tells of |
 //! | `_tide_schemas` | the JSON Schema of a column | rarely |
+//! | `_tide_dumps` | a dump that is made in the background, or kept | when its state changes |
+//! | `_tide_secrets` | a secret that is shared with others; no SQL that is sent can read it | rarely |
 //!
 //! Their layout has a version; older files are upgraded in a transaction, newer ones refused.
 
@@ -27,7 +29,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The layout below. Raise it with a step in [`upgrade`].
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 const LAYOUT: &str = "
 CREATE TABLE IF NOT EXISTS _tide_meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -73,10 +75,16 @@ CREATE TABLE IF NOT EXISTS _tide_queries (
   rows INTEGER NOT NULL, code TEXT);
 CREATE TABLE IF NOT EXISTS _tide_schemas (
   [table] TEXT NOT NULL, [column] TEXT NOT NULL, schema TEXT NOT NULL, PRIMARY KEY ([table], [column])) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_dumps (
+  key TEXT PRIMARY KEY, file TEXT NOT NULL, format TEXT NOT NULL, has_schema INTEGER NOT NULL, chunk_rows INTEGER NOT NULL,
+  status TEXT NOT NULL, restarts INTEGER NOT NULL DEFAULT 0, upload TEXT, rows INTEGER, bytes INTEGER, error TEXT,
+  made_at INTEGER NOT NULL, began_at INTEGER, ended_at INTEGER, url TEXT NOT NULL,
+  callback TEXT, callback_status TEXT, callback_tries INTEGER NOT NULL DEFAULT 0, callback_at INTEGER, callback_error TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL, made_at INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Tables that hold secrets: they are shown to nobody.
-pub const SEALED: [&str; 2] = ["_tide_credentials", "_tide_signing_keys"];
+pub const SEALED: [&str; 3] = ["_tide_credentials", "_tide_signing_keys", "_tide_secrets"];
 
 /// Tables that stay as they are when the data goes back to an earlier moment: who may come in, what was done, and what was answered.
 /// Nobody who was shut out comes back with the data.
