@@ -249,6 +249,13 @@ pub struct ServeArgs {
     /// Where all that is committed is kept, to go back to any moment: a folder, or `off` [env: TIDEBASE_BACKUPS] [default: <db>-backups]
     #[arg(long, value_name = "FOLDER")]
     pub backups: Option<PathBuf>,
+    /// Where dumps are kept: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and its like [env: TIDEBASE_DUMP_STORE]
+    /// [default: beside the database, its name with -dumps]
+    #[arg(long, value_name = "PLACE")]
+    pub dump_store: Option<String>,
+    /// For development: callbacks may go to this machine and its networks, and without TLS [env: TIDEBASE_ALLOW_PRIVATE_CALLBACKS]
+    #[arg(long)]
+    pub allow_private_callbacks: bool,
     /// Origins that browsers may call from, separated by commas [env: TIDEBASE_CORS] [default: *]
     #[arg(long, value_name = "ORIGINS")]
     pub cors: Option<String>,

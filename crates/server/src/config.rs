@@ -3,6 +3,8 @@
 use crate::auth::allowance::Bounds;
 use crate::auth::{issuers, people};
 use crate::cli::ServeArgs;
+use crate::dumps;
+use crate::store::Store;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -46,6 +48,28 @@ ServerLimits {
     access_token_time_max: std::time::Duration = std::time::Duration::from_mins(15),
     /// Time that a session may go unused. After it: `unauthorized`, sign in again.
     session_time_max: std::time::Duration = std::time::Duration::from_hours(30 * 24),
+    /// Dumps that are made at one time; the next wait in line.
+    dumps_running_max: usize = 2,
+    /// Dumps in line, under way and kept. Past it: `too_many`.
+    dumps_max: usize = 100,
+    /// Bytes of all dumps together. Past it the oldest goes; without an older one the dump fails.
+    dumps_bytes_max: u64 = 64 << 30,
+    /// How long a dump is kept when it is over.
+    dump_age_max: std::time::Duration = std::time::Duration::from_hours(24 * 7),
+    /// Time a dump may take. Past it, it fails.
+    dump_time_max: std::time::Duration = std::time::Duration::from_hours(6),
+    /// Dumps that may be asked for in a minute; 0 is no bound. Past it: `too_many`.
+    dump_requests_per_minute_max: usize = 30,
+    /// Downloads of dumps at one time. Past it: `too_many`.
+    dump_downloads_max: usize = 16,
+    /// Time that the folder or bucket of files may take for one question, or for one part of a large file. Past it: `timeout`.
+    store_time_max: std::time::Duration = std::time::Duration::from_mins(2),
+    /// Time that one callback may take. Past it, it is tried again.
+    callback_time_max: std::time::Duration = std::time::Duration::from_secs(10),
+    /// Tries of a callback, and the pause after the first; each is twice as long as the one before. After the last it has failed.
+    callback_tries_max: usize = 8,
+    /// Tries of a callback, and the pause after the first; each is twice as long as the one before. After the last it has failed.
+    callback_pause_min: std::time::Duration = std::time::Duration::from_secs(10),
     /// Time that running requests get when the server stops.
     stop_time_max: std::time::Duration = std::time::Duration::from_secs(10),
 }
@@ -101,11 +125,21 @@ pub struct Config {
     pub public: Option<PathBuf>,
     /// Where all that is committed is kept; `None` is nowhere.
     pub backups: Option<PathBuf>,
+    pub dumping: Dumping,
     pub cors: String,
     pub log: String,
     pub limits: Limits,
     pub server_limits: ServerLimits,
     pub effective: Vec<Effective>,
+}
+
+/// Dumps that are made in the background.
+#[derive(Debug)]
+pub struct Dumping {
+    /// Where they are kept.
+    pub store: Store,
+    /// May callbacks go to this machine and its networks, and without TLS?
+    pub allows_private_callbacks: bool,
 }
 
 /// `tidebase.toml`, all optional.
@@ -123,6 +157,8 @@ struct File {
     statements: Option<String>,
     public: Option<PathBuf>,
     backups: Option<PathBuf>,
+    dump_store: Option<String>,
+    allow_private_callbacks: Option<bool>,
     cors: Option<String>,
     log: Option<String>,
     #[serde(default)]
@@ -223,6 +259,8 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         file.behind_proxy.map(|is_behind| is_behind.to_string()),
         Some("false"),
     );
+    let db = PathBuf::from(db.unwrap_or_default());
+    let (dump_store, allows_private_callbacks) = read_dumping(args, &file, &mut sources, &db)?;
     let issuers = read_issuers(args, &file, &mut sources)?;
     let (limits, server_limits) = read_limits(args, &file, &mut sources)?;
     let listen_text = listen.unwrap_or_default();
@@ -243,7 +281,11 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         return Err(Error::invalid("The client token is the admin token: then every client is the administrator."));
     }
     Ok(Config {
-        db: db.unwrap_or_default().into(),
+        dumping: Dumping {
+            store: Store::open(&dump_store, environment, server_limits.store_time_max)?,
+            allows_private_callbacks,
+        },
+        db,
         listen: address(&listen_text)?,
         listen_text,
         admin_token,
@@ -264,6 +306,23 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
 }
 
 impl Config {
+    /// How many dumps, how large, how long.
+    pub fn dumps(&self) -> dumps::Bounds {
+        let limits = &self.server_limits;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        dumps::Bounds {
+            running_max: limits.dumps_running_max.max(1),
+            kept_max: limits.dumps_max,
+            asked_per_minute_max: count(limits.dump_requests_per_minute_max),
+            age_max: limits.dump_age_max,
+            bytes_max: limits.dumps_bytes_max,
+            time_max: limits.dump_time_max,
+            downloads_max: limits.dump_downloads_max,
+            callback_tries_max: count(limits.callback_tries_max),
+            callback_pause_min: limits.callback_pause_min,
+        }
+    }
+
     /// What works and may bite, with what to do: for the log of a start, and for the doctor.
     pub fn doubts(&self) -> Vec<String> {
         let is_short = |token: &&Option<String>| token.as_ref().is_some_and(|token| token.len() < TOKEN_LENGTH_GOOD);
@@ -273,7 +332,12 @@ impl Config {
             )
         };
         let tokens = [("admin", &self.admin_token), ("client", &self.client_token)];
-        tokens.iter().filter(|(_, token)| is_short(token)).map(|(name, _)| doubt(name)).collect()
+        let mut doubts: Vec<String> =
+            tokens.iter().filter(|(_, token)| is_short(token)).map(|(name, _)| doubt(name)).collect();
+        if self.dumping.allows_private_callbacks {
+            doubts.push("Callbacks may go to this machine and its networks (--allow-private-callbacks), which is for development.".into());
+        }
+        doubts
     }
 
     /// What is open to people, and for how long.
@@ -299,6 +363,25 @@ impl Config {
             caller_sockets: limits.caller_sockets_max,
         }
     }
+}
+
+/// Where dumps are kept, and whether callbacks may stay at home.
+fn read_dumping(args: &ServeArgs, file: &File, sources: &mut Sources<'_>, db: &Path) -> Result<(String, bool)> {
+    let dump_store = sources.pick(
+        "dump_store",
+        args.dump_store.clone(),
+        &["TIDEBASE_DUMP_STORE"],
+        file.dump_store.clone(),
+        Some(&format!("{}-dumps", db.display())),
+    );
+    let private_callbacks = sources.pick(
+        "allow_private_callbacks",
+        args.allow_private_callbacks.then(|| "true".to_owned()),
+        &["TIDEBASE_ALLOW_PRIVATE_CALLBACKS"],
+        file.allow_private_callbacks.map(|are_allowed| are_allowed.to_string()),
+        Some("false"),
+    );
+    Ok((dump_store.unwrap_or_default(), is_true("allow_private_callbacks", private_callbacks.as_deref())?))
 }
 
 fn is_open(name: &str, value: Option<&str>) -> Result<bool> {

@@ -3,9 +3,11 @@
 use crate::auth::allowance::Allowance;
 use crate::auth::secret::{self, Hash};
 use crate::auth::{self, Auth};
+use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, display};
 use crate::cors::{self, Cors};
 use crate::delivery::Delivery;
+use crate::dumps::Dumps;
 use crate::faces::{App, Peer, router};
 use crate::unread;
 use crate::wire::Wire;
@@ -74,12 +76,21 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     greet(&engine, address, new_token.as_deref(), config.admin_token.is_some());
     let (stop, stopping) = watch::channel(false);
     let delivery = Delivery::start()?;
+    let callbacks = Callbacks {
+        lookup: callbacks::target::lookup(),
+        may_be_private: config.dumping.allows_private_callbacks,
+        time_max: config.server_limits.callback_time_max,
+    };
+    let dumps = Dumps::new(Arc::clone(&engine), config.dumping.store.clone(), callbacks, config.dumps());
+    let tending = tokio::spawn(Arc::clone(&dumps).tend());
     let app = Arc::new(App {
         engine: Arc::clone(&engine),
         auth,
         allowance: Allowance::new(config.bounds()),
         limits: config.server_limits.clone(),
         started: Instant::now(),
+        dumps: Arc::clone(&dumps),
+        is_behind_proxy: config.is_behind_proxy,
         exports: Arc::new(tokio::sync::Semaphore::new(engine.limits().exports_max)),
         sockets: 0.into(),
         delivery: delivery.desk(),
@@ -94,6 +105,11 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     tracing::info!(connections = connections.len(), "stopping");
     let stopped_at = Instant::now();
     let _ = stop.send(true);
+    let stop_time = config.server_limits.stop_time_max;
+    if tokio::time::timeout(stop_time, dumps.stop()).await.is_err() {
+        tracing::warn!("a dump did not end in time");
+    }
+    tending.abort();
     let finish = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(config.server_limits.stop_time_max, finish).await.is_err() {
         tracing::warn!("some requests did not finish in time and are cut off");

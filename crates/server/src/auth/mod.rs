@@ -7,7 +7,7 @@
 pub mod allowance;
 pub mod issuers;
 pub mod people;
-mod row;
+pub mod row;
 pub mod secret;
 mod signing;
 mod standing;

@@ -20,6 +20,7 @@
 //! | `/policies`, `/policies/{name}`, `/policies/explain` | [`policies`]: what is open to whom |
 //! | `/schemas`, `/schemas/{table}/{column}` | [`schemas`]: what documents of a column must be like |
 //! | `/export/dump`, `/export/{form}/{table}`, `/export/db` | [`export`]: data on its way out |
+//! | `POST /export/dump`, `/export/dump/status/{key}`, `/export/dump/download/{file}`, `/export/dump/{key}`, `/export/dump/secret` | [`dumps`]: dumps in the background |
 //! | `/import/dump`, `/import/{form}/{table}` | [`import`]: data on its way in |
 //! | `/backups`, `/restore` | [`backups`]: how backups fare, and going back |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
@@ -32,6 +33,7 @@ mod body;
 mod connection;
 mod data;
 mod docs;
+mod dumps;
 mod export;
 mod import;
 mod openapi;
@@ -99,6 +101,9 @@ pub struct App {
     pub limits: ServerLimits,
     pub started: Instant,
     pub sockets: AtomicUsize,
+    pub dumps: Arc<crate::dumps::Dumps>,
+    /// What a proxy says of how it was called is believed.
+    pub is_behind_proxy: bool,
     /// One for each export that may run.
     pub exports: Arc<tokio::sync::Semaphore>,
     /// Where sockets are served: a thousand frames to send must not stand in front of the next request.
@@ -179,7 +184,11 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/statements/{id}", axum::routing::delete(statements::remove))
         .route("/schemas", get(schemas::list))
         .route("/schemas/{table}/{column}", get(schemas::read).put(schemas::keep).delete(schemas::remove))
-        .route("/export/dump", get(export::dump))
+        .route("/export/dump", get(export::dump).post(dumps::ask))
+        .route("/export/dump/secret", get(dumps::secret).post(dumps::new_secret))
+        .route("/export/dump/status/{key}", get(dumps::status))
+        .route("/export/dump/download/{file}", get(dumps::download))
+        .route("/export/dump/{key}", axum::routing::delete(dumps::remove))
         .route("/export/db", get(export::database))
         .route("/export/{form}/{table}", get(export::rows))
         .route("/backups", get(backups::report))

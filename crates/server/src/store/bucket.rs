@@ -107,6 +107,9 @@ impl Bucket {
     }
 
     pub async fn abandon(&self, name: &str, id: &str) -> Result<()> {
+        if id.is_empty() {
+            return Ok(());
+        }
         let gone = self.client.abort_multipart(&self.path(name), &id.to_owned()).await;
         self.is_gone(gone)
     }

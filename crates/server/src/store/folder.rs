@@ -57,12 +57,27 @@ impl Folder {
         .await
     }
 
-    pub async fn abandon(&self, name: &str, id: &str) -> Result<()> {
-        if !(id.starts_with(BEGINNING) && id.ends_with(ENDING)) || id.contains('/') {
-            return Err(Error::internal(format!("{id:?} is no upload to a folder")));
-        }
-        let path = self.path(name).with_file_name(id);
-        self.work(move || is_gone(fs::remove_file(path))).await
+    /// Whatever is left of uploads that were to have this name.
+    pub async fn abandon(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        self.work(move || {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let beginning = beginning(&path);
+            let entries = match fs::read_dir(folder) {
+                Err(error) if is_absence(&error) => return Ok(()),
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let left = entry.file_name();
+                let is_left = left.to_str().is_some_and(|left| left.starts_with(&beginning) && left.ends_with(ENDING));
+                if is_left {
+                    is_gone(fs::remove_file(entry.path()))?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub async fn open(&self, name: &str) -> Result<(File, fs::Metadata)> {
@@ -125,8 +140,11 @@ impl fmt::Display for Folder {
 fn partial(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(MODE).create(folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    tempfile::Builder::new().prefix(&format!("{BEGINNING}{name}.")).suffix(ENDING).tempfile_in(folder)
+    tempfile::Builder::new().prefix(&beginning(path)).suffix(ENDING).tempfile_in(folder)
+}
+
+fn beginning(path: &Path) -> String {
+    format!("{BEGINNING}{}.", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// One folder: its files that count, and the folders in it. `folder` ends with a slash unless it is the first.

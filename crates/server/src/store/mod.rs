@@ -7,7 +7,7 @@
 //!
 //! What is kept, and for how long, is the business of whoever keeps it.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "what keeps files here comes next"))]
+#![cfg_attr(not(test), expect(dead_code, reason = "backups put small files here and list them; dumps do not"))]
 
 mod bucket;
 mod folder;
@@ -97,11 +97,12 @@ impl Store {
         Ok(Upload::new(self.clone(), begun))
     }
 
-    /// Removes what is left of an upload that whoever began it could not end, by its [`Upload::id`].
+    /// Removes what is left of an upload that whoever began it could not end, by its [`Upload::id`]. In a folder it is known by its name;
+    /// in a bucket, where nobody has noted its id, it is left to the bucket's own rules.
     pub async fn abandon(&self, name: &str, id: &str) -> Result<()> {
         name::check(name)?;
         match &self.place {
-            Place::Folder(folder) => self.in_time(folder.abandon(name, id)).await,
+            Place::Folder(folder) => self.in_time(folder.abandon(name)).await,
             Place::Bucket(bucket) => self.in_time(bucket.abandon(name, id)).await,
         }
     }

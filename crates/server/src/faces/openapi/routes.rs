@@ -55,6 +55,13 @@ impl Route {
         self
     }
 
+    /// `Range` asks for a part.
+    fn part(mut self) -> Self {
+        self.operation["responses"]["206"] = self.operation["responses"]["200"].clone();
+        self.operation["responses"]["416"] = json!({ "description": "there is no such part" });
+        self
+    }
+
     /// Success has this status instead of 200.
     fn status(mut self, status: &str) -> Self {
         let answer = self.operation["responses"]["200"].take();
@@ -66,6 +73,46 @@ impl Route {
 /// A file that is sent as it is made.
 fn file() -> Json {
     json!({ "description": "the file", "content": { "*/*": {} } })
+}
+
+fn or_null(kind: &str) -> Json {
+    json!({ "type": [kind, "null"] })
+}
+
+fn dump_asked() -> Json {
+    object(&[
+        ("format", json!({ "enum": ["sql", "json", "csv"] })),
+        ("callbackUrl?", string()),
+        ("chunkSize?", json!({ "type": "integer", "minimum": 1, "maximum": 1_000_000 })),
+        ("includeSchema?", json!({ "type": "boolean" })),
+    ])
+}
+
+fn accepted() -> Json {
+    object(&[("status", json!({ "const": "accepted" })), ("progressKey", string()), ("message", string())])
+}
+
+fn dump_status() -> Json {
+    let progress = object(&[
+        ("totalRows", or_null("integer")),
+        ("processedRows", integer()),
+        ("percentComplete", integer()),
+        ("startedAt", or_null("string")),
+        ("estimatedCompletion", or_null("string")),
+    ]);
+    object(&[
+        ("status", json!({ "enum": ["waiting", "processing", "completed", "failed"] })),
+        ("progress", progress),
+        ("format", string()),
+        ("restarts", integer()),
+        ("downloadUrl?", string()),
+        ("size?", integer()),
+        ("completedAt?", string()),
+        ("failedAt?", string()),
+        ("expiresAt?", string()),
+        ("error?", string()),
+        ("callback?", json!({ "type": "object" })),
+    ])
 }
 
 fn squeezes() -> Json {
@@ -160,7 +207,6 @@ fn set() -> Json {
 }
 
 fn token() -> Json {
-    let or_null = |kind: &str| json!({ "type": [kind, "null"] });
     object(&[
         ("id", string()),
         ("name", string()),
@@ -505,6 +551,31 @@ fn server_routes() -> Vec<Route> {
             .query("system", json!({ "type": "boolean" }))
             .query("schema", json!({ "type": "boolean" }))
             .admins(),
+        route("post", "/export/dump", "a dump that is made in the background", bare(accepted()))
+            .body(dump_asked())
+            .status("202")
+            .admins(),
+        route("get", "/export/dump/status/{key}", "how far a dump is", bare(dump_status())).admins(),
+        route("get", "/export/dump/download/{file}", "a dump that is complete, or a part of it", file())
+            .part()
+            .admins(),
+        route("delete", "/export/dump/{key}", "remove a dump, or give it up", result(json!({ "const": true })))
+            .admins(),
+        route(
+            "get",
+            "/export/dump/secret",
+            "when the secret of callbacks was made",
+            result(object(&[("madeAt", or_null("string"))])),
+        )
+        .admins(),
+        route(
+            "post",
+            "/export/dump/secret",
+            "a new secret for callbacks, shown once",
+            result(object(&[("secret", string())])),
+        )
+        .status("201")
+        .admins(),
         route("get", "/export/db", "the database as an SQLite file", file()).admins(),
         route("get", "/export/{form}/{table}", "a table or view as json, ndjson or csv", file())
             .query("compress", squeezes())
