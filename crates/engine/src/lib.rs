@@ -17,6 +17,7 @@ pub mod limits;
 pub mod live;
 pub mod logs;
 pub mod metrics;
+pub mod migrations;
 pub mod request;
 pub mod schemas;
 mod shared;
@@ -633,6 +634,37 @@ impl Engine {
     /// What is wrong with the file, and where; `timeout` past `import_time_max`. Nothing of it is kept then.
     pub async fn import(&self, import: import::Import) -> Result<Answer> {
         self.submit(Work::Import(Box::new(import)), None)?.wait().await
+    }
+
+    /// The migrations that were applied, in their order.
+    pub fn migrations(&self) -> Result<Vec<migrations::Applied>> {
+        self.readers.inline(|sqlite| migrations::kept::list(&sqlite.own))
+    }
+
+    /// Applies, undoes or notes migrations as the administrator: each in a transaction of its own, in order, until one fails. Those
+    /// that somebody else applies meanwhile are passed over.
+    ///
+    /// # Errors
+    /// `conflict` before anything is done if files and database tell different stories; otherwise what is wrong with the first one that
+    /// fails, and what was done before it.
+    pub async fn migrate(&self, wanted: migrations::Wanted) -> Result<migrations::Report> {
+        let (steps, passed_over) = wanted.steps(&self.migrations()?)?;
+        let migrations::Wanted { way, dry_run, who, .. } = wanted;
+        let mut report = migrations::Report { way, dry_run, done: Vec::new(), passed_over };
+        let at_once = if dry_run { steps.len().max(1) } else { 1 };
+        for steps in steps.chunks(at_once) {
+            let task = migrations::task::Task { steps: steps.to_vec(), dry_run, who: who.clone() };
+            let answer = match self.submit(Work::Migrate(Box::new(task)), None) {
+                Ok(pending) => pending.wait().await,
+                Err(error) => Err(error),
+            };
+            let answer = answer.map_err(|error| report.ended_by(error))?;
+            let outcome: migrations::task::Outcome = serde_json::from_slice(&answer.body)
+                .map_err(|error| Error::internal("a migration answered oddly").caused_by(error))?;
+            report.done.extend(outcome.done);
+            report.passed_over.extend(outcome.passed_over);
+        }
+        Ok(report)
     }
 
     /// A connection of its own for an export, with a snapshot that begins with its first read.

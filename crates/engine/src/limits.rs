@@ -150,6 +150,8 @@ Limits {
     caller_write_time_max: Duration = Duration::from_secs(1),
     /// Time one import may take, while all other writers wait. Past it: `timeout`, undone.
     import_time_max: Duration = Duration::from_hours(1),
+    /// Time of one migration, for which all other writers wait. Past it: `timeout`, undone.
+    migration_time_max: Duration = Duration::from_hours(1),
     /// Exports at one time, each with a snapshot of its own. Past it: `too_many`.
     exports_max: usize = 4,
     /// Time an export waits for a reader that takes nothing; then it ends, for its snapshot keeps the WAL from shrinking.

@@ -337,7 +337,7 @@ pub fn load(connection: &Connection) -> Result<Vec<Policy>> {
     Ok(policies)
 }
 
-fn keep(connection: &Connection, policy: &Policy) -> Result<()> {
+pub(crate) fn keep(connection: &Connection, policy: &Policy) -> Result<()> {
     let columns = policy.columns.as_ref().map(|columns| serde_json::json!(columns).to_string());
     connection
         .prepare_cached(

@@ -12,7 +12,7 @@
 
 pub mod dump;
 pub mod literal;
-mod shadow;
+pub(crate) mod shadow;
 pub mod squeeze;
 pub mod table;
 pub mod tables;

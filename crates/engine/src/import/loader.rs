@@ -138,26 +138,7 @@ impl<'a> Loader<'a> {
 
     /// What can be judged only when all is there.
     pub fn check(&self) -> Result<()> {
-        if !self.import.ignores_references && !self.sqlite.has_deferred_violations() {
-            return Ok(());
-        }
-        let found = self.names(
-            "SELECT \"table\" || ' to ' || parent || ': ' || count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent",
-        )?;
-        if found.is_empty() && self.import.ignores_references {
-            return Ok(());
-        }
-        let found = if found.is_empty() { "they point nowhere".to_owned() } else { found.join(", ") };
-        Err(Error::conflict(format!(
-            "FOREIGN KEY constraint failed: rows refer to others that are not there ({found})."
-        )))
-    }
-
-    fn names(&self, question: &'static str) -> Result<Vec<String>> {
-        self.in_mode(Mode::Open, || {
-            let mut statement = self.sqlite.own.prepare(question)?;
-            Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
-        })
+        check_references(self.sqlite, self.import.ignores_references)
     }
 
     /// The table was a collection of documents where it comes from. No trigger of the script's runs.
@@ -176,6 +157,27 @@ impl<'a> Loader<'a> {
             keys::without_triggers(&self.sqlite.own, |own| Ok(own.execute_batch("UPDATE kv SET revision = NULL")?))
         })
     }
+}
+
+/// Do all rows have those that they refer to? SQLite has counted itself, unless it was told to ignore them.
+///
+/// # Errors
+/// `conflict`, with the tables.
+pub fn check_references(sqlite: &Sqlite, were_ignored: bool) -> Result<()> {
+    if !were_ignored && !sqlite.has_deferred_violations() {
+        return Ok(());
+    }
+    let found: Vec<String> = sqlite.in_mode(Mode::Open, || {
+        let mut statement = sqlite.own.prepare(
+            "SELECT \"table\" || ' to ' || parent || ': ' || count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent",
+        )?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    })?;
+    if found.is_empty() && were_ignored {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "they point nowhere".to_owned() } else { found.join(", ") };
+    Err(Error::conflict(format!("FOREIGN KEY constraint failed: rows refer to others that are not there ({found}).")))
 }
 
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 
 use super::answers::{self, Kept};
 use super::execute::{self, Place, Rights, Terms};
-use super::rehearse::{self, Rehearsal, Stage};
+use super::rehearse::{self, Rehearsal};
 use super::work::{Job, Work};
 use super::writer::Writer;
 use crate::access::Access;
@@ -19,6 +19,8 @@ use crate::documents::{self, Collections};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::logs::{AuditEntry, audit};
+use crate::migrations::run::Stage;
+use crate::migrations::task::Task;
 use crate::request::{Answer, Format, Idempotency};
 use crate::sqlite::Sqlite;
 use crate::sqlite::budget::Cancel;
@@ -31,6 +33,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 pub struct Committed {
     pub outcomes: Vec<Result<Answer>>,
@@ -242,9 +245,16 @@ impl<'w> Group<'w> {
         self.writer.capture.clear();
         self.writer.sqlite.reset_last_insert_rowid();
         let messages = self.messages.len();
-        if let Work::Rehearse(rehearsal) = &job.work {
-            let done = self.rehearse(rehearsal, job.cancel.clone());
-            return self.undo_rehearsal(done);
+        match &job.work {
+            Work::Rehearse(rehearsal) => {
+                let done = self.rehearse(rehearsal, job.cancel.clone());
+                return self.undo_rehearsal(done);
+            }
+            Work::Migrate(task) if task.dry_run => {
+                let done = self.migrate(task, job.cancel.clone());
+                return self.undo_rehearsal(done);
+            }
+            _ => {}
         }
         let done = self.run(job).and_then(|body| self.finish(job, body));
         let own = &self.writer.sqlite.own;
@@ -278,7 +288,15 @@ impl<'w> Group<'w> {
 
     fn rehearse(&mut self, rehearsal: &Rehearsal, cancel: Cancel) -> Result<Answer> {
         let Writer { sqlite, limits, capture, access, revision, .. } = &mut *self.writer;
-        let body = rehearse::run(Stage { sqlite, capture, access, limits, cancel }, rehearsal)?;
+        let body = rehearse::run(rehearse::Stage { sqlite, capture, access, limits, cancel }, rehearsal)?;
+        Ok(Answer { body: Bytes::from(body), revision: *revision, enveloped: None, rows: 0, is_repeated: false })
+    }
+
+    /// Within the request's savepoint.
+    fn migrate(&mut self, task: &Task, cancel: Cancel) -> Result<Answer> {
+        let Writer { sqlite, limits, revision, time_ms, .. } = &mut *self.writer;
+        let until = Instant::now() + limits.migration_time_max;
+        let body = task.run(Stage { sqlite, limits, cancel, until }, *time_ms, *revision + 1)?;
         Ok(Answer { body: Bytes::from(body), revision: *revision, enveloped: None, rows: 0, is_repeated: false })
     }
 
@@ -369,6 +387,7 @@ impl<'w> Group<'w> {
                 audit::write(&sqlite.own, &import.audited(&report), *time_ms)?;
                 Ok(report.to_json().into_bytes())
             }
+            Work::Migrate(task) => Ok(self.migrate(task, job.cancel.clone())?.body.to_vec()),
             Work::Refused(error) => Err(error.told_again()),
             Work::Rehearse(_) => Err(Error::internal("a rehearsal is not run like a request")),
             Work::Restore(_) => Err(Error::internal("a restore is not run in a transaction")),
@@ -413,8 +432,10 @@ impl<'w> Group<'w> {
     }
 
     fn extent(&mut self, job: &Job, revision: Revision) -> Result<Option<Extent>> {
-        let has_other_rules =
-            matches!(job.work, Work::Policy { .. } | Work::Schema { .. } | Work::MakeCollection { .. });
+        let has_other_rules = matches!(
+            job.work,
+            Work::Policy { .. } | Work::Schema { .. } | Work::MakeCollection { .. } | Work::Migrate(_)
+        );
         if has_other_rules || self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version
         {
             if let Work::Sql(request) = &job.work {

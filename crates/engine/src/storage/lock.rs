@@ -39,7 +39,7 @@ impl ServerLock {
         match tried {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::unavailable(format!(
-                "Another Tidebase is already serving {}. Stop it first, or talk to it with `tidebase sql --url`.",
+                "Another Tidebase is already serving {}. Stop it first, or talk to it: `tidebase sql --url`, and --url with other commands.",
                 database.display()
             ))),
             Err(TryLockError::Error(error)) => {

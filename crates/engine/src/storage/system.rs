@@ -18,6 +18,7 @@
 //! | `_tide_queries` | a request that took long, if they are logged | now and then, by the writer |
 //! | `_tide_audit` | something that was done to the server, and by whom | with what it tells of |
 //! | `_tide_schemas` | the JSON Schema of a column | rarely |
+//! | `_tide_migrations` | a migration that was applied, with its way back | with what it does |
 //! | `_tide_dumps` | a dump that is made in the background, or kept | when its state changes |
 //! | `_tide_secrets` | a secret that is shared with others; no SQL that is sent can read it | rarely |
 //!
@@ -75,6 +76,9 @@ CREATE TABLE IF NOT EXISTS _tide_queries (
   rows INTEGER NOT NULL, code TEXT);
 CREATE TABLE IF NOT EXISTS _tide_schemas (
   [table] TEXT NOT NULL, [column] TEXT NOT NULL, schema TEXT NOT NULL, PRIMARY KEY ([table], [column])) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tide_migrations (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, down TEXT, applied_at INTEGER NOT NULL,
+  revision INTEGER NOT NULL, who TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _tide_dumps (
   key TEXT PRIMARY KEY, file TEXT NOT NULL, format TEXT NOT NULL, has_schema INTEGER NOT NULL, chunk_rows INTEGER NOT NULL,
   status TEXT NOT NULL, restarts INTEGER NOT NULL DEFAULT 0, upload TEXT, rows INTEGER, bytes INTEGER, error TEXT,
@@ -88,7 +92,7 @@ pub const SEALED: [&str; 3] = ["_tide_credentials", "_tide_signing_keys", "_tide
 
 /// Tables that stay as they are when the data goes back to an earlier moment: who may come in, what was done, and what was answered.
 /// Nobody who was shut out comes back with the data.
-pub const STAYS: [&str; 8] = [
+pub const STAYS: [&str; 10] = [
     "_tide_users",
     "_tide_credentials",
     "_tide_sessions",
@@ -97,6 +101,8 @@ pub const STAYS: [&str; 8] = [
     "_tide_audit",
     "_tide_answers",
     "_tide_mutations",
+    "_tide_dumps",
+    "_tide_secrets",
 ];
 
 /// A statement of this program, its text never made of what anyone sent, with its values.

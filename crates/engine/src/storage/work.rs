@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::import::Import;
 use crate::keys::KeyWrite;
 use crate::logs::AuditEntry;
+use crate::migrations::task::Task;
 use crate::request::{Answer, Idempotency, Line, SqlRequest, WriteName};
 use crate::schemas::SchemaWrite;
 use crate::sqlite::budget::Cancel;
@@ -51,6 +52,8 @@ pub enum Work {
     Import(Box<Import>),
     /// A restored file takes the database's place.
     Restore(Box<Fork>),
+    /// A step of migrations, or a rehearsal of several.
+    Migrate(Box<Task>),
     /// Cannot be understood, and is refused when its turn comes: unless it was carried out before, when it could be.
     Refused(Error),
     /// Tried, and undone.
@@ -106,7 +109,7 @@ impl Job {
             _ => false,
         };
         let (asks_changes, defers_keys) =
-            (mentions("changes"), mentions("defer_foreign_keys") || matches!(work, Work::Import(_)));
+            (mentions("changes"), mentions("defer_foreign_keys") || matches!(work, Work::Import(_) | Work::Migrate(_)));
         let company = work.company();
         let mends_indexes = company == Company::OwnGroup && mentions("reindex");
         (Self { work, company, asks_changes, defers_keys, mends_indexes, idempotency, cancel, reply }, answer)
@@ -169,6 +172,7 @@ impl Work {
             | Self::Schema { .. }
             | Self::Import(_)
             | Self::Restore(_)
+            | Self::Migrate(_)
             | Self::Refused(_)
             | Self::Rehearse(_)
             | Self::System { .. } => None,
@@ -183,7 +187,8 @@ impl Work {
             | Self::Schema { .. }
             | Self::Rehearse(_)
             | Self::MakeCollection { .. }
-            | Self::Import(_) => {
+            | Self::Import(_)
+            | Self::Migrate(_) => {
                 return Company::OwnGroup;
             }
             Self::Restore(_) => return Company::NoTransaction,

@@ -188,7 +188,11 @@ impl Writer {
 
     /// In a transaction of its own. SQLite changes whether it follows references only outside of one.
     fn commit_alone(&mut self, job: Job) {
-        let ignores_references = matches!(&job.work, Work::Import(import) if import.ignores_references());
+        let ignores_references = match &job.work {
+            Work::Import(import) => import.ignores_references(),
+            Work::Migrate(task) => task.ignores_references(),
+            _ => false,
+        };
         if ignores_references && let Err(error) = self.sqlite.own.execute_batch("PRAGMA foreign_keys = OFF") {
             return job.answer(Err(error.into()));
         }
