@@ -75,6 +75,12 @@ pub enum Command {
     /// Read SQL, an SQLite file, or JSON or CSV into a table: all of it, or nothing.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
+    /// Bring the schema from one version to the next, by SQL in numbered files.
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate {
+        #[command(subcommand)]
+        command: MigrateCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,6 +219,72 @@ pub enum KeysCommand {
     Rotate,
 }
 
+const MIGRATE_EXAMPLES: &str = "Examples:
+  tidebase migrate new first_tables                 a file to write SQL into
+  tidebase migrate up --dry-run                     try what is missing, and keep nothing
+  tidebase migrate up                               apply what is missing
+  tidebase migrate down                             undo the last one
+  tidebase migrate status --url https://example.com what a server has
+  tidebase migrate diff add_prices                  write what was changed by hand as a migration";
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Write an empty migration with the next number.
+    New {
+        /// What it does, in a few words.
+        name: String,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Apply what is missing: each in a transaction of its own, until one fails.
+    Up(MigrateArgs),
+    /// Undo the last one, or all behind --to.
+    Down(MigrateArgs),
+    /// Which are applied, and whether the files are still the same. Exit code 1 if they are not.
+    Status {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        folder: FolderArgs,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the migration that makes what the files give into the schema as it is now.
+    Diff {
+        /// What it does, in a few words.
+        name: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        folder: FolderArgs,
+        /// Do not note it as applied on this database, which has it already.
+        #[arg(long)]
+        no_mark: bool,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FolderArgs {
+    /// Where the files are [env: TIDEBASE_MIGRATE] [default: migrations]
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Up: the last one to apply. Down: the last one that stays; 0 undoes all.
+    #[arg(long, value_name = "NUMBER")]
+    pub to: Option<i64>,
+    /// Do all of it in one transaction, say what came of it, and keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
     /// The SQLite file; an existing one is opened as it is [env: TIDEBASE_DB] [default: ./data/tidebase.db]
@@ -243,6 +315,9 @@ pub struct ServeArgs {
     /// Which SQL clients may run: `any` that policies open, or only `registered` statements [env: TIDEBASE_STATEMENTS] [default: any]
     #[arg(long, value_name = "WHICH")]
     pub statements: Option<String>,
+    /// Apply the migrations in this folder before listening [env: TIDEBASE_MIGRATE] [default without a folder: migrations]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = "migrations")]
+    pub migrate: Option<PathBuf>,
     /// Serve a folder at `/`: an application beside its database [env: TIDEBASE_PUBLIC]
     #[arg(long, value_name = "DIR")]
     pub public: Option<PathBuf>,
@@ -284,8 +359,9 @@ pub struct DatabaseArgs {
     pub db: Option<PathBuf>,
 }
 
+/// Where the database is: a local file, or a running server.
 #[derive(Clone, Debug, Args)]
-pub struct SqlArgs {
+pub struct PlaceArgs {
     /// A local file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     pub db: Option<PathBuf>,
@@ -295,6 +371,20 @@ pub struct SqlArgs {
     /// The token for the server [env: TIDEBASE_ADMIN_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
+}
+
+impl PlaceArgs {
+    /// The server, if it is one.
+    pub fn remote(&self) -> Option<RemoteArgs> {
+        let url = self.url.clone()?;
+        Some(RemoteArgs { url: Some(url), token: self.token.clone(), json: false })
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SqlArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// One JSON object a row instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -305,15 +395,8 @@ pub struct SqlArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct TypesArgs {
-    /// A local file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub db: Option<PathBuf>,
-    /// A running server instead, such as http://127.0.0.1:8080
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// The token for the server; the types are those of what it may see and write [env: TIDEBASE_ADMIN_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 const BACKUP_EXAMPLES: &str = "Examples:
@@ -397,15 +480,8 @@ const IMPORT_EXAMPLES: &str = "Examples:
 
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
-    /// A local file, also while it is being served [env: TIDEBASE_DB] [default: ./data/tidebase.db]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub db: Option<PathBuf>,
-    /// A running server instead, such as http://127.0.0.1:8080
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// The admin token for the server [env: TIDEBASE_ADMIN_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// One table or view; without it the whole database.
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
@@ -428,15 +504,8 @@ pub struct ImportArgs {
     /// The file; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub from: PathBuf,
-    /// A local file that no server has open [env: TIDEBASE_DB] [default: ./data/tidebase.db]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub db: Option<PathBuf>,
-    /// A running server instead, such as http://127.0.0.1:8080
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// The admin token for the server [env: TIDEBASE_ADMIN_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// The table that records of JSON or CSV go into.
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,

@@ -15,6 +15,7 @@ use tidebase_engine::{Allowed, Error, Limits, Result};
 pub const DEFAULT_DB: &str = "./data/tidebase.db";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_FILE: &str = "tidebase.toml";
+const DEFAULT_MIGRATIONS: &str = "migrations";
 /// Characters of a token that is given: with fewer there is no start, and up to the second a warning.
 const TOKEN_LENGTH_MIN: usize = 8;
 const TOKEN_LENGTH_GOOD: usize = 16;
@@ -122,6 +123,8 @@ pub struct Config {
     pub is_behind_proxy: bool,
     /// Which statements callers may run.
     pub statements: Allowed,
+    /// Migrations that are applied before the server listens.
+    pub migrate: Option<PathBuf>,
     pub public: Option<PathBuf>,
     /// Where all that is committed is kept; `None` is nowhere.
     pub backups: Option<PathBuf>,
@@ -155,6 +158,7 @@ struct File {
     behind_proxy: Option<bool>,
     issuers: Option<Vec<serde_json::Value>>,
     statements: Option<String>,
+    migrate: Option<PathBuf>,
     public: Option<PathBuf>,
     backups: Option<PathBuf>,
     dump_store: Option<String>,
@@ -237,6 +241,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         file.statements.clone(),
         Some("any"),
     );
+    let migrate = sources.pick("migrate", shown(&args.migrate), &["TIDEBASE_MIGRATE"], shown(&file.migrate), None);
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
     let beside = db.as_ref().map(|db| folder_of(Path::new(db)).display().to_string());
     let backups =
@@ -295,6 +300,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         is_behind_proxy: is_true("behind_proxy", behind_proxy.as_deref())?,
         issuers,
         statements: allowed(&statements.unwrap_or_default())?,
+        migrate: migrate.map(PathBuf::from),
         public,
         backups: backups.filter(|folder| folder != "off").map(PathBuf::from),
         cors: cors.unwrap_or_default(),
@@ -428,6 +434,13 @@ fn allowed(text: &str) -> Result<Allowed> {
             "--statements {text:?}: it is any (whatever policies open) or registered (only what is on the list)."
         ))),
     }
+}
+
+/// Only where migrations are.
+pub fn migrations(flag: Option<&PathBuf>) -> Result<PathBuf> {
+    let args = ServeArgs { migrate: flag.cloned(), ..ServeArgs::default() };
+    let folder = load(&args, &|name| std::env::var(name).ok())?.migrate;
+    Ok(folder.unwrap_or_else(|| DEFAULT_MIGRATIONS.into()))
 }
 
 /// Only where the database is: for the commands that need no more.

@@ -13,6 +13,7 @@ mod doctor;
 mod dumps;
 mod faces;
 mod log;
+mod migrate;
 mod serve;
 mod shell;
 mod store;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Some(Command::Restore(args)) => backup::restore(&args),
         Some(Command::Export(args)) => transfer::export(&args),
         Some(Command::Import(args)) => transfer::import(&args),
+        Some(Command::Migrate { command }) => migrate::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

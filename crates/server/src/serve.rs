@@ -9,6 +9,7 @@ use crate::cors::{self, Cors};
 use crate::delivery::Delivery;
 use crate::dumps::Dumps;
 use crate::faces::{App, Peer, router};
+use crate::migrate;
 use crate::unread;
 use crate::wire::Wire;
 use axum::Router;
@@ -23,24 +24,38 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tidebase_engine::storage::private;
 use tidebase_engine::{Engine, Error, Options, Result};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(&config.listen_text, error))?;
+    let socket = bound(&config)?;
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    serve(listener, config, shutdown).await
+    serve(socket, config, shutdown).await
+}
+
+/// A socket that has its address, so that it is known to be free, and does not listen yet.
+fn bound(config: &Config) -> Result<TcpSocket> {
+    let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(config.listen)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| cannot_listen(&config.listen_text, error))
 }
 
 fn no_signals(error: std::io::Error) -> Error {
@@ -57,8 +72,9 @@ fn cannot_listen(wanted: &str, error: std::io::Error) -> Error {
     Error::unavailable(format!("Cannot listen on {wanted}: {reason}.")).caused_by(error)
 }
 
-/// Serves on a listener until `shutdown`; then stops accepting, lets what runs finish, and closes the database.
-pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+/// Serves on a socket until `shutdown`; then stops accepting, lets what runs finish, and closes the database.
+pub async fn serve(socket: TcpSocket, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+    tokio::pin!(shutdown);
     let options = Options {
         limits: config.limits.clone(),
         statements: config.statements,
@@ -68,6 +84,18 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: impl Future<
     let engine = tokio::task::spawn_blocking(move || Engine::open(options))
         .await
         .map_err(|error| Error::internal("opening the database panicked").caused_by(error))??;
+    if let Some(folder) = &config.migrate {
+        // Asked to stop meanwhile, what is being applied is undone.
+        let migrated = tokio::select! {
+            migrated = migrate::at_start(&engine, folder) => migrated.map(|()| true),
+            () = &mut shutdown => Ok(false),
+        };
+        if !migrated.inspect_err(|_| engine.close())? {
+            engine.close();
+            return Ok(());
+        }
+    }
+    let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(&config.listen_text, error))?;
     let (admin, new_token) = admin_token(&engine, config.admin_token.as_deref()).await?;
     let auth =
         Auth::new(Arc::clone(&engine), admin, config.client_token.as_deref(), config.people(), &config.issuers).await?;

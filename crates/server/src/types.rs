@@ -20,9 +20,9 @@ export type Value = null | number | bigint | string | Uint8Array;
 
 /// `tidebase types`
 pub fn run(args: &TypesArgs) -> Result<()> {
-    let text = match &args.url {
-        Some(url) => shell::fetch(url, args.token.as_deref(), "/types.ts")?,
-        None => typescript(&shell::tables(config::database(args.db.as_ref())?)?),
+    let text = match &args.place.url {
+        Some(url) => shell::fetch(url, args.place.token.as_deref(), "/types.ts")?,
+        None => typescript(&shell::tables(config::database(args.place.db.as_ref())?)?),
     };
     crate::print_lines(text.trim_end());
     Ok(())

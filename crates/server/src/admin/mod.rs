@@ -5,7 +5,7 @@
 
 mod keys;
 mod policies;
-mod print;
+pub mod print;
 mod tokens;
 mod users;
 

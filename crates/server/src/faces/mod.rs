@@ -22,6 +22,7 @@
 //! | `/export/dump`, `/export/{form}/{table}`, `/export/db` | [`export`]: data on its way out |
 //! | `POST /export/dump`, `/export/dump/status/{key}`, `/export/dump/download/{file}`, `/export/dump/{key}`, `/export/dump/secret` | [`dumps`]: dumps in the background |
 //! | `/import/dump`, `/import/{form}/{table}` | [`import`]: data on its way in |
+//! | `/migrations` | [`migrations`]: what brings the schema from one version to the next |
 //! | `/backups`, `/restore` | [`backups`]: how backups fare, and going back |
 //! | `/health`, `/ready`, `/metrics`, `/status/database`, `/status/live` | [`status`] |
 //! | `/` | [`page`]: the built-in page, or the folder of `--public` |
@@ -36,6 +37,7 @@ mod docs;
 mod dumps;
 mod export;
 mod import;
+mod migrations;
 mod openapi;
 mod page;
 mod people;
@@ -191,6 +193,7 @@ pub fn router(app: Shared, public: Option<PathBuf>) -> Router {
         .route("/export/dump/{key}", axum::routing::delete(dumps::remove))
         .route("/export/db", get(export::database))
         .route("/export/{form}/{table}", get(export::rows))
+        .route("/migrations", get(migrations::list).post(migrations::apply))
         .route("/backups", get(backups::report))
         .route("/restore", post(backups::restore))
         .route("/health", get(status::health))

@@ -74,11 +74,15 @@ pub fn tables(path: std::path::PathBuf) -> Result<Tables> {
 }
 
 fn open(args: &SqlArgs, interrupt: &Arc<Interrupt>) -> Result<Backend> {
-    let Some(url) = &args.url else {
-        return Ok(Backend::Local(Local::open(config::database(args.db.as_ref())?)?));
+    let Some(url) = &args.place.url else {
+        return Ok(Backend::Local(Local::open(config::database(args.place.db.as_ref())?)?));
     };
-    let token =
-        args.token.clone().or_else(|| std::env::var("TIDEBASE_ADMIN_TOKEN").ok()).filter(|token| !token.is_empty());
+    let token = args
+        .place
+        .token
+        .clone()
+        .or_else(|| std::env::var("TIDEBASE_ADMIN_TOKEN").ok())
+        .filter(|token| !token.is_empty());
     Ok(Backend::Remote(Remote::new(url, token.as_deref(), Arc::clone(interrupt))?))
 }
 

@@ -18,8 +18,8 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     let format = format(args.format.as_deref(), args.to.as_deref(), args.table.as_deref())?;
     let started = Instant::now();
     let mut target = Target::open(args.to.as_deref())?;
-    let written = match &args.url {
-        Some(url) => of_server(args, url, format, &mut target),
+    let written = match &args.place.remote() {
+        Some(remote) => of_server(args, remote, format, &mut target),
         None => of_file(args, format, &mut target),
     };
     target.end(written, started)
@@ -91,7 +91,7 @@ impl Write for Target {
 }
 
 fn of_file(args: &ExportArgs, format: Format, target: &mut Target) -> Result<u64> {
-    let path = config::database(args.db.as_ref())?;
+    let path = config::database(args.place.db.as_ref())?;
     if !path.exists() {
         return Err(Error::not_found(format!("There is no database {}.", config::display(&path))));
     }
@@ -114,8 +114,8 @@ fn of_file(args: &ExportArgs, format: Format, target: &mut Target) -> Result<u64
     Ok(rows)
 }
 
-fn of_server(args: &ExportArgs, url: &str, format: Format, target: &mut Target) -> Result<u64> {
-    let remote = Remote::patient(&RemoteArgs { url: Some(url.to_owned()), token: args.token.clone(), json: false })?;
+fn of_server(args: &ExportArgs, remote: &RemoteArgs, format: Format, target: &mut Target) -> Result<u64> {
+    let remote = Remote::patient(remote)?;
     let mut query = Vec::new();
     match target.squeeze() {
         Squeeze::None => {}

@@ -27,8 +27,8 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     } else {
         File::open(&args.from).map_err(|error| cannot("read", &args.from, error))?
     };
-    match &args.url {
-        Some(url) => into_server(args, url, format, file),
+    match &args.place.remote() {
+        Some(remote) => into_server(args, remote, format, file),
         None => into_file(args, format, file),
     }
 }
@@ -61,7 +61,7 @@ fn what(args: &ImportArgs, format: Format) -> Result<What> {
 fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
     let what = what(args, format)?;
     let file = if matches!(what, What::Dump) { import::as_script(file, &std::env::temp_dir())? } else { file };
-    let path = config::database(args.db.as_ref())?;
+    let path = config::database(args.place.db.as_ref())?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| cannot("made", folder, error))?;
     }
@@ -107,8 +107,8 @@ fn tell<'a>(failures: impl Iterator<Item = (&'a Json, &'a Json)>, failed: u64) -
     }
 }
 
-fn into_server(args: &ImportArgs, url: &str, format: Format, file: File) -> Result<()> {
-    let remote = Remote::patient(&RemoteArgs { url: Some(url.to_owned()), token: args.token.clone(), json: false })?;
+fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: File) -> Result<()> {
+    let remote = Remote::patient(remote)?;
     let flag = |name: &'static str, is_on: bool| is_on.then_some((name, "true"));
     let mut query: Vec<(&str, &str)> =
         [flag("partial", args.partial), flag("dry_run", args.dry_run)].into_iter().flatten().collect();

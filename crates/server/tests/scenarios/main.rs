@@ -28,6 +28,7 @@ mod live;
 mod logs;
 mod measures;
 mod members;
+mod migrations;
 mod mutations;
 mod people;
 mod refused_sql;

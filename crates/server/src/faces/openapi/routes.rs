@@ -506,6 +506,40 @@ fn user_routes() -> Vec<Route> {
     ]
 }
 
+/// What stands in the files, and what is to be done with them.
+fn migrations() -> Json {
+    let migration = object(&[("number", integer()), ("name", string()), ("sql", string())]);
+    object(&[
+        ("migrations?", array(migration)),
+        ("direction?", json!({ "enum": ["up", "down"] })),
+        ("to?", integer()),
+        ("dryRun?", json!({ "type": "boolean" })),
+        ("mark?", json!({ "type": "boolean" })),
+    ])
+}
+
+fn migration_applied() -> Json {
+    object(&[
+        ("number", integer()),
+        ("name", string()),
+        ("checksum", string()),
+        ("down", json!({ "type": ["string", "null"] })),
+        ("applied_at", integer()),
+        ("revision", integer()),
+        ("who", string()),
+    ])
+}
+
+fn migrations_done() -> Json {
+    let done = object(&[("number", integer()), ("name", string()), ("statements", integer())]);
+    object(&[
+        ("direction", json!({ "enum": ["up", "down", "mark"] })),
+        ("dry_run", json!({ "type": "boolean" })),
+        ("done", array(done)),
+        ("passed_over", array(integer())),
+    ])
+}
+
 fn server_routes() -> Vec<Route> {
     vec![
         route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
@@ -592,6 +626,8 @@ fn server_routes() -> Vec<Route> {
             .query("create", json!({ "type": "boolean" }))
             .query("delimiter", string())
             .admins(),
+        route("get", "/migrations", "those that were applied", result(array(migration_applied()))).admins(),
+        route("post", "/migrations", "apply or undo migrations", result(migrations_done())).body(migrations()).admins(),
         route("get", "/backups", "from when to when backups reach, and how they fare", result(backups())).admins(),
         route("post", "/restore", "go back to a moment of the backups", result(restored()))
             .body(json!({
