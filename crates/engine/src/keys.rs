@@ -114,13 +114,15 @@ pub fn foreign() -> Error {
     )
 }
 
+/// Makes the table.
+pub fn make(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(LAYOUT)?)
+}
+
 /// Runs a write; the answer's JSON. `revision` is the one this request will have if it changes something.
 pub fn run(connection: &Connection, write: &KeyWrite, limits: &Limits, revision: Revision) -> Result<Vec<u8>> {
     match write {
-        KeyWrite::MakeTable => {
-            connection.execute_batch(LAYOUT)?;
-            Ok(b"true".to_vec())
-        }
+        KeyWrite::MakeTable => make(connection).map(|()| b"true".to_vec()),
         KeyWrite::Expire => {
             let expired = connection
                 .prepare_cached("DELETE FROM kv WHERE expires IS NOT NULL AND expires <= ?1")?

@@ -415,6 +415,27 @@ fn the_difference_of_two_schemas_leads_from_one_to_the_other_and_back() {
     assert!(differences > rounds && refused * 20 < rounds, "{differences} differences, {refused} refused");
 }
 
+#[test]
+fn what_the_server_makes_by_itself_is_no_difference() {
+    use tidebase_engine::migrations::file::Script;
+    use tidebase_engine::migrations::{Shape, difference, replay};
+    let mut live = replay::of_migrations(&[]).unwrap();
+    let told = Shape::read(&live.own).unwrap();
+    let mut written = |sql: &str| {
+        replay::apply(&mut live, "by hand", &Script { text: sql.into(), first_line: 1 }).unwrap();
+        let now = Shape::read(&live.own).unwrap();
+        difference::written(1, "x", &told, &now).unwrap().map(|(migration, _)| migration.up.text)
+    };
+    let policy =
+        written("CREATE POLICY k ON kv FOR select USING (true); INSERT INTO kv (key, value) VALUES ('a', '1')")
+            .unwrap();
+    assert!(policy.contains("CREATE POLICY \"k\" ON \"kv\"") && !policy.contains("CREATE TABLE"), "{policy}");
+    assert_eq!(written("DROP POLICY k"), None);
+    let rooms = written("CREATE COLLECTION rooms; CREATE INDEX by_name ON rooms (data ->> 'name')").unwrap();
+    assert!(rooms.contains("CREATE COLLECTION IF NOT EXISTS \"rooms\";\nCREATE INDEX by_name"), "{rooms}");
+    assert!(!rooms.contains("unstamped"), "{rooms}");
+}
+
 #[tokio::test]
 async fn rows_outlive_the_differences_that_are_written() {
     use tidebase_engine::migrations::{Shape, difference, replay};

@@ -183,7 +183,9 @@ impl<'a> Draft<'a> {
                 _ => {}
             }
             if is_collection && (is_made || !self.from.collections.contains(&table.name)) {
-                statements.push(format!("CREATE COLLECTION {}", quoted(&table.name)));
+                // Elsewhere a document that was written may have made it already.
+                let may_be_there = if is_new && is_plain_collection(table) { "IF NOT EXISTS " } else { "" };
+                statements.push(format!("CREATE COLLECTION {may_be_there}{}", quoted(&table.name)));
             }
         }
         statements
@@ -201,8 +203,7 @@ impl<'a> Draft<'a> {
             for object in self.from.others() {
                 let is_known = gone.iter().any(|known| known.kind == object.kind && known.name == object.name);
                 let stays = self.to.find(&object.kind, &object.name).is_some_and(|its| its.same(object));
-                let is_in_the_way =
-                    object.kind != "index" && (self.is_thorough && looks_at_views || object.mentions(&touched));
+                let is_in_the_way = object.kind != "index" && (self.is_thorough || object.mentions(&touched));
                 let its_table_goes = self.dropped.contains(&object.table.to_ascii_lowercase())
                     || gone.iter().any(|view| view.kind == "view" && view.name.eq_ignore_ascii_case(&object.table));
                 if !is_known && (!stays || is_in_the_way || its_table_goes) {

@@ -14,7 +14,7 @@ pub const DOWN: &str = "-- down";
 const EXTENSION: &str = ".sql";
 pub const NAME_BYTES_MAX: usize = 200;
 /// A date with its time has fourteen, and still fits.
-const DIGITS_MAX: usize = 18;
+const DIGITS_MAX: u32 = 18;
 /// Of one file.
 pub const FILE_BYTES_MAX: usize = 8 << 20;
 
@@ -53,7 +53,8 @@ impl Migration {
     pub fn of_file(file: &str, bytes: &[u8]) -> Result<Self> {
         let stem = file.strip_suffix(EXTENSION).unwrap_or(file);
         let (digits, name) = stem.split_once('_').unwrap_or((stem, ""));
-        let is_number = !digits.is_empty() && digits.len() <= DIGITS_MAX && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_number =
+            !digits.is_empty() && digits.len() <= DIGITS_MAX as usize && digits.bytes().all(|b| b.is_ascii_digit());
         let number = digits.parse::<i64>().ok().filter(|number| is_number && *number > 0);
         let number = number.filter(|_| !name.is_empty()).ok_or_else(|| {
             Error::invalid(format!(
@@ -70,8 +71,11 @@ impl Migration {
     /// # Errors
     /// As [`Migration::of_file`].
     pub fn new(number: i64, name: &str, text: &str) -> Result<Self> {
-        if number < 1 || name.is_empty() || name.contains(|c: char| c == '/' || c.is_control()) {
-            return Err(Error::invalid("A migration has a \"number\" from 1 up and a \"name\" without slashes."));
+        let is_number = (1..10_i64.pow(DIGITS_MAX)).contains(&number);
+        if !is_number || name.is_empty() || name.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(Error::invalid(
+                "A migration has a \"number\" from 1 up, of 18 digits at most, and a \"name\" without slashes.",
+            ));
         }
         Self::with_label(number, name, label(number, name), text)
     }

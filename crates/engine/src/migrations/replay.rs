@@ -8,6 +8,7 @@ use super::statement::Deed;
 use crate::access::policy;
 use crate::documents;
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::limits::Limits;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::{Sqlite, open};
@@ -49,6 +50,10 @@ pub fn of_shape(shape: &Shape) -> Result<Sqlite> {
     for name in &shape.collections {
         documents::adopt(&sqlite.own, name)?;
     }
+    let speaks_of_keys = shape.others().any(|object| object.table.eq_ignore_ascii_case(keys::TABLE));
+    if speaks_of_keys && shape.find("table", keys::TABLE).is_none() {
+        keys::make(&sqlite.own)?;
+    }
     for object in shape.others() {
         sqlite.own.execute_batch(&object.sql)?;
     }
@@ -70,9 +75,8 @@ pub fn apply(sqlite: &mut Sqlite, label: &str, script: &Script) -> Result<()> {
     } else {
         "PRAGMA foreign_keys = ON; BEGIN"
     })?;
-    let limits = Limits::default();
-    let until = Instant::now() + limits.migration_time_max;
-    let done = Stage { sqlite, limits: &limits, cancel: Cancel::default(), until }.run(label, script);
+    let until = Instant::now() + Limits::default().migration_time_max;
+    let done = Stage { sqlite, cancel: Cancel::default(), until }.run(label, script);
     if done.is_err() && !sqlite.is_autocommit() {
         sqlite.own.execute_batch("ROLLBACK")?;
     }

@@ -8,8 +8,7 @@ use crate::access::policy::{self as policies, PolicyWrite};
 use crate::documents;
 use crate::error::{Error, Result};
 use crate::import::loader;
-use crate::keys::{self, KeyWrite};
-use crate::limits::Limits;
+use crate::keys;
 use crate::sqlite::Sqlite;
 use crate::sqlite::budget::Cancel;
 use crate::sqlite::exclude::quoted;
@@ -21,7 +20,6 @@ use std::time::{Duration, Instant};
 /// Where it is run.
 pub struct Stage<'a> {
     pub sqlite: &'a mut Sqlite,
-    pub limits: &'a Limits,
     pub cancel: Cancel,
     pub until: Instant,
 }
@@ -50,7 +48,7 @@ impl Stage<'_> {
         match &statement.deed {
             Deed::Run => self.sql(statement.sql),
             Deed::Rule(rule) => self.rule(rule),
-            Deed::MakeCollection(name) => self.make_collection(name),
+            Deed::MakeCollection { name, may_be_there } => self.make_collection(name, *may_be_there),
             Deed::DropCollection(name) => self.drop_collection(name),
             Deed::IgnoreReferences | Deed::FollowReferences => Ok(()),
         }
@@ -94,7 +92,7 @@ impl Stage<'_> {
                 }
                 let mut schema = Schema::load(&self.sqlite.own)?;
                 if policy.table.eq_ignore_ascii_case(keys::TABLE) && keys::presence(&schema) == keys::Presence::Absent {
-                    keys::run(&self.sqlite.own, &KeyWrite::MakeTable, self.limits, 0)?;
+                    keys::make(&self.sqlite.own)?;
                     schema = Schema::load(&self.sqlite.own)?;
                 }
                 policies::run(self.sqlite, &schema, &PolicyWrite::Keep(policy.clone())).map(|_| ())
@@ -115,11 +113,12 @@ impl Stage<'_> {
     }
 
     /// A new collection, or one of a table that has the columns of one.
-    fn make_collection(&mut self, name: &str) -> Result<()> {
+    fn make_collection(&mut self, name: &str, may_be_there: bool) -> Result<()> {
         let name = documents::path::pattern(name)?;
         let schema = Schema::load(&self.sqlite.own)?;
         match documents::presence(&schema, name) {
             documents::Presence::Absent => documents::make(&self.sqlite.own, name),
+            documents::Presence::Collection if may_be_there => Ok(()),
             documents::Presence::Collection => Err(Error::conflict(format!("There is a collection {name} already."))),
             documents::Presence::Foreign => keys::without_triggers(&self.sqlite.own, |own| documents::adopt(own, name)),
         }

@@ -1,11 +1,12 @@
 //! What a database is made of besides its rows: tables, indexes, views, triggers, collections and policies, as they can be compared.
 //!
-//! What Tidebase keeps, and how virtual tables keep what they show, is left out.
+//! What Tidebase keeps or makes by itself, and how virtual tables keep what they show, is left out.
 
 use crate::access::policy::{self, Policy};
 use crate::documents::TRIGGER;
 use crate::error::Result;
 use crate::export::shadow;
+use crate::keys;
 use crate::sqlite::exclude::{quoted, unquoted};
 use crate::sqlite::gate::is_system;
 use crate::sqlite::tokens::{Kind, tokens};
@@ -63,11 +64,7 @@ impl Shape {
     /// # Errors
     /// SQLite's own, and `internal` for policies that cannot be read.
     pub fn read(connection: &Connection) -> Result<Self> {
-        let mut statement = connection.prepare(OBJECTS)?;
-        let objects = statement.query_map([], |row| {
-            Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
-        })?;
-        let objects: Vec<Object> = objects.collect::<rusqlite::Result<_>>()?;
+        let objects = objects(connection)?;
         let has_policies = objects.iter().any(|object| object.name == "_tide_policies");
         let policies = if has_policies { policy::load(connection)? } else { Vec::new() };
         Self::of(objects, policies)
@@ -84,6 +81,14 @@ impl Shape {
             let is_shadow = object.is_table() && shadows.contains(&object.name);
             !(is_system(&object.name) || is_system(&object.table) || is_shadow)
         });
+        // The server makes it by itself, at the first key.
+        let keys = layout_of_keys()?;
+        if keys
+            .iter()
+            .any(|ours| objects.iter().any(|object| object.is_table() && object.name == ours.name && object.same(ours)))
+        {
+            objects.retain(|object| !keys.iter().any(|ours| object.name == ours.name && object.same(ours)));
+        }
         for expression in policies.iter_mut().flat_map(|policy| [&mut policy.using, &mut policy.check]).flatten() {
             *expression = expression.trim().to_owned();
         }
@@ -124,6 +129,21 @@ impl Shape {
             self.policies.iter().map(|policy| (format!("policy {}", policy.name), vec![format!("{policy:?}")]));
         objects.chain(collections).chain(policies).collect()
     }
+}
+
+fn objects(connection: &Connection) -> Result<Vec<Object>> {
+    let mut statement = connection.prepare(OBJECTS)?;
+    let objects = statement.query_map([], |row| {
+        Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+    })?;
+    Ok(objects.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The table of keys, as the server makes it.
+fn layout_of_keys() -> Result<Vec<Object>> {
+    let scratch = Connection::open_in_memory()?;
+    keys::make(&scratch)?;
+    objects(&scratch)
 }
 
 /// SQL without what does not matter: comments, blanks, and the quotes of names, which SQLite adds when something is renamed.

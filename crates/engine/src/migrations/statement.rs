@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::sqlite::exclude::unquoted;
 use crate::sqlite::tokens::{Class, Kind, Token, class, statements, tokens};
 
+/// Looked at to see what a statement is.
+const WORDS: usize = 8;
+
 /// Of a statement, in messages.
 const SHOWN_CHARACTERS: usize = 80;
 
@@ -23,8 +26,11 @@ pub enum Deed {
     /// SQLite's own.
     Run,
     Rule(Rule),
-    /// `CREATE COLLECTION name`
-    MakeCollection(String),
+    /// `CREATE COLLECTION [IF NOT EXISTS] name`
+    MakeCollection {
+        name: String,
+        may_be_there: bool,
+    },
     /// `DROP COLLECTION name`: what makes it one is Tidebase's own, and stands in the way of DROP TABLE.
     DropCollection(String),
     /// `PRAGMA foreign_keys = OFF`, the first statement: references are judged at the end, as in an import.
@@ -47,8 +53,11 @@ impl Statement<'_> {
 /// All of a script that begins in this line of its file.
 pub fn read(text: &str, first_line: usize) -> Result<Vec<Statement<'_>>> {
     let mut found: Vec<Statement<'_>> = Vec::new();
+    let (mut line, mut counted_to) = (first_line, 0);
     for range in statements(text) {
-        let (sql, line) = (&text[range.clone()], first_line - 1 + line_at(text, range.start));
+        line += line_at(&text[counted_to..], range.start - counted_to) - 1;
+        counted_to = range.start;
+        let sql = &text[range];
         let is_first = found.is_empty();
         let ignores = found.first().is_some_and(|first| first.deed == Deed::IgnoreReferences);
         let deed = deed(sql, is_first, ignores).map_err(|error| {
@@ -61,16 +70,18 @@ pub fn read(text: &str, first_line: usize) -> Result<Vec<Statement<'_>>> {
 }
 
 fn deed(sql: &str, is_first: bool, ignores_references: bool) -> Result<Deed> {
-    let words: Vec<Token<'_>> = tokens(sql).take(5).collect();
+    let words: Vec<Token<'_>> = tokens(sql).take(WORDS).collect();
     let is = |at: usize, word: &str| words.get(at).is_some_and(|token| token.is(word));
     if let Some(rule) = policy::read(sql)? {
         return Ok(Deed::Rule(rule));
     }
     if is(1, "collection") && is(0, "create") {
-        return collection(&words).map(Deed::MakeCollection);
+        let may_be_there = is(2, "if") && is(3, "not") && is(4, "exists");
+        let name = collection(&words[if may_be_there { 5 } else { 2 }..])?;
+        return Ok(Deed::MakeCollection { name, may_be_there });
     }
     if is(1, "collection") && is(0, "drop") {
-        return collection(&words).map(Deed::DropCollection);
+        return collection(&words[2..]).map(Deed::DropCollection);
     }
     match class(sql) {
         _ if is(0, "pragma") && is(1, "foreign_keys") => references(&words, is_first, ignores_references),
@@ -98,12 +109,13 @@ fn references(words: &[Token<'_>], is_first: bool, ignores_references: bool) -> 
     }
 }
 
+/// What stands behind COLLECTION.
 fn collection(words: &[Token<'_>]) -> Result<String> {
     match words {
-        [_, _, name] if matches!(name.kind, Kind::Word | Kind::Quoted) => Ok(unquoted(name.text)),
-        _ => {
-            Err(Error::invalid("It is CREATE COLLECTION \"name\" or DROP COLLECTION \"name\", and nothing behind it."))
-        }
+        [name] if matches!(name.kind, Kind::Word | Kind::Quoted) => Ok(unquoted(name.text)),
+        _ => Err(Error::invalid(
+            "It is CREATE COLLECTION [IF NOT EXISTS] \"name\" or DROP COLLECTION \"name\", and nothing behind it.",
+        )),
     }
 }
 
@@ -147,9 +159,15 @@ mod tests {
 
     #[test]
     fn collections_are_made_and_dropped_by_their_name_alone() {
-        let deeds = deeds("CREATE COLLECTION \"rooms/messages\"; drop collection rooms");
-        assert_eq!(deeds, [Deed::MakeCollection("rooms/messages".into()), Deed::DropCollection("rooms".into())]);
-        assert!(read("CREATE COLLECTION a b", 1).unwrap_err().message.contains("nothing behind it"));
+        let deeds =
+            deeds("CREATE COLLECTION \"rooms/messages\"; create collection if not exists a; drop collection rooms");
+        let made = |name: &str, may_be_there| Deed::MakeCollection { name: name.into(), may_be_there };
+        assert_eq!(deeds, [made("rooms/messages", false), made("a", true), Deed::DropCollection("rooms".into())]);
+        for sql in
+            ["CREATE COLLECTION a b", "CREATE COLLECTION", "DROP COLLECTION IF EXISTS a", "CREATE COLLECTION 'a'"]
+        {
+            assert!(read(sql, 1).unwrap_err().message.contains("nothing behind it"), "{sql}");
+        }
     }
 
     #[test]

@@ -296,7 +296,7 @@ impl<'w> Group<'w> {
     fn migrate(&mut self, task: &Task, cancel: Cancel) -> Result<Answer> {
         let Writer { sqlite, limits, revision, time_ms, .. } = &mut *self.writer;
         let until = Instant::now() + limits.migration_time_max;
-        let body = task.run(Stage { sqlite, limits, cancel, until }, *time_ms, *revision + 1)?;
+        let body = task.run(Stage { sqlite, cancel, until }, *time_ms, *revision + 1)?;
         Ok(Answer { body: Bytes::from(body), revision: *revision, enveloped: None, rows: 0, is_repeated: false })
     }
 

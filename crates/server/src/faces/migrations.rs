@@ -50,8 +50,12 @@ pub async fn apply(State(app): State<Shared>, admin: Admin, body: Result<Bytes, 
         (Some("down"), false) => Way::Down,
         _ => return Err(Error::invalid("\"direction\" is \"up\" or \"down\"; \"mark\" goes with \"up\".").into()),
     };
-    let migrations = migrations.iter().map(|sent| Migration::new(sent.number, &sent.name, &sent.sql));
-    let migrations: Vec<Migration> = migrations.collect::<Result<_>>()?;
+    // Megabytes are looked through, for which other requests need not wait.
+    let read = move || migrations.iter().map(|sent| Migration::new(sent.number, &sent.name, &sent.sql)).collect();
+    let read: Result<Vec<Migration>> = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Error::internal("migrations could not be read").caused_by(error))?;
+    let migrations = read?;
     let wanted = Wanted { to, dry_run, ..Wanted::new(migrations, way, admin.who) };
     let engine = app.engine.clone();
     let report = to_the_end(async move { engine.migrate(wanted).await }).await?;

@@ -21,15 +21,24 @@ impl Folder {
     /// # Errors
     /// `not_found` if it is not there.
     pub fn open(path: PathBuf) -> Result<Self> {
+        let folder = Self::look(path)?;
+        // Some file systems know no locks of folders. Then the database's own is what keeps two apart.
+        let lock = File::open(&folder.path).ok().filter(|file| file.lock().is_ok());
+        Ok(Self { _lock: lock, ..folder })
+    }
+
+    /// The same, only to be read: also while somebody else works with it.
+    ///
+    /// # Errors
+    /// `not_found` if it is not there.
+    pub fn look(path: PathBuf) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::not_found(format!(
                 "There is no folder {} with migrations. `tidebase migrate new` makes it; --folder names another.",
                 display(&path)
             )));
         }
-        // Some file systems know no locks of folders. Then the database's own is what keeps two apart.
-        let lock = File::open(&path).ok().filter(|folder| folder.lock().is_ok());
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, _lock: None })
     }
 
     /// The same; it is made if it is missing.

@@ -90,7 +90,7 @@ fn told(report: &Json, way: Way, is_dry: bool) -> String {
 }
 
 fn status(place: &PlaceArgs, folder: &FolderArgs, as_json: bool) -> Result<()> {
-    let files = Folder::open(path(folder)?)?.read()?;
+    let files = Folder::look(path(folder)?)?.read()?;
     let applied = Place::of(place)?.applied()?;
     let standings = plan::status(&files, &applied);
     if as_json {

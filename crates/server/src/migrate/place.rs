@@ -1,7 +1,7 @@
 //! The database that is migrated: a local file, or a running server, asked at `/migrations` by the same rules as anybody.
 
 use crate::admin::Remote;
-use crate::cli::PlaceArgs;
+use crate::cli::{PlaceArgs, ServeArgs};
 use crate::config;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -57,7 +57,8 @@ impl Place {
     pub fn migrate(&self, wanted: Wanted) -> Result<Json> {
         match self {
             Self::File(path) => {
-                let engine = Engine::open(Options::new(path.clone()))?;
+                let limits = crate::load(&ServeArgs::default())?.limits;
+                let engine = Engine::open(Options { limits, ..Options::new(path.clone()) })?;
                 let done = crate::runtime()?.block_on(engine.migrate(wanted));
                 engine.close();
                 done.map(|report| report.to_json())
