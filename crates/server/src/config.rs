@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use tidebase_engine::backups::folder_of;
-use tidebase_engine::{Allowed, Error, Limits, Result};
+use tidebase_engine::{Allowed, Error, Limits, Options, Result};
 
 pub const DEFAULT_DB: &str = "./data/tidebase.db";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -447,6 +447,14 @@ pub fn migrations(flag: Option<&PathBuf>) -> Result<PathBuf> {
 pub fn database(flag: Option<&PathBuf>) -> Result<PathBuf> {
     let args = ServeArgs { db: flag.cloned(), ..ServeArgs::default() };
     Ok(load(&args, &|name| std::env::var(name).ok())?.db)
+}
+
+/// How a command opens a file that no server has open: within the limits of the settings, and what it writes is in the backups, if a
+/// server has begun some.
+pub fn opening(path: PathBuf) -> Result<Options> {
+    let args = ServeArgs { db: Some(path.clone()), ..ServeArgs::default() };
+    let Config { limits, backups, .. } = load(&args, &|name| std::env::var(name).ok())?;
+    Ok(Options { limits, backups: backups.filter(|folder| folder.is_dir()), ..Options::new(path) })
 }
 
 fn read_file(args: &ServeArgs, environment: Environment<'_>) -> Result<(PathBuf, File)> {

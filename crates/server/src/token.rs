@@ -3,14 +3,14 @@
 use crate::auth::{self, secret};
 use crate::cli::DatabaseArgs;
 use crate::config;
-use tidebase_engine::{Engine, Error, Options, Result};
+use tidebase_engine::{Engine, Error, Result};
 
 pub fn reset_admin(args: &DatabaseArgs) -> Result<()> {
     let path = config::database(args.db.as_ref())?;
     if !path.exists() {
         return Err(Error::not_found(format!("There is no database {}.", config::display(&path))));
     }
-    let engine = Engine::open(Options::new(path))?;
+    let engine = Engine::open(config::opening(path)?)?;
     let token = secret::new_token("tide_admin_")?;
     let hash = secret::stored(&secret::hash(&token));
     crate::runtime()?.block_on(engine.set_setting(auth::SETTING, Some(hash)))?;

@@ -1,7 +1,7 @@
 //! The database that is migrated: a local file, or a running server, asked at `/migrations` by the same rules as anybody.
 
 use crate::admin::Remote;
-use crate::cli::{PlaceArgs, ServeArgs};
+use crate::cli::PlaceArgs;
 use crate::config;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tidebase_engine::migrations::shape::OBJECTS;
 use tidebase_engine::migrations::{Applied, Migration, Shape, Wanted, Way, kept, plan};
 use tidebase_engine::storage::backup;
-use tidebase_engine::{Engine, Error, Options, Result};
+use tidebase_engine::{Engine, Error, Result};
 
 pub enum Place {
     File(PathBuf),
@@ -57,8 +57,7 @@ impl Place {
     pub fn migrate(&self, wanted: Wanted) -> Result<Json> {
         match self {
             Self::File(path) => {
-                let limits = crate::load(&ServeArgs::default())?.limits;
-                let engine = Engine::open(Options { limits, ..Options::new(path.clone()) })?;
+                let engine = Engine::open(config::opening(path.clone())?)?;
                 let done = crate::runtime()?.block_on(engine.migrate(wanted));
                 engine.close();
                 done.map(|report| report.to_json())

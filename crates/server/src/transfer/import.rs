@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidebase_engine::export::Form;
 use tidebase_engine::import::{self, Import, Rows, Source, What};
-use tidebase_engine::{Engine, Error, Options, Result};
+use tidebase_engine::{Engine, Error, Result};
 
 /// Told one by one.
 const FAILURES_MAX: usize = 20;
@@ -65,7 +65,7 @@ fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| cannot("made", folder, error))?;
     }
-    let engine = Engine::open(Options::new(path))?;
+    let engine = Engine::open(config::opening(path)?)?;
     let mut import = Import::new(what, Source(Arc::new(file)), "command line")?;
     (import.partial, import.dry_run) = (args.partial, args.dry_run);
     let progress = Arc::clone(&import.progress);

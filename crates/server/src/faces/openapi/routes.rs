@@ -287,10 +287,19 @@ fn asker() -> Json {
 }
 
 pub fn routes() -> Vec<Route> {
-    [sql_routes(), key_routes(), document_routes(), token_routes(), people_routes(), user_routes(), server_routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        sql_routes(),
+        key_routes(),
+        document_routes(),
+        token_routes(),
+        people_routes(),
+        user_routes(),
+        data_routes(),
+        server_routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn sql_routes() -> Vec<Route> {
@@ -540,46 +549,9 @@ fn migrations_done() -> Json {
     ])
 }
 
-fn server_routes() -> Vec<Route> {
+/// Data on its way out and in, and to and fro in time.
+fn data_routes() -> Vec<Route> {
     vec![
-        route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
-        route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
-        route(
-            "post",
-            "/policies/explain",
-            "what a statement would do if somebody ran it",
-            result(json!({ "type": "object" })),
-        )
-        .body(object(&[("as", asker()), ("sql", string()), ("params?", params())]))
-        .admins(),
-        route("get", "/statements", "what clients may run", result(array(statement()))).admins(),
-        route("post", "/statements", "put a statement on the list", result(statement()))
-            .status("201")
-            .body(object(&[("sql", string()), ("name?", string())]))
-            .admins(),
-        route("delete", "/statements/{id}", "take a statement from the list", result(json!({ "const": true })))
-            .admins(),
-        route(
-            "get",
-            "/statements/rejected",
-            "what clients were refused",
-            result(array(object(&[
-                ("sql", string()),
-                ("count", integer()),
-                ("first_at", integer()),
-                ("last_at", integer()),
-                ("who", string()),
-            ]))),
-        )
-        .admins(),
-        route("get", "/policies/{name}", "one policy", result(policy())).admins(),
-        route("delete", "/policies/{name}", "drop a policy", result(json!({ "const": true }))).admins(),
-        route("get", "/schemas", "JSON Schemas of columns", result(array(column_schema()))).admins(),
-        route("get", "/schemas/{table}/{column}", "that of one column", result(column_schema())).admins(),
-        route("put", "/schemas/{table}/{column}", "keep the JSON Schema of a column", result(column_schema()))
-            .body(json!({ "type": ["object", "boolean"] }))
-            .admins(),
-        route("delete", "/schemas/{table}/{column}", "drop it", result(json!({ "const": true }))).admins(),
         route("get", "/export/dump", "the database as SQL", file())
             .query("compress", squeezes())
             .query("system", json!({ "type": "boolean" }))
@@ -638,6 +610,49 @@ fn server_routes() -> Vec<Route> {
                 "maxProperties": 1
             }))
             .admins(),
+    ]
+}
+
+fn server_routes() -> Vec<Route> {
+    vec![
+        route("get", "/policies", "what is open to whom", result(array(policy()))).admins(),
+        route("post", "/policies", "keep a policy", result(policy())).status("201").body(policy()).admins(),
+        route(
+            "post",
+            "/policies/explain",
+            "what a statement would do if somebody ran it",
+            result(json!({ "type": "object" })),
+        )
+        .body(object(&[("as", asker()), ("sql", string()), ("params?", params())]))
+        .admins(),
+        route("get", "/statements", "what clients may run", result(array(statement()))).admins(),
+        route("post", "/statements", "put a statement on the list", result(statement()))
+            .status("201")
+            .body(object(&[("sql", string()), ("name?", string())]))
+            .admins(),
+        route("delete", "/statements/{id}", "take a statement from the list", result(json!({ "const": true })))
+            .admins(),
+        route(
+            "get",
+            "/statements/rejected",
+            "what clients were refused",
+            result(array(object(&[
+                ("sql", string()),
+                ("count", integer()),
+                ("first_at", integer()),
+                ("last_at", integer()),
+                ("who", string()),
+            ]))),
+        )
+        .admins(),
+        route("get", "/policies/{name}", "one policy", result(policy())).admins(),
+        route("delete", "/policies/{name}", "drop a policy", result(json!({ "const": true }))).admins(),
+        route("get", "/schemas", "JSON Schemas of columns", result(array(column_schema()))).admins(),
+        route("get", "/schemas/{table}/{column}", "that of one column", result(column_schema())).admins(),
+        route("put", "/schemas/{table}/{column}", "keep the JSON Schema of a column", result(column_schema()))
+            .body(json!({ "type": ["object", "boolean"] }))
+            .admins(),
+        route("delete", "/schemas/{table}/{column}", "drop it", result(json!({ "const": true }))).admins(),
         route("get", "/health", "the process is alive", result(object(&[("status", string())]))).public(),
         route("get", "/ready", "the database answers", result(object(&[("status", string())]))).public(),
         route("get", "/metrics", "figures for Prometheus", text()).admins(),
