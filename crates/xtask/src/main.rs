@@ -59,7 +59,7 @@ fn main() -> Result<()> {
             let mut skips = Skips::default();
             let s3 = S3::start(&mut skips);
             let variables: Vec<Variable> = s3.iter().map(S3::variable).collect();
-            run::cargo_with(&["test", "--package", "tidebase", "store"], &variables)?;
+            run::cargo_with(&["test", "--package", "tidebase", "--", "store", "bucket"], &variables)?;
             skips.report()
         }
         "fuzz" | "capture" => {

@@ -15,6 +15,7 @@ use tidebase_engine::{AuditEntry, Result, Value};
 /// Between two looks at least, and at most.
 const PACE_MIN: Duration = Duration::from_millis(20);
 const PACE_MAX: Duration = Duration::from_mins(1);
+const PACE_IN_TROUBLE: Duration = Duration::from_secs(1);
 /// How often a dump is begun again because the server had ended under it.
 const RESTARTS_MAX: u32 = 3;
 /// A pause grows no more after this many doublings.
@@ -29,7 +30,7 @@ impl Dumps {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "dumps could not be looked after");
-                    PACE_MAX
+                    PACE_IN_TROUBLE
                 }
             };
             tokio::select! {
@@ -90,7 +91,7 @@ impl Dumps {
             if ends_at <= now {
                 self.expire(dump);
             } else if due_at.is_some_and(|due_at| due_at <= now) {
-                self.call(dump);
+                self.call(dump.key);
             }
         }
         Ok(Duration::from_millis((next - now).max(0) as u64).clamp(PACE_MIN, PACE_MAX))
@@ -131,24 +132,29 @@ impl Dumps {
         });
     }
 
-    fn call(self: &Arc<Self>, dump: Dump) {
-        let is_new = self.calling.lock().unwrap_or_else(PoisonError::into_inner).insert(dump.key.clone());
+    fn call(self: &Arc<Self>, key: String) {
+        let is_new = self.calling.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         if !is_new {
             return;
         }
         let dumps = Arc::clone(self);
         tokio::spawn(async move {
-            let called = dumps.call_now(&dump).await;
+            let called = dumps.call_now(&key).await;
             if let Err(error) = called {
-                tracing::warn!(dump = dump.key, %error, "what came of a callback could not be written down");
+                tracing::warn!(dump = key, %error, "what came of a callback could not be written down");
             }
-            dumps.calling.lock().unwrap_or_else(PoisonError::into_inner).remove(&dump.key);
+            dumps.calling.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             dumps.wake.notify_one();
         });
     }
 
-    async fn call_now(&self, dump: &Dump) -> Result<()> {
+    async fn call_now(&self, key: &str) -> Result<()> {
+        // As it is now: the call before this one may have been written down after the look.
+        let dump = self.one(key)?;
         let Some(callback) = &dump.callback else { return Ok(()) };
+        if callback.due_at.is_none_or(|due_at| due_at > now()) {
+            return Ok(());
+        }
         let secret = secret::current(&self.engine, now()).await?;
         let body = dump.news().to_string();
         let what = callbacks::Callback { url: &callback.url, id: &dump.key, body: &body };

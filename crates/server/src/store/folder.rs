@@ -14,6 +14,8 @@ use tidebase_engine::{Error, Result};
 
 const BEGINNING: &str = ".";
 const ENDING: &str = ".partial";
+/// What is left to others on the disk, which as a rule is that of the database. Past it: `unavailable`.
+const FREE_BYTES_MIN: u64 = 64 << 20;
 /// A dump or a backup is the database.
 const MODE: u32 = 0o700;
 
@@ -43,7 +45,12 @@ impl Folder {
     /// A file that has no name of its own yet.
     pub async fn begin(&self, name: &str) -> Result<NamedTempFile> {
         let path = self.path(name);
-        self.work(move || partial(&path)).await
+        self.work(move || {
+            let file = partial(&path)?;
+            has_room(file.as_file())?;
+            Ok(file)
+        })
+        .await
     }
 
     /// It gets its name.
@@ -145,6 +152,18 @@ fn partial(path: &Path) -> io::Result<NamedTempFile> {
 
 fn beginning(path: &Path) -> String {
     format!("{BEGINNING}{}.", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// # Errors
+/// `StorageFull` before the disk is full, so that the database goes on.
+pub fn has_room(file: &File) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    // Some say nothing of their size.
+    if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES_MIN {
+        let least = FREE_BYTES_MIN >> 20;
+        return Err(io::Error::new(ErrorKind::StorageFull, format!("its disk has less than {least} MiB left")));
+    }
+    Ok(())
 }
 
 /// One folder: its files that count, and the folders in it. `folder` ends with a slash unless it is the first.

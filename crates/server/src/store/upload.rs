@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::bucket::{Bucket, PART_BYTES, PARTS_MAX};
-use super::folder::Folder;
+use super::folder::{Folder, has_room};
 use bytes::{Bytes, BytesMut};
 use object_store::multipart::PartId;
 use std::io::Write as _;
@@ -85,7 +85,11 @@ impl Upload {
         match &mut self.way {
             Way::Folder { folder, file, .. } => {
                 let file = Arc::clone(file);
-                let write = move || file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&part);
+                let write = move || {
+                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                    has_room(file.as_file())?;
+                    file.write_all(&part)
+                };
                 self.store.in_time(folder.work(write)).await
             }
             Way::Bucket { bucket, name, id, parts } => {

@@ -8,12 +8,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 /// A small disk of its own; `None` where this may not be made.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    pub fn mount(at: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir(at).ok()?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
+        let size = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
         mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
     }
 }
@@ -48,7 +49,7 @@ async fn ids(server: &Server) -> Vec<i64> {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), "6m") else {
         return eprintln!("a disk of its own cannot be mounted here");
     };
     let ballast = disk.0.join("ballast");

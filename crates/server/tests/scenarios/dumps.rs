@@ -201,6 +201,7 @@ async fn what_cannot_be_is_refused_at_once() {
         (json!({"format": "sql", "callbackUrl": "https://127.0.0.1/"}), "open internet"),
         (json!({"format": "sql", "callbackUrl": "https://169.254.169.254/latest"}), "open internet"),
         (json!({"format": "sql", "callbackUrl": "https://0x7f.1/"}), "open internet"),
+        (json!({"format": "sql", "callbackUrl": "https://localhost:8443/"}), "open internet"),
         (json!({"format": "sql", "callbackUrl": "https://[::ffff:10.0.0.1]/"}), "open internet"),
     ] {
         server.send(Request::post("/export/dump", body)).await.is_refused(400, "invalid", words);

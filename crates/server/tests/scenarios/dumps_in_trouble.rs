@@ -1,5 +1,6 @@
 //! Dumps whose server ends under them, and whose store fails, hangs, or is a bucket.
 
+use super::disk::SmallDisk;
 use super::dumps::{ask, completed, count, download, files, made_again, rows, status, until};
 use crate::server::http::Request;
 use crate::server::{Home, Server};
@@ -74,6 +75,24 @@ async fn a_place_that_cannot_be_used_fails_the_dump_and_nothing_else() {
     download(&server, &format!("{key}.sql")).await.is_refused(409, "conflict", "has failed");
     assert_eq!(server.sql("SELECT 1 AS one").await, json!([{"one": 1}]));
     server.send(Request::new("DELETE", format!("/export/dump/{key}"))).await.result();
+}
+
+/// Where dumps lie beside the database they must not take its last bytes.
+#[tokio::test]
+async fn a_dump_that_would_fill_the_disk_fails_and_leaves_the_database_its_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let Some(_disk) = SmallDisk::mount(&path, "100m") else {
+        return eprintln!("a disk of its own cannot be mounted here");
+    };
+    let home = Home::at(folder, path.join("test.db"));
+    let server = home.start().await;
+    server.sql("CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(12000000)), (zeroblob(12000000))").await;
+    let key = ask(&server, json!({"format": "sql"})).await;
+    let error = failed(&server, &key).await;
+    assert!(error.contains("64 MiB left"), "{error}");
+    server.sql("INSERT INTO t VALUES (1)").await;
+    assert_eq!(std::fs::read_dir(path.join("test.db-dumps")).unwrap().count(), 0);
 }
 
 #[tokio::test]
