@@ -10,11 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::NamedTempFile;
 use tidebase_engine::{Error, Result};
 
+/// Of a file in a folder, so that its end has not all of it to wait for.
+const PARTS_PER_SYNC: usize = 8;
+
 /// Dropped before it is finished it leaves nothing in a folder, and in a bucket parts that [`Store::abandon`] removes.
 pub struct Upload {
     store: Store,
     way: Way,
     part: BytesMut,
+    parts: usize,
     bytes: u64,
 }
 
@@ -36,7 +40,7 @@ pub async fn to_bucket(bucket: &Bucket, name: &str) -> Result<Way> {
 
 impl Upload {
     pub(super) fn new(store: Store, way: Way) -> Self {
-        Self { store, way, part: BytesMut::new(), bytes: 0 }
+        Self { store, way, part: BytesMut::new(), parts: 0, bytes: 0 }
     }
 
     /// By which [`Store::abandon`] knows it, also after this process has died.
@@ -82,13 +86,16 @@ impl Upload {
 
     async fn send(&mut self) -> Result<()> {
         let part: Bytes = self.part.split().freeze();
+        self.parts += 1;
+        let is_synced = self.parts.is_multiple_of(PARTS_PER_SYNC);
         match &mut self.way {
             Way::Folder { folder, file, .. } => {
                 let file = Arc::clone(file);
                 let write = move || {
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                     has_room(file.as_file())?;
-                    file.write_all(&part)
+                    file.write_all(&part)?;
+                    if is_synced { file.as_file().sync_data() } else { Ok(()) }
                 };
                 self.store.in_time(folder.work(write)).await
             }
