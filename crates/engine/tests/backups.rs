@@ -189,7 +189,7 @@ async fn every_moment_that_was_kept_comes_back() {
         let wal = fs::metadata(world.path.with_extension("db-wal")).unwrap().len();
         assert!(wal < 8 << 20, "the WAL has {wal} bytes: it is emptied");
         assert_eq!(world.files("snapshots"), 1);
-        let checked = verify(&world.root(), |_, _| {}).unwrap();
+        let checked = verify(&Archive::read(&world.root()).unwrap(), |_| Ok(()), |_, _, _| {}).unwrap();
         assert!(checked.damaged.is_empty() && checked.files > 40, "{checked:?}");
         // Later the seconds have become minutes, and the minutes hours; what they were made of is gone.
         let now = world.report().newest.unwrap();
@@ -279,7 +279,7 @@ async fn a_damaged_file_is_named_and_gone_around() {
     let minutes = world.root().join("ltx/1");
     let minute = fs::read_dir(&minutes).unwrap().next().unwrap().unwrap().path();
     flip(&minute);
-    let checked = verify(&world.root(), |_, _| {}).unwrap();
+    let checked = verify(&Archive::read(&world.root()).unwrap(), |_| Ok(()), |_, _, _| {}).unwrap();
     assert_eq!(checked.damaged.len(), 1, "{checked:?}");
     assert!(checked.damaged[0].contains("ltx/1/"), "{checked:?}");
     let to = world.folder.path().join("around");

@@ -324,6 +324,9 @@ pub struct ServeArgs {
     /// Where all that is committed is kept, to go back to any moment: a folder, or `off` [env: TIDEBASE_BACKUPS] [default: <db>-backups]
     #[arg(long, value_name = "FOLDER")]
     pub backups: Option<PathBuf>,
+    /// A second place for backups: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and its like [env: TIDEBASE_BACKUP_MIRROR]
+    #[arg(long, value_name = "PLACE")]
+    pub backup_mirror: Option<String>,
     /// Where dumps are kept: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and its like [env: TIDEBASE_DUMP_STORE]
     /// [default: beside the database, its name with -dumps]
     #[arg(long, value_name = "PLACE")]
@@ -407,7 +410,7 @@ const BACKUP_EXAMPLES: &str = "Examples:
 const RESTORE_EXAMPLES: &str = "Examples:
   tidebase restore --at 2026-11-22T10:00:00Z --to then.db
   tidebase restore --at 10m --to then.db                 ten minutes ago
-  tidebase restore --to last.db --from /mnt/backups      the latest state in that folder
+  tidebase restore --to last.db --from s3://bucket/shop  the latest state in that place
   tidebase restore --at 10m --url http://127.0.0.1:8080  in place of what that server is serving";
 
 #[derive(Clone, Debug, Args)]
@@ -437,8 +440,8 @@ pub struct KeptArgs {
     /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
     #[arg(long, value_name = "FILE", global = true)]
     pub db: Option<PathBuf>,
-    /// The folder of its backups [default: <db>-backups]
-    #[arg(long, value_name = "FOLDER", global = true)]
+    /// Where its backups are: a folder, or s3://bucket/prefix [default: <db>-backups]
+    #[arg(long, value_name = "PLACE", global = true)]
     pub from: Option<PathBuf>,
     /// The answer as JSON, for programs.
     #[arg(long, global = true)]

@@ -128,6 +128,8 @@ pub struct Config {
     pub public: Option<PathBuf>,
     /// Where all that is committed is kept; `None` is nowhere.
     pub backups: Option<PathBuf>,
+    /// A second place for it.
+    pub backup_mirror: Option<Store>,
     pub dumping: Dumping,
     pub cors: String,
     pub log: String,
@@ -161,6 +163,7 @@ struct File {
     migrate: Option<PathBuf>,
     public: Option<PathBuf>,
     backups: Option<PathBuf>,
+    backup_mirror: Option<String>,
     dump_store: Option<String>,
     allow_private_callbacks: Option<bool>,
     cors: Option<String>,
@@ -246,6 +249,13 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
     let beside = db.as_ref().map(|db| folder_of(Path::new(db)).display().to_string());
     let backups =
         sources.pick("backups", shown(&args.backups), &["TIDEBASE_BACKUPS"], shown(&file.backups), beside.as_deref());
+    let backup_mirror = sources.pick(
+        "backup_mirror",
+        args.backup_mirror.clone(),
+        &["TIDEBASE_BACKUP_MIRROR"],
+        file.backup_mirror.clone(),
+        None,
+    );
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
     let sign_up =
@@ -286,6 +296,9 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
         return Err(Error::invalid("The client token is the admin token: then every client is the administrator."));
     }
     Ok(Config {
+        backup_mirror: backup_mirror
+            .map(|place| Store::open(&place, environment, server_limits.store_time_max))
+            .transpose()?,
         dumping: Dumping {
             store: Store::open(&dump_store, environment, server_limits.store_time_max)?,
             allows_private_callbacks,

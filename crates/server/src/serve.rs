@@ -3,6 +3,7 @@
 use crate::auth::allowance::Allowance;
 use crate::auth::secret::{self, Hash};
 use crate::auth::{self, Auth};
+use crate::backup::mirror::Mirror;
 use crate::callbacks::{self, Callbacks};
 use crate::config::{Config, display};
 use crate::cors::{self, Cors};
@@ -111,6 +112,8 @@ pub async fn serve(socket: TcpSocket, config: Config, shutdown: impl Future<Outp
     };
     let dumps = Dumps::new(Arc::clone(&engine), config.dumping.store.clone(), callbacks, config.dumps());
     let tending = tokio::spawn(Arc::clone(&dumps).tend());
+    let mirror = config.backup_mirror.clone().map(|store| Mirror::new(Arc::clone(&engine), store));
+    let mirroring = mirror.as_ref().map(|mirror| tokio::spawn(Arc::clone(mirror).run()));
     let app = Arc::new(App {
         engine: Arc::clone(&engine),
         auth,
@@ -118,6 +121,7 @@ pub async fn serve(socket: TcpSocket, config: Config, shutdown: impl Future<Outp
         limits: config.server_limits.clone(),
         started: Instant::now(),
         dumps: Arc::clone(&dumps),
+        mirror: mirror.clone(),
         is_behind_proxy: config.is_behind_proxy,
         exports: Arc::new(tokio::sync::Semaphore::new(engine.limits().exports_max)),
         sockets: 0.into(),
@@ -150,6 +154,14 @@ pub async fn serve(socket: TcpSocket, config: Config, shutdown: impl Future<Outp
     tokio::task::spawn_blocking(move || engine.close())
         .await
         .map_err(|error| Error::internal("closing the database panicked").caused_by(error))?;
+    if let Some(mirror) = mirror {
+        mirroring.inspect(tokio::task::JoinHandle::abort);
+        if tokio::time::timeout(stop_time, mirror.finish()).await.is_err() {
+            tracing::warn!(
+                "the second place of backups does not have the last of them yet; the next start goes on with it"
+            );
+        }
+    }
     tracing::info!("stopped");
     Ok(())
 }

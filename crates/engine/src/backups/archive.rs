@@ -16,16 +16,17 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::storage::system;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Span, Stored, Target};
 
-const ABOUT: &str = "about.json";
+pub const ABOUT: &str = "about.json";
 const LOCK: &str = "lock";
 const READERS: &str = "readers";
-const GROUPS: &str = "groups.jsonl";
+pub const GROUPS: &str = "groups.jsonl";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct About {
@@ -42,6 +43,8 @@ pub struct Archive {
     others: Book,
     /// Held by who writes, until it is let go.
     lock: Option<File>,
+    /// The files that count as there, if they are not in the folder itself.
+    elsewhere: Option<HashSet<(u8, Span)>>,
 }
 
 /// One file of lines.
@@ -129,7 +132,15 @@ impl Archive {
         }
         let folder = Folder::new(root);
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
-        Ok(Self { folder, root: root.into(), groups, others, lock: None })
+        Ok(Self { folder, root: root.into(), groups, others, lock: None, elsewhere: None })
+    }
+
+    /// Looks at the lines of a folder whose files are somewhere else: those.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub fn read_elsewhere(root: &Path, files: HashSet<(u8, Span)>) -> Result<Self> {
+        Ok(Self { elsewhere: Some(files), ..Self::read(root)? })
     }
 
     /// Another may write from now on.
@@ -171,11 +182,7 @@ impl Archive {
 
     /// The same, each with its line.
     pub fn kept(&self) -> Result<Vec<(Stored, &Record)>> {
-        let mut there = HashSet::new();
-        for level in Level::all() {
-            let spans = self.folder.spans(level).map_err(damage)?;
-            there.extend(spans.into_iter().map(|span| (level.number(), span)));
-        }
+        let there = self.there()?;
         let mut files: Vec<(Stored, &Record)> = self
             .records()
             .filter(|record| there.contains(&(record.level, record.span())))
@@ -184,6 +191,26 @@ impl Archive {
         files.sort_by_key(|(file, _)| (file.level, file.span));
         files.dedup_by_key(|(file, _)| *file);
         Ok(files)
+    }
+
+    /// Level and span of the files that are there, counted or not.
+    ///
+    /// # Errors
+    /// `unavailable` if the folder cannot be listed.
+    pub fn spans(&self) -> Result<HashSet<(u8, Span)>> {
+        self.there().map(Cow::into_owned)
+    }
+
+    fn there(&self) -> Result<Cow<'_, HashSet<(u8, Span)>>> {
+        if let Some(elsewhere) = &self.elsewhere {
+            return Ok(Cow::Borrowed(elsewhere));
+        }
+        let mut there = HashSet::new();
+        for level in Level::all() {
+            let spans = self.folder.spans(level).map_err(damage)?;
+            there.extend(spans.into_iter().map(|span| (level.number(), span)));
+        }
+        Ok(Cow::Owned(there))
     }
 
     pub fn manifest(&self) -> Manifest {

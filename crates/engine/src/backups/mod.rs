@@ -24,6 +24,8 @@ pub use archive::Archive;
 pub use moment::Moment;
 pub use report::{Checked, Report, State, verify};
 pub use restore::{Restored, restore};
+/// What files are called, and what is noted of them.
+pub use tidebase_ltx::{Hash, Level, ManifestFile, Record, Stored, folder::parse as parse_name};
 
 pub(crate) use marks::{Mark, Marks};
 

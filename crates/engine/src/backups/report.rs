@@ -6,7 +6,6 @@ use crate::clock;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::io::Read as _;
-use std::path::Path;
 use tidebase_ltx::{Level, Record, Stored};
 
 /// How the threads fare.
@@ -94,12 +93,12 @@ impl Report {
         })
     }
 
-    /// Of a folder that no server of this process writes.
+    /// Of files that no server of this process writes.
     ///
     /// # Errors
-    /// Those of [`Archive::read`].
-    pub fn of_folder(root: &Path) -> Result<Self> {
-        Self::of(&Archive::read(root)?, State::default())
+    /// `unavailable` if they cannot be listed.
+    pub fn of_archive(archive: &Archive) -> Result<Self> {
+        Self::of(archive, State::default())
     }
 }
 
@@ -126,23 +125,28 @@ pub struct Checked {
     pub damaged: Vec<String>,
 }
 
-/// Reads every file and holds it against what was noted of it. `progress` hears (bytes read, bytes in all).
+/// Reads every file and holds it against what was noted of it. `bring` is asked for each before, in case it is not here; `progress`
+/// hears (the file, bytes read, bytes in all).
 ///
 /// # Errors
-/// Those of [`Archive::read`]; a damaged file is none.
-pub fn verify(root: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Checked> {
-    let archive = Archive::read(root)?;
-    let _held = archive::hold(root)?;
+/// `unavailable` if files cannot be listed, or are not all that a restore needs; those of `bring`. A damaged file is none.
+pub fn verify(
+    archive: &Archive,
+    bring: impl Fn(&Stored) -> Result<()>,
+    mut progress: impl FnMut(&Stored, u64, u64),
+) -> Result<Checked> {
+    let _held = archive::hold(archive.root())?;
     let kept = archive.kept()?;
     let total = kept.iter().map(|(file, _)| file.size).sum();
     let mut checked = Checked::default();
     for (file, record) in &kept {
-        if let Err(error) = check(&archive, file, record) {
+        bring(file)?;
+        if let Err(error) = check(archive, file, record) {
             checked.damaged.push(format!("{file}: {error}"));
         }
         checked.files += 1;
         checked.bytes += file.size;
-        progress(checked.bytes, total);
+        progress(file, checked.bytes, total);
     }
     if !kept.is_empty() {
         archive.find(super::Moment::Latest)?;

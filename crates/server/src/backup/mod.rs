@@ -4,6 +4,8 @@
 //! to put a moment in place of a database that is being served, the server is asked.
 
 mod copy;
+mod fetch;
+pub mod mirror;
 mod restore;
 
 pub use restore::run as restore;
@@ -11,9 +13,10 @@ pub use restore::run as restore;
 use crate::cli::{BackupArgs, BackupCommand, KeptArgs};
 use crate::config;
 use crate::print_lines;
+use fetch::Fetched;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
-use tidebase_engine::backups::{Archive, Report, folder_of, moment, verify};
+use std::path::{Path, PathBuf};
+use tidebase_engine::backups::{Archive, Report, Stored, folder_of, moment, verify};
 use tidebase_engine::{Error, Result};
 
 pub fn run(args: &BackupArgs) -> Result<()> {
@@ -28,16 +31,42 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     }
 }
 
-/// The folder that is meant: that which is named, or the one beside the database.
-fn folder(args: &KeptArgs) -> Result<PathBuf> {
-    match &args.from {
-        Some(folder) => Ok(folder.clone()),
-        None => Ok(folder_of(&config::database(args.db.as_ref())?)),
+/// Where the backups are that are meant: in the place that is named, or in the folder beside the database.
+enum Place {
+    Folder(PathBuf),
+    Store(String),
+}
+
+fn place(args: &KeptArgs) -> Result<Place> {
+    let from = args.from.as_deref();
+    // What a server carries somewhere has lines apart, also in a folder.
+    let is_carried = |from: &&str| from.contains("://") || Path::new(from).join(fetch::TAILS).is_dir();
+    Ok(match from.and_then(Path::to_str).filter(is_carried) {
+        Some(store) => Place::Store(store.to_owned()),
+        None => Place::Folder(match from {
+            Some(folder) => folder.to_owned(),
+            None => folder_of(&config::database(args.db.as_ref())?),
+        }),
+    })
+}
+
+/// What is known of the files there.
+fn archive(args: &KeptArgs) -> Result<(Archive, Option<Fetched>)> {
+    match place(args)? {
+        Place::Folder(folder) => Ok((Archive::read(&folder)?, None)),
+        Place::Store(store) => {
+            let fetched = Fetched::new(&store, &std::env::temp_dir())?;
+            Ok((Archive::read_elsewhere(fetched.folder(), fetched.archive.spans()?)?, Some(fetched)))
+        }
     }
 }
 
 fn status(args: &KeptArgs) -> Result<()> {
-    let report = Report::of_folder(&folder(args)?)?;
+    let (archive, _fetched) = archive(args)?;
+    let mut report = Report::of_archive(&archive)?;
+    if let Place::Store(store) = place(args)? {
+        report.folder = store;
+    }
     if args.json {
         return printed(&report);
     }
@@ -60,7 +89,7 @@ fn status(args: &KeptArgs) -> Result<()> {
 }
 
 fn list(args: &KeptArgs) -> Result<()> {
-    let archive = Archive::read(&folder(args)?)?;
+    let (archive, _fetched) = archive(args)?;
     let files = archive.files()?;
     if args.json {
         let all: Vec<_> = files.iter().filter_map(|file| archive.of(file)).collect();
@@ -79,11 +108,14 @@ fn list(args: &KeptArgs) -> Result<()> {
 
 /// A damaged file is a failure of the command, so that a script hears of it.
 fn check(args: &KeptArgs) -> Result<()> {
-    let folder = folder(args)?;
+    let (archive, fetched) = archive(args)?;
     let bar = bar("{bar:30} {percent}%  {bytes_per_sec}  {eta} left");
-    let checked = verify(&folder, |done, total| {
+    let bring = |file: &Stored| fetched.as_ref().map_or(Ok(()), |fetched| fetched.bring(&[*file], |_, _| {}));
+    let checked = verify(&archive, bring, |file, done, total| {
         bar.set_length(total);
         bar.set_position(done);
+        // What was only brought to be read need not stay.
+        fetched.as_ref().map(|fetched| std::fs::remove_file(fetched.path(file)));
     })?;
     bar.finish_and_clear();
     if args.json {

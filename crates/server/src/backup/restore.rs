@@ -1,6 +1,7 @@
 //! `tidebase restore`: a moment as a new file, or in place of what a server is serving.
 
-use super::{bar, folder, printed, size};
+use super::fetch::Fetched;
+use super::{Place, bar, place, printed, size};
 use crate::admin::Remote;
 use crate::cli::{RemoteArgs, RestoreArgs};
 use crate::{config, print_lines};
@@ -28,8 +29,16 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
         (None, None) => Moment::Latest,
         (Some(_), Some(_)) => return Err(Error::invalid("A moment is --at a time or a --revision, not both.")),
     };
-    let folder = folder(&args.kept)?;
     let started = Instant::now();
+    // Its files go when it is restored.
+    let fetched;
+    let folder = match place(&args.kept)? {
+        Place::Folder(folder) => folder,
+        Place::Store(store) => {
+            fetched = brought(&store, moment, to)?;
+            fetched.folder().to_owned()
+        }
+    };
     let spinner = bar("{spinner} restoring {elapsed}");
     spinner.enable_steady_tick(Duration::from_millis(100));
     let restored = restore(&folder, moment, to);
@@ -50,6 +59,20 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
         started.elapsed().as_secs_f64()
     ));
     Ok(())
+}
+
+/// The files of that moment, brought beside the file that is to be.
+fn brought(store: &str, moment: Moment, to: &Path) -> Result<Fetched> {
+    let beside = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fetched = Fetched::new(store, beside)?;
+    let (plan, _) = fetched.archive.find(moment)?;
+    let bar = bar("{bar:30} {percent}%  {bytes_per_sec}  {eta} left");
+    fetched.bring(&plan, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    Ok(fetched)
 }
 
 fn in_place(args: &RestoreArgs) -> Result<()> {

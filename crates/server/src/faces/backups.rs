@@ -21,7 +21,12 @@ pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
         let backups = engine.backups().ok_or_else(|| Error::unsupported(OFF))?;
         backups.report()
     });
-    Ok(answer::own(StatusCode::OK, json!(report.await?)))
+    let mut report = json!(report.await?);
+    if let Some(mirror) = &app.mirror {
+        let state = mirror.state();
+        report["mirror"] = json!({ "place": mirror.place(), "ok": state.error.is_none(), "behind": state.behind, "error": state.error });
+    }
+    Ok(answer::own(StatusCode::OK, report))
 }
 
 #[derive(Deserialize)]

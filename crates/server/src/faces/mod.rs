@@ -104,6 +104,8 @@ pub struct App {
     pub started: Instant,
     pub sockets: AtomicUsize,
     pub dumps: Arc<crate::dumps::Dumps>,
+    /// Where backups are carried, if they are.
+    pub mirror: Option<Arc<crate::backup::mirror::Mirror>>,
     /// What a proxy says of how it was called is believed.
     pub is_behind_proxy: bool,
     /// One for each export that may run.

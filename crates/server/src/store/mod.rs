@@ -7,8 +7,6 @@
 //!
 //! What is kept, and for how long, is the business of whoever keeps it.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "backups put small files here and list them; dumps do not"))]
-
 mod bucket;
 mod folder;
 mod found;

@@ -15,7 +15,7 @@ use ledger::{Ledger, now_ms};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
-use tidebase_engine::backups::{Moment, folder_of, restore, verify};
+use tidebase_engine::backups::{Archive, Moment, folder_of, restore, verify};
 use writer::Writer;
 
 pub use writer::{WriterArguments, write};
@@ -53,7 +53,7 @@ pub fn restores(arguments: &Arguments) -> Result<ExitCode> {
     let ledger = written(arguments, &path, &mut random)?;
     let ended = now_ms();
     println!("{} writes, {} of them acknowledged", ledger.last(), ledger.acknowledged());
-    let checked = verify(&folder_of(&path), |_, _| {})?;
+    let checked = verify(&Archive::read(&folder_of(&path))?, |_| Ok(()), |_, _, _| {})?;
     ensure!(checked.damaged.is_empty(), "damaged: {:?}", checked.damaged);
     let moments = moments(arguments, began, ended, &mut random)?;
     for (index, &moment) in moments.iter().enumerate() {

@@ -237,6 +237,15 @@ fn backups() -> Json {
         ("ok", json!({ "type": "boolean" })),
         ("failing_since?", string()),
         ("error?", string()),
+        (
+            "mirror?",
+            object(&[
+                ("place", string()),
+                ("ok", json!({ "type": "boolean" })),
+                ("behind", integer()),
+                ("error", json!({ "type": ["string", "null"] })),
+            ]),
+        ),
         ("oldest", reached()),
         ("newest", reached()),
         ("files", integer()),

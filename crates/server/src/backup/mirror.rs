@@ -1,0 +1,247 @@
+//! Backups in a second place: whatever comes into the folder is carried into a store, and what is forgotten there is removed here.
+//!
+//! ```text
+//! about.json, manifest.jsonl, groups.jsonl, ltx/…     as in the folder; the two lists once a minute
+//! tail/0-….json                                       the line of a file that is in no list yet
+//! ```
+//!
+//! A small file is put where none is yet. If one of its name holds something else, another server writes to the same place: then this one
+//! stops, for what it would add would fit to nothing. How it comes back is in [`super::fetch`].
+
+use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
+use crate::store::Store;
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tidebase_engine::backups::archive::ABOUT;
+use tidebase_engine::backups::{Level, Record, Stored};
+use tidebase_engine::{Code, Engine, Error, Result};
+use tokio::io::AsyncReadExt as _;
+
+const LISTS_EVERY: Duration = Duration::from_mins(1);
+const REST_MIN: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_mins(1);
+/// A larger file goes in parts.
+const WHOLE_BYTES_MAX: u64 = 8 << 20;
+const PIECE_BYTES: usize = 1 << 20;
+
+pub struct Mirror {
+    engine: Arc<Engine>,
+    store: Store,
+    state: Mutex<State>,
+    known: tokio::sync::Mutex<Option<There>>,
+}
+
+/// How it fares, for `GET /backups`.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub behind: usize,
+    pub error: Option<String>,
+    is_over: bool,
+}
+
+/// What is in the place, as far as this server knows.
+struct There {
+    known: Known,
+    listed_at: Option<Instant>,
+    are_lists_old: bool,
+}
+
+impl Mirror {
+    pub fn new(engine: Arc<Engine>, store: Store) -> Arc<Self> {
+        Arc::new(Self { engine, store, state: Mutex::default(), known: tokio::sync::Mutex::default() })
+    }
+
+    pub fn place(&self) -> String {
+        self.store.to_string()
+    }
+
+    pub fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries for ever, unless another server writes there.
+    pub async fn run(self: Arc<Self>) {
+        let Some(backups) = self.engine.backups() else { return };
+        let (mut grown, mut rest) = (backups.shelf.watch(), REST_MIN);
+        loop {
+            grown.mark_unchanged();
+            match self.carry(false).await {
+                Ok(()) => {
+                    rest = REST_MIN;
+                    // The lists are due by themselves, too.
+                    let _ = tokio::time::timeout(LISTS_EVERY, grown.changed()).await;
+                }
+                Err(()) if self.lock().is_over => return,
+                Err(()) => {
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(REST_MAX);
+                }
+            }
+        }
+    }
+
+    /// Carries what is left, lists and all: when nothing more comes.
+    pub async fn finish(&self) {
+        if !self.lock().is_over {
+            let _ = self.carry(true).await;
+        }
+    }
+
+    async fn carry(&self, is_last: bool) -> std::result::Result<(), ()> {
+        let carried = self.step(is_last).await;
+        let mut state = self.lock();
+        match carried {
+            Ok(()) => {
+                *state = State::default();
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, place = %self.store, "backups are not carried to their second place");
+                state.is_over = error.code == Code::Conflict;
+                state.error = Some(error.to_string());
+                Err(())
+            }
+        }
+    }
+
+    async fn step(&self, is_last: bool) -> Result<()> {
+        let (files, root) = self.files().await?;
+        let mut known = self.known.lock().await;
+        if known.is_none() {
+            *known = Some(self.begin(&files, &root).await?);
+        }
+        let Some(there) = known.as_mut() else { return Ok(()) };
+        let mut new: Vec<&(Stored, Record)> =
+            files.iter().filter(|(file, _)| !there.known.files.contains(&(file.level.number(), file.span))).collect();
+        new.sort_by_key(|(file, _)| (file.span.last, file.level));
+        for (index, (file, record)) in new.iter().enumerate() {
+            self.lock().behind = new.len() - index;
+            self.put(&file.to_string(), root.join(file.to_string()), file.size).await?;
+            if file.level == Level::GROUP {
+                self.put_tail(record).await?;
+                there.known.tails.push(record.last);
+            }
+            there.known.files.insert((file.level.number(), file.span));
+            there.are_lists_old = true;
+        }
+        let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= LISTS_EVERY);
+        if there.are_lists_old && (is_time || is_last) {
+            self.put_lists(&root, there, &files).await?;
+        }
+        Ok(())
+    }
+
+    /// The files with their lines, and where they are.
+    async fn files(&self) -> Result<(Vec<(Stored, Record)>, PathBuf)> {
+        let engine = Arc::clone(&self.engine);
+        let read = tokio::task::spawn_blocking(move || {
+            let backups = engine.backups().ok_or_else(|| Error::internal("there are no backups"))?;
+            let archive = backups.shelf.archive();
+            let files = archive.kept()?.into_iter().map(|(file, record)| (file, *record)).collect();
+            Ok((files, archive.root().to_owned()))
+        });
+        read.await.map_err(|error| Error::internal("reading backups panicked").caused_by(error))?
+    }
+
+    /// # Errors
+    /// `conflict` if there are backups that this server knows nothing of.
+    async fn begin(&self, files: &[(Stored, Record)], root: &std::path::Path) -> Result<There> {
+        let about = root.join(ABOUT);
+        let text = tokio::fs::read(&about).await.map_err(|error| cannot(&about, error))?;
+        self.put_new(ABOUT, text.into()).await?;
+        let known = fetch::known(&self.store).await?;
+        if let Some(last) = &known.last {
+            let is_same = |(_, record): &(Stored, Record)| {
+                (record.level, record.span(), record.sha256) == (last.level, last.span(), last.sha256)
+            };
+            if !files.iter().any(is_same) {
+                return Err(self.foreign());
+            }
+        }
+        Ok(There { known, listed_at: None, are_lists_old: true })
+    }
+
+    async fn put(&self, name: &str, path: PathBuf, size: u64) -> Result<()> {
+        let mut file = tokio::fs::File::open(&path).await.map_err(|error| cannot(&path, error))?;
+        if size <= WHOLE_BYTES_MAX {
+            let mut bytes = Vec::with_capacity(size as usize);
+            file.read_to_end(&mut bytes).await.map_err(|error| cannot(&path, error))?;
+            return self.put_new(name, bytes.into()).await;
+        }
+        let mut upload = self.store.upload(name).await?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match file.read(&mut piece).await.map_err(|error| cannot(&path, error))? {
+                0 => break,
+                length => upload.write(&piece[..length]).await?,
+            }
+        }
+        upload.finish().await.map(|_| ())
+    }
+
+    async fn put_tail(&self, record: &Record) -> Result<()> {
+        let line = serde_json::to_vec(record).map_err(|error| Error::internal("a line").caused_by(error))?;
+        self.put_new(&format!("{TAIL}{:016x}.json", record.last), line.into()).await
+    }
+
+    /// A file that is there already is the one of a try whose answer was lost, or another server's.
+    async fn put_new(&self, name: &str, bytes: Bytes) -> Result<()> {
+        match self.store.put_new(name, bytes.clone()).await {
+            Err(error) if error.code == Code::Conflict => {
+                let there = self.store.get(name).await?.whole().await?;
+                if there == bytes { Ok(()) } else { Err(self.foreign()) }
+            }
+            done => done,
+        }
+    }
+
+    fn foreign(&self) -> Error {
+        Error::conflict(format!(
+            "{} holds backups that are not of this server; nothing is added to them. Choose another place.",
+            self.store
+        ))
+    }
+
+    /// The lists as they are now; then what is in no list any more can go.
+    async fn put_lists(&self, root: &std::path::Path, there: &mut There, files: &[(Stored, Record)]) -> Result<()> {
+        let mut listed = 0;
+        for name in LISTS {
+            let path = root.join(name);
+            let text = match tokio::fs::read(&path).await {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(cannot(&path, error)),
+            };
+            if name == GROUPS {
+                listed = fetch::lines(&text)?.last().map_or(0, |record| record.last);
+            }
+            let mut upload = self.store.upload(name).await?;
+            upload.write(&text).await?;
+            upload.finish().await?;
+        }
+        let in_list = |last: &u64| *last <= listed;
+        for last in there.known.tails.iter().filter(|last| in_list(last)) {
+            self.store.delete(&format!("{TAIL}{last:016x}.json")).await?;
+        }
+        there.known.tails.retain(|last| !in_list(last));
+        let kept: std::collections::HashSet<_> =
+            files.iter().map(|(file, _)| (file.level.number(), file.span)).collect();
+        let gone: Vec<_> = there.known.files.difference(&kept).copied().collect();
+        for (level, span) in gone {
+            self.store.delete(&fetch::name(level, span)).await?;
+            there.known.files.remove(&(level, span));
+        }
+        (there.listed_at, there.are_lists_old) = (Some(Instant::now()), false);
+        Ok(())
+    }
+}
+
+fn cannot(path: &std::path::Path, error: std::io::Error) -> Error {
+    Error::unavailable(format!("{} cannot be read: {error}.", path.display())).caused_by(error)
+}
