@@ -27,7 +27,11 @@ use admin::Tokens;
 use clap::Parser as _;
 use cli::{Cli, Command, RemoteArgs, ServeArgs, TokenCommand};
 use std::process::ExitCode;
+use std::time::Duration;
 use tidebase_engine::{Error, Result};
+
+/// For what is left in threads when a server has stopped.
+const LEFT_TIME_MAX: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -73,7 +77,11 @@ fn load(args: &ServeArgs) -> Result<config::Config> {
 fn serve_command(args: &ServeArgs) -> Result<()> {
     let config = load(args)?;
     log::start(&config.log)?;
-    runtime()?.block_on(serve::run(config))
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve::run(config));
+    // The database is closed. A name that is being looked up, or a disk of dumps that does not answer, is not waited for.
+    runtime.shutdown_timeout(LEFT_TIME_MAX);
+    served
 }
 
 fn token_command(remote: &RemoteArgs, command: &TokenCommand) -> Result<()> {

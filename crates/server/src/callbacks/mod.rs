@@ -58,7 +58,7 @@ impl Callbacks {
             headers.insert(name, value.map_err(|error| Error::internal("an odd header").caused_by(error))?);
         }
         let sent = client.post(url).headers(headers).body(callback.body.to_owned()).send().await;
-        let status = sent.map_err(|error| failed(&error))?.status();
+        let status = sent.map_err(failed)?.status();
         // What else it says nobody reads, however long it is.
         if status.is_success() {
             Ok(())
@@ -93,8 +93,9 @@ impl Resolve for Pinned {
     }
 }
 
-/// In few words, and without addresses.
-fn failed(error: &reqwest::Error) -> Error {
+/// In few words, and without addresses. What the address of a callback has in it, a token perhaps, no log shows.
+fn failed(error: reqwest::Error) -> Error {
+    let error = error.without_url();
     let what = if error.is_timeout() {
         "It did not answer in time."
     } else if error.is_connect() {
@@ -102,7 +103,7 @@ fn failed(error: &reqwest::Error) -> Error {
     } else {
         "The connection broke before there was an answer."
     };
-    tracing::info!(%error, "a callback failed");
+    tracing::info!(error = ?error, "a callback failed");
     Error::unavailable(what)
 }
 
