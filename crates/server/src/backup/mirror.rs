@@ -37,6 +37,8 @@ pub struct Mirror {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub behind: usize,
+    /// Of the newest file there.
+    pub revision: Option<i64>,
     pub error: Option<String>,
     is_over: bool,
 }
@@ -98,7 +100,7 @@ impl Mirror {
         let mut state = self.lock();
         match carried {
             Ok(()) => {
-                *state = State::default();
+                (state.behind, state.error) = (0, None);
                 Ok(())
             }
             Err(error) => {
@@ -129,6 +131,8 @@ impl Mirror {
             }
             there.known.files.insert((file.level.number(), file.span));
             there.are_lists_old = true;
+            let mut state = self.lock();
+            state.revision = state.revision.max(record.revision);
         }
         let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= LISTS_EVERY);
         if there.are_lists_old && (is_time || is_last) {

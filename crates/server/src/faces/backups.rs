@@ -24,7 +24,13 @@ pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
     let mut report = json!(report.await?);
     if let Some(mirror) = &app.mirror {
         let state = mirror.state();
-        report["mirror"] = json!({ "place": mirror.place(), "ok": state.error.is_none(), "behind": state.behind, "error": state.error });
+        report["mirror"] = json!({
+            "place": mirror.place(),
+            "ok": state.error.is_none(),
+            "revision": state.revision,
+            "behind": state.behind,
+            "error": state.error,
+        });
     }
     Ok(answer::own(StatusCode::OK, report))
 }

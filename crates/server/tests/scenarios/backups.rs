@@ -7,13 +7,18 @@ use serde_json::{Value as Json, json};
 use std::process::{Command, Output};
 
 /// A command of the program in the home's folder.
-fn tidebase(home: &Home, arguments: &[&str]) -> Output {
+pub fn tidebase(home: &Home, environment: &[(&'static str, String)], arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidebase"));
     command.args(arguments).env_clear().env("TIDEBASE_ADMIN_TOKEN", TOKEN).current_dir(home.folder.path());
-    command.output().unwrap()
+    command.envs(environment.iter().cloned()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// What one question to a file is answered.
+pub fn restored(path: &str, sql: &str) -> i64 {
+    rusqlite::Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+pub fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -23,12 +28,12 @@ fn complained(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-async fn read(server: &Server, path: &str) -> Json {
+pub async fn read(server: &Server, path: &str) -> Json {
     server.send(Request::get(path)).await.result()
 }
 
 /// Until everything committed so far is kept; its revision.
-async fn kept(server: &Server) -> i64 {
+pub async fn kept(server: &Server) -> i64 {
     let revision = read(server, "/status/database").await["revision"].as_i64().unwrap();
     within("the backups", async {
         while read(server, "/backups").await["newest"]["revision"].as_i64() < Some(revision) {
@@ -121,23 +126,23 @@ async fn the_commands_look_into_the_folder_while_it_is_written() {
     let one = kept(&server).await.to_string();
     server.sql("INSERT INTO notes VALUES ('two')").await;
     kept(&server).await;
-    let status = said(&tidebase(&home, &["backup", "status", "--db", "test.db"]));
+    let status = said(&tidebase(&home, &[], &["backup", "status", "--db", "test.db"]));
     assert!(status.contains("test.db-backups\nfrom 20") && status.contains("snapshots "), "{status}");
-    let list = said(&tidebase(&home, &["backup", "list", "--db", "test.db"]));
+    let list = said(&tidebase(&home, &[], &["backup", "list", "--db", "test.db"]));
     assert!(list.lines().count() >= 3 && list.contains("ltx/9/0000000000000001-0000000000000001.ltx"), "{list}");
-    let json = said(&tidebase(&home, &["backup", "verify", "--db", "test.db", "--json"]));
+    let json = said(&tidebase(&home, &[], &["backup", "verify", "--db", "test.db", "--json"]));
     assert_eq!(serde_json::from_str::<Json>(&json).unwrap()["damaged"], json!([]));
-    said(&tidebase(&home, &["restore", "--db", "test.db", "--revision", &one, "--to", "one.db"]));
-    said(&tidebase(&home, &["restore", "--db", "test.db", "--to", "two.db"]));
+    said(&tidebase(&home, &[], &["restore", "--db", "test.db", "--revision", &one, "--to", "one.db"]));
+    said(&tidebase(&home, &[], &["restore", "--db", "test.db", "--to", "two.db"]));
     let texts = |file: &str| {
         let connection = rusqlite::Connection::open(home.folder.path().join(file)).unwrap();
         connection.query_row("SELECT group_concat(text) FROM notes", [], |row| row.get::<_, String>(0)).unwrap()
     };
     assert_eq!((texts("one.db"), texts("two.db")), ("one".into(), "one,two".into()));
-    let again = complained(&tidebase(&home, &["restore", "--db", "test.db", "--to", "two.db"]));
+    let again = complained(&tidebase(&home, &[], &["restore", "--db", "test.db", "--to", "two.db"]));
     assert!(again.contains("never overwrites"), "{again}");
     let url = format!("http://{}", server.address);
-    let told = said(&tidebase(&home, &["restore", "--revision", &one, "--url", &url]));
+    let told = said(&tidebase(&home, &[], &["restore", "--revision", &one, "--url", &url]));
     assert!(told.contains("To undo: tidebase restore --url"), "{told}");
     assert_eq!(server.sql("SELECT text FROM notes").await, json!([{"text": "one"}]));
     // A file that was tampered with is named, and the command fails.
@@ -147,9 +152,9 @@ async fn the_commands_look_into_the_folder_while_it_is_written() {
     let last = bytes.len() - 200;
     bytes[last] ^= 1;
     std::fs::write(&snapshot, bytes).unwrap();
-    let damaged = complained(&tidebase(&home, &["backup", "verify", "--db", "test.db"]));
+    let damaged = complained(&tidebase(&home, &[], &["backup", "verify", "--db", "test.db"]));
     assert!(damaged.contains("One file is damaged:\n  ltx/9/"), "{damaged}");
-    let nowhere = complained(&tidebase(&home, &["backup", "status", "--from", "nowhere"]));
+    let nowhere = complained(&tidebase(&home, &[], &["backup", "status", "--from", "nowhere"]));
     assert!(nowhere.contains("There are no backups in nowhere."), "{nowhere}");
 }
 

@@ -29,6 +29,7 @@ mod logs;
 mod measures;
 mod members;
 mod migrations;
+mod mirrors;
 mod mutations;
 mod people;
 mod refused_sql;

@@ -242,6 +242,7 @@ fn backups() -> Json {
             object(&[
                 ("place", string()),
                 ("ok", json!({ "type": "boolean" })),
+                ("revision", json!({ "type": ["integer", "null"] })),
                 ("behind", integer()),
                 ("error", json!({ "type": ["string", "null"] })),
             ]),

@@ -1,0 +1,131 @@
+//! Backups in a second place: they come back from it alone, after a kill, and nobody else's are touched. In a folder, and in a bucket.
+
+use super::backups::{kept, read, restored, said, tidebase};
+use crate::server::http::Request;
+use crate::server::{Home, Server, within};
+use serde_json::{Value as Json, json};
+use std::io::Write as _;
+use std::sync::Arc;
+
+/// A place, and the environment in which it can be reached.
+struct Place {
+    name: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// A folder, and a new bucket if there is a server for it.
+async fn places(home: &Home) -> Vec<Place> {
+    let folder = home.folder.path().join("elsewhere").display().to_string();
+    let mut places = vec![Place { name: folder, environment: Vec::new() }];
+    let Ok(server) = std::env::var("TIDEBASE_S3") else {
+        writeln!(std::io::stderr(), "SKIPPED: TIDEBASE_S3 names no S3 server, so that only folders are tried").unwrap();
+        return places;
+    };
+    // Its name has to be one that was not there.
+    let unique = home.folder.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "");
+    let bucket = format!("mirror-{unique}-{}", std::process::id());
+    let address = server.strip_prefix("http://").unwrap().parse().unwrap();
+    let made = Request::new("PUT", format!("/{bucket}")).header("Authorization", "").send(address).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let test = || "test".to_owned();
+    let environment =
+        vec![("AWS_ACCESS_KEY_ID", test()), ("AWS_SECRET_ACCESS_KEY", test()), ("AWS_ENDPOINT_URL", server)];
+    places.push(Place { name: format!("s3://{bucket}/shop"), environment });
+    places
+}
+
+async fn start(home: &Arc<Home>, place: &Place) -> Server {
+    let mut command = home.command();
+    command.args(["--backup-mirror", &place.name]).envs(place.environment.clone());
+    Server::run(home, command).await
+}
+
+/// Until everything committed so far is in the second place.
+async fn carried(server: &Server) -> i64 {
+    let revision = kept(server).await;
+    within("the second place", async {
+        loop {
+            let mirror = read(server, "/backups").await["mirror"].clone();
+            assert_eq!(mirror["ok"], true, "{mirror}");
+            if mirror["revision"].as_i64() >= Some(revision) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    revision
+}
+
+fn command(home: &Home, place: &Place, arguments: &[&str]) -> String {
+    said(&tidebase(home, &place.environment, arguments))
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_lost_machine_is_in_the_second_place() {
+    let home = Home::new();
+    for (index, place) in places(&home).await.iter().enumerate() {
+        let home = Home::new();
+        let mut server = start(&home, place).await;
+        server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+        let mut revisions = Vec::new();
+        for number in 0..5 {
+            server.sql(&format!("INSERT INTO t VALUES ({number})")).await;
+            revisions.push(carried(&server).await);
+        }
+        // Killed, and all of its files gone.
+        server.process.signal("KILL");
+        server.process.ended().await;
+        let other = Home::new();
+        let to = |name: &str| other.folder.path().join(format!("{index}-{name}.db")).display().to_string();
+        let status = command(&other, place, &["backup", "status", "--from", &place.name]);
+        assert!(status.contains(&place.name) && status.contains("snapshots "), "{status}");
+        let checked = command(&other, place, &["backup", "verify", "--from", &place.name]);
+        assert!(checked.contains("as they were written"), "{checked}");
+        command(&other, place, &["restore", "--from", &place.name, "--to", &to("last")]);
+        assert_eq!(restored(&to("last"), "SELECT count(*) FROM t"), 5);
+        let second = revisions[1].to_string();
+        command(&other, place, &["restore", "--from", &place.name, "--revision", &second, "--to", &to("second")]);
+        assert_eq!(restored(&to("second"), "SELECT count(*) FROM t"), 2);
+        let left: Vec<_> =
+            std::fs::read_dir(other.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_goes_on_in_its_place_and_stops_at_anothers() {
+    let home = Home::new();
+    for place in &places(&home).await {
+        let home = Home::new();
+        let server = start(&home, place).await;
+        server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+        carried(&server).await;
+        server.stop().await;
+        let server = start(&home, place).await;
+        server.sql("INSERT INTO t VALUES (1)").await;
+        carried(&server).await;
+        server.stop().await;
+        let list = command(&home, place, &["backup", "list", "--json", "--from", &place.name]);
+        let before: Vec<Json> = serde_json::from_str(&list).unwrap();
+        assert!(before.len() >= 3, "{list}");
+        // Another database, and this one without its folder, know nothing of what is there.
+        for forgetful in [Home::new(), home] {
+            let _ = std::fs::remove_dir_all(forgetful.folder.path().join("test.db-backups"));
+            let server = start(&forgetful, place).await;
+            server.sql("CREATE TABLE IF NOT EXISTS other (n)").await;
+            within("a refusal", async {
+                while read(&server, "/backups").await["mirror"]["ok"] == json!(true) {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            let mirror = read(&server, "/backups").await["mirror"].clone();
+            assert!(mirror["error"].as_str().unwrap().contains("Choose another place"), "{mirror}");
+            let (_, output) = server.stop().await;
+            assert!(output.err.contains("backups are not carried"), "{}", output.err);
+            let list = command(&forgetful, place, &["backup", "list", "--json", "--from", &place.name]);
+            assert_eq!(serde_json::from_str::<Vec<Json>>(&list).unwrap(), before, "nothing was touched");
+        }
+    }
+}
