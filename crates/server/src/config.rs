@@ -246,16 +246,7 @@ pub fn load(args: &ServeArgs, environment: Environment<'_>) -> Result<Config> {
     );
     let migrate = sources.pick("migrate", shown(&args.migrate), &["TIDEBASE_MIGRATE"], shown(&file.migrate), None);
     let public = sources.pick("public", shown(&args.public), &["TIDEBASE_PUBLIC"], shown(&file.public), None);
-    let beside = db.as_ref().map(|db| folder_of(Path::new(db)).display().to_string());
-    let backups =
-        sources.pick("backups", shown(&args.backups), &["TIDEBASE_BACKUPS"], shown(&file.backups), beside.as_deref());
-    let backup_mirror = sources.pick(
-        "backup_mirror",
-        args.backup_mirror.clone(),
-        &["TIDEBASE_BACKUP_MIRROR"],
-        file.backup_mirror.clone(),
-        None,
-    );
+    let (backups, backup_mirror) = read_backups(args, &file, &mut sources, db.as_ref());
     let cors = sources.pick("cors", args.cors.clone(), &["TIDEBASE_CORS"], file.cors.clone(), Some("*"));
     let log = sources.pick("log", args.log.clone(), &["TIDEBASE_LOG"], file.log.clone(), Some("info"));
     let sign_up =
@@ -382,6 +373,27 @@ impl Config {
             caller_sockets: limits.caller_sockets_max,
         }
     }
+}
+
+/// Where all that is committed is kept, and a second place for it.
+fn read_backups(
+    args: &ServeArgs,
+    file: &File,
+    sources: &mut Sources<'_>,
+    db: Option<&String>,
+) -> (Option<String>, Option<String>) {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let beside = db.map(|db| folder_of(Path::new(db)).display().to_string());
+    let backups =
+        sources.pick("backups", shown(&args.backups), &["TIDEBASE_BACKUPS"], shown(&file.backups), beside.as_deref());
+    let backup_mirror = sources.pick(
+        "backup_mirror",
+        args.backup_mirror.clone(),
+        &["TIDEBASE_BACKUP_MIRROR"],
+        file.backup_mirror.clone(),
+        None,
+    );
+    (backups, backup_mirror)
 }
 
 /// Where dumps are kept, and whether callbacks may stay at home.

@@ -14,6 +14,7 @@ struct Place {
 }
 
 /// A folder, and a new bucket if there is a server for it.
+#[allow(clippy::explicit_write)] // eprintln would be caught by the test runner.
 async fn places(home: &Home) -> Vec<Place> {
     let folder = home.folder.path().join("elsewhere").display().to_string();
     let mut places = vec![Place { name: folder, environment: Vec::new() }];
