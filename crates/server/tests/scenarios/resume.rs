@@ -1,7 +1,9 @@
 //! A client that lost its connection goes on from where it was: nothing is missing and nothing comes twice.
 
-use crate::server::Server;
+use super::callers::token;
+use crate::server::http::Request;
 use crate::server::socket::Socket;
+use crate::server::{Home, Server};
 use serde_json::{Value as Json, json};
 
 const SQL: &str = "SELECT id, a FROM t";
@@ -274,4 +276,79 @@ async fn a_resume_that_makes_no_sense_begins_nothing() {
     let revision = server.write("DELETE FROM t").await;
     socket.reaches(revision).await;
     assert!(socket.seen[seen..].iter().all(|frame| !frame.to_string().contains("\"id\":12")));
+}
+
+async fn history(server: &Server) -> Json {
+    super::backups::read(server, "/status/database").await["history"].clone()
+}
+
+/// A client's socket, and what it asked for on it.
+async fn as_client(server: &Server, token: &Json) -> (Socket, Json, Json) {
+    let mut socket = Socket::try_open(server.address, "/ws", token["token"].as_str()).await.unwrap();
+    let rows = socket.subscribe("q", SQL).await;
+    (socket, rows["tag"].clone(), json!({ "history": history(server).await, "revision": rows["revision"] }))
+}
+
+#[tokio::test]
+async fn who_comes_back_under_another_policy_is_told_what_that_shows() {
+    let server = with_table().await;
+    let policy = |using: &str| {
+        Request::post("/policies", json!({"name": "p", "table": "t", "action": "select", "using": using}))
+    };
+    server.send(policy("true")).await.result();
+    let token = token(&server, json!({})).await;
+    let (socket, tag, since) = as_client(&server, &token).await;
+    socket.close().await;
+    server.send(policy("id = 2")).await.result();
+    let mut socket = Socket::try_open(server.address, "/ws", token["token"].as_str()).await.unwrap();
+    assert_eq!(resume(&mut socket, &since, json!([["q", tag]])).await["result"]["unknown"], json!([]));
+    let rows = socket.until_seen(|frame| frame["type"] == "rows" && frame["id"] == "q").await;
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 1, "{rows}");
+    assert!(socket.seen.iter().all(|frame| frame["type"] != "unchanged"));
+    let since = json!({ "history": history(&server).await, "revision": rows["revision"] });
+    socket.close().await;
+    // And closed altogether.
+    server.send(Request::new("DELETE", "/policies/p")).await.result();
+    let mut socket = Socket::try_open(server.address, "/ws", token["token"].as_str()).await.unwrap();
+    resume(&mut socket, &since, json!([["q", rows["tag"]]])).await;
+    let refused = socket.until_seen(|frame| frame["id"] == "q").await;
+    assert_eq!(refused["code"], "forbidden", "{refused}");
+}
+
+#[tokio::test]
+async fn a_statement_that_is_registered_no_more_is_not_gone_on_with() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--statements", "registered"]);
+    let server = Server::run(&home, command).await;
+    server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").await;
+    let open = json!({"name": "p", "table": "t", "action": "select", "using": "true"});
+    server.send(Request::post("/policies", open)).await.result();
+    let registered = server.send(Request::post("/statements", json!({ "sql": SQL }))).await.result();
+    let token = token(&server, json!({})).await;
+    let (socket, tag, since) = as_client(&server, &token).await;
+    socket.close().await;
+    let path = format!("/statements/{}", registered["id"].as_str().unwrap());
+    server.send(Request::new("DELETE", path)).await;
+    let mut socket = Socket::try_open(server.address, "/ws", token["token"].as_str()).await.unwrap();
+    let answer = resume(&mut socket, &since, json!([["q", tag]])).await;
+    assert_eq!(answer["result"]["unknown"], json!(["q"]), "{answer} {since} {tag}");
+}
+
+#[tokio::test]
+async fn after_a_restore_all_rows_come() {
+    let server = with_table().await;
+    let mut socket = server.live().await;
+    let rows = socket.subscribe("q", SQL).await;
+    let since = json!({ "history": socket.hello["history"], "revision": rows["revision"] });
+    socket.close().await;
+    let before = super::backups::kept(&server).await;
+    server.write("DELETE FROM t").await;
+    super::backups::kept(&server).await;
+    server.send(Request::post("/restore", json!({ "revision": before }))).await.result();
+    let mut socket = server.live().await;
+    assert_ne!(socket.hello["history"], since["history"]);
+    assert_eq!(resume(&mut socket, &since, json!([["q", rows["tag"]]])).await["result"]["unknown"], json!([]));
+    let again = socket.until_seen(|frame| frame["id"] == "q").await;
+    assert_eq!((&again["type"], again["rows"].as_array().unwrap().len()), (&json!("rows"), 2));
 }
