@@ -6,7 +6,7 @@
 pub mod access;
 pub mod backups;
 pub mod changes;
-mod clock;
+pub mod clock;
 pub mod documents;
 mod engine;
 pub mod error;

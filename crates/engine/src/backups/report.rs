@@ -1,7 +1,7 @@
 //! What people ask of backups: how they fare, and whether they are whole.
 
 use super::archive::{self, Archive};
-use super::{damage, moment};
+use super::damage;
 use crate::clock;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -83,7 +83,7 @@ impl Report {
         Ok(Self {
             folder: archive.root().display().to_string(),
             ok: error.is_none(),
-            failing_since: state.failing.map(|(since, _)| moment::spoken(since)),
+            failing_since: state.failing.map(|(since, _)| clock::spoken(since)),
             error,
             oldest,
             newest,
@@ -172,5 +172,5 @@ pub(super) fn check(archive: &Archive, file: &Stored, record: &Record) -> Result
 }
 
 fn spoken(time_ms: u64) -> String {
-    moment::spoken(i64::try_from(time_ms).unwrap_or(i64::MAX))
+    clock::spoken(i64::try_from(time_ms).unwrap_or(i64::MAX))
 }

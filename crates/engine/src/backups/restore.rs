@@ -1,8 +1,9 @@
 //! The database of a moment, as a new file. What stands there already is never written over.
 
 use super::archive::{self, Archive};
-use super::moment::{Moment, spoken};
+use super::moment::Moment;
 use super::{damage, report};
+use crate::clock::spoken;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Answers for people: a table of chosen fields, times as dates.
 
 use serde_json::Value as Json;
+use tidebase_engine::clock::Date;
 use unicode_width::UnicodeWidthStr as _;
 
 pub fn table(rows: &[Json], columns: &[&str]) -> String {
@@ -28,18 +29,10 @@ fn cell(column: &str, value: &Json) -> String {
     }
 }
 
-/// Seconds since 1970 as a date and time of UTC, by Howard Hinnant's `civil_from_days`.
+/// Seconds since 1970 as a date and time of UTC.
 fn date(seconds: i64) -> String {
-    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", time / 3600, time / 60 % 60)
+    let Date { year, month, day, hour, minute, .. } = Date::of(seconds.saturating_mul(1000));
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use crate::print_lines;
 use fetch::Fetched;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
-use tidebase_engine::backups::{Archive, Report, Stored, folder_of, moment, verify};
-use tidebase_engine::{Error, Result};
+use tidebase_engine::backups::{Archive, Report, Stored, folder_of, verify};
+use tidebase_engine::{Error, Result, clock};
 
 pub fn run(args: &BackupArgs) -> Result<()> {
     match (&args.command, &args.to) {
@@ -99,7 +99,7 @@ fn list(args: &KeptArgs) -> Result<()> {
     for file in &files {
         let revision = archive.of(file).and_then(|record| record.revision);
         let revision = revision.map_or_else(String::new, |revision| revision.to_string());
-        let time = moment::spoken(i64::try_from(file.time_ms).unwrap_or(i64::MAX));
+        let time = clock::spoken(i64::try_from(file.time_ms).unwrap_or(i64::MAX));
         lines.push(format!("{time:<24}  {revision:>10}  {:>10}  {file}", size(file.size)));
     }
     print_lines(&lines.join("\n"));
