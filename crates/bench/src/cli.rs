@@ -42,6 +42,8 @@ pub enum Measure {
     Transfer,
     /// What row-level policies cost: reads, and writes beside 1000 different people
     Policies,
+    /// Export, import and restore beside SQLite's shell and Litestream, and what backups cost a write (sqlite3, --litestream, --size-mb)
+    Data,
     /// Memory of idle WebSockets with one subscription each
     Idle,
     /// Start on a large file: after a clean stop, and after kill -9
@@ -82,6 +84,9 @@ pub struct Options {
     redis: Option<PathBuf>,
     #[arg(long, global = true, value_name = "PATH")]
     nats: Option<PathBuf>,
+    /// Litestream's binary
+    #[arg(long, global = true, value_name = "PATH")]
+    litestream: Option<PathBuf>,
     /// Folder for the temporary databases; choose one on a real disk [default: the system's]
     #[arg(long, global = true, value_name = "DIR")]
     work_dir: Option<PathBuf>,
@@ -97,7 +102,7 @@ pub struct Options {
     /// Idle sockets to open
     #[arg(long, global = true, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=20_000))]
     sockets: u64,
-    /// Size of the file to start on, in MB
+    /// Size of the file to start on, or of the data that goes out and in, in MB
     #[arg(long, global = true, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=20_000))]
     size_mb: u64,
     /// Numbers of live queries to measure beside; the first is what the others are compared with
@@ -117,6 +122,7 @@ pub struct Settings {
     pub pocketbase: Option<PathBuf>,
     pub redis: Option<PathBuf>,
     pub nats: Option<PathBuf>,
+    pub litestream: Option<PathBuf>,
     work_dir: PathBuf,
     pub window: Duration,
     pub rows: u64,
@@ -147,6 +153,7 @@ impl Options {
             pocketbase,
             redis: self.redis.map(absolute).transpose()?,
             nats: self.nats.map(absolute).transpose()?,
+            litestream: self.litestream.map(absolute).transpose()?,
             work_dir,
             window: Duration::from_secs(self.seconds),
             rows: self.rows,

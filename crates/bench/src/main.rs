@@ -81,6 +81,7 @@ async fn measure(measure: &Measure, settings: &Settings, report: &mut Report) ->
         Measure::Transfer => measures::transfer::run(settings, report).await,
         Measure::Storm => measures::storm::run(settings, report).await,
         Measure::Policies => measures::policies::run(settings, report).await,
+        Measure::Data => measures::data::run(settings, report).await,
         Measure::Idle => measures::idle::run(settings, report).await,
         Measure::Start => measures::start::run(settings, report).await,
         Measure::Pocketbase => peers::pocketbase::run(settings, report).await,

@@ -36,6 +36,15 @@ pub const STORM_BYTES: Target = Target::AtMost(5.0);
 pub const PERSONS_READ_RATIO: Target = Target::AtMost(1.5);
 /// µs of server CPU for a write and one of 1,000 subscribers who are different people.
 pub const RULED_DELTA_CPU: Target = Target::AtMost(3.0);
+/// Rows a second out and in, as a multiple of those of SQLite's shell.
+pub const EXPORT_RATIO: Target = Target::AtLeast(1.0);
+pub const IMPORT_RATIO: Target = Target::AtLeast(0.8);
+/// Resident MB of an export, whatever its size.
+pub const EXPORT_MEMORY: Target = Target::AtMost(50.0);
+/// Time of a restore, as a multiple of Litestream's.
+pub const RESTORE_RATIO: Target = Target::AtMost(1.2);
+/// Server CPU of a durable insert with backups, as a multiple of that without.
+pub const BACKUP_CPU_RATIO: Target = Target::AtMost(1.1);
 /// ms from spawn to the first answer on a large, cleanly stopped file.
 pub const START: Target = Target::AtMost(50.0);
 /// Our CPU for a message and listener as a multiple of a broker's.

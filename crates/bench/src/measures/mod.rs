@@ -1,6 +1,7 @@
 //! One measurement of Tidebase a file. Names of loads that peers run too are shared, so that a report can pair them.
 
 pub mod all;
+pub mod data;
 pub mod delta;
 pub mod disk;
 pub mod fan_out;
