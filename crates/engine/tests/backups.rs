@@ -378,3 +378,147 @@ async fn a_server_goes_back_and_forth_while_everybody_is_connected() {
 fn data(whole: &[String]) -> Vec<&String> {
     whole.iter().filter(|line| line.contains("Text(")).collect()
 }
+
+/// Another program, with SQLite's own habits: it checkpoints by itself.
+fn stranger(world: &World) -> Connection {
+    let outside = Connection::open(&world.path).unwrap();
+    outside.busy_timeout(PATIENCE).unwrap();
+    outside
+}
+
+/// When nobody writes any more, the newest state is what there is.
+async fn agrees(world: &World) {
+    let to = world.folder.path().join("agrees.db");
+    let begun = std::time::Instant::now();
+    loop {
+        // A change by another program is found by looking, now and then.
+        let last = world.sql("INSERT OR REPLACE INTO t (k, v) VALUES ('agrees', randomblob(9))").await;
+        assert!(begun.elapsed() < PATIENCE * 3, "{last}: {:?}", world.report());
+        if !world.backups().flush(PATIENCE) {
+            continue;
+        }
+        let _ = fs::remove_file(&to);
+        let expected = whole(&world.path);
+        if restore(&world.root(), Moment::Latest, &to).is_ok() && whole(&to) == expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let connection = Connection::open(&to).unwrap();
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+}
+
+#[tokio::test]
+async fn a_program_that_empties_the_wal_again_and_again_is_noticed() {
+    let world = World::new(10).await;
+    world.sql("CREATE TABLE acct (id INTEGER PRIMARY KEY, bal INTEGER, pad BLOB)").await;
+    world
+        .sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+             INSERT INTO acct SELECT i, 0, randomblob(3500) FROM n",
+        )
+        .await;
+    let outside = stranger(&world);
+    outside.pragma_update(None, "wal_autocheckpoint", 200).unwrap();
+    for round in 0..8 {
+        world.sql("UPDATE acct SET pad = pad WHERE id % 2 = 0").await;
+        outside.execute("UPDATE acct SET bal = bal + 1", []).unwrap();
+        outside.execute("UPDATE acct SET bal = bal + 1 WHERE id = 1", []).unwrap();
+        if round % 3 == 2 {
+            let _ = outside.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+            outside.execute("INSERT INTO acct (bal, pad) VALUES (1, randomblob(3500))", []).unwrap();
+        }
+        world.sql("INSERT INTO acct (bal) VALUES (0)").await;
+        agrees(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_writes_all_the_time_loses_nothing_of_the_backups() {
+    let mut world = World::new(11).await;
+    let outside = stranger(&world);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let writing = std::thread::spawn(move || {
+        for number in 0.. {
+            if stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty) {
+                break;
+            }
+            let row = "INSERT INTO t (k, v) VALUES (?1, randomblob(900)) ON CONFLICT DO UPDATE SET v = excluded.v";
+            outside.execute(row, [format!("outside {}", number % 50)]).unwrap();
+            // Who takes the lock again at once lets nobody else have it.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    for _ in 0..20 {
+        let key = world.dice.below(300);
+        let sql = format!("INSERT OR REPLACE INTO t (k, v) VALUES ('k{key}', randomblob(6000))");
+        // The other one may have the lock for longer than a write waits.
+        while world.engine.query(SqlRequest::query(sql.as_str(), Params::None)).await.is_err() {}
+    }
+    drop(stop);
+    writing.join().unwrap();
+    agrees(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_taken_from_the_folder_is_made_good_by_all_pages_anew() {
+    let mut world = World::new(12).await;
+    for _ in 0..6 {
+        world.step().await;
+    }
+    // A file in the middle.
+    let groups = world.root().join("ltx/0");
+    let mut names: Vec<_> = fs::read_dir(&groups).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    fs::remove_file(&names[names.len() / 2]).unwrap();
+    world.backups().tidy(time_ms()).unwrap();
+    agrees(&world).await;
+    assert_eq!(world.files("snapshots"), 2);
+    // The only snapshots.
+    world.backups().tidy(time_ms()).unwrap();
+    fs::remove_dir_all(world.root().join("ltx/9")).unwrap();
+    world.backups().tidy(time_ms()).unwrap();
+    agrees(&world).await;
+    // All of it.
+    fs::remove_dir_all(world.root()).unwrap();
+    agrees(&world).await;
+    world.note();
+    world.check(world.truth.len() - 1);
+    // And the lists, while nobody serves: what is in none is set aside, not lost.
+    world.stop();
+    fs::remove_file(world.root().join("manifest.jsonl")).unwrap();
+    world.start();
+    agrees(&world).await;
+    assert!(fs::read_dir(world.root().join("set-aside")).unwrap().count() >= 1);
+    world.stop();
+    fs::write(world.root().join("groups.jsonl"), "{\"level\":0}\n").unwrap();
+    world.start();
+    agrees(&world).await;
+    let aside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(aside.filter(|name| name.to_string_lossy().contains("-damaged-")).count(), 1);
+}
+
+#[tokio::test]
+async fn the_moment_of_a_restore_is_one_of_its_own() {
+    let mut world = World::new(13).await;
+    world.sql("INSERT INTO t (k) VALUES ('one')").await;
+    world.note();
+    world.sql("INSERT INTO t (k) VALUES ('two')").await;
+    let fork = world.engine.fork(Moment::Revision(world.truth[0].0), "admin").unwrap();
+    let restored = world.engine.swap(fork).await.unwrap().revision;
+    world.truth.push((restored, whole(&world.path)));
+    world.sql("INSERT INTO t (k) VALUES ('three')").await;
+    world.note();
+    world.check_all();
+    // A file that was put back by hand counts from where it was.
+    world.stop();
+    let older = world.folder.path().join("older.db");
+    restore(&world.root(), Moment::Revision(world.truth[0].0), &older).unwrap();
+    fs::rename(&older, &world.path).unwrap();
+    let newest = world.truth.last().unwrap().0;
+    world.start();
+    assert!(world.backups().flush(PATIENCE));
+    let to = world.folder.path().join("to");
+    assert_eq!(restore(&world.root(), Moment::Revision(newest), &to).unwrap_err().code, Code::Invalid);
+}

@@ -68,6 +68,10 @@ impl Rolling {
         self.pages.resize(commit as usize, 0);
     }
 
+    pub const fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
     pub fn commit(&self) -> u32 {
         self.pages.len() as u32
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! about.json        which database it is of
+//! set-aside/        what was found and is in no list
 //! lock              held by the server that writes it, and shared by who reads while files may be removed
 //! groups.jsonl      a line for each file of level 0
 //! manifest.jsonl    a line for each of the others
@@ -13,18 +14,23 @@
 use super::moment::Moment;
 use super::{damage, io};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::storage::system;
+use crate::storage::vouch::beside;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Span, Stored, Target};
 
 pub const ABOUT: &str = "about.json";
+/// Two clocks that are right may be this far apart.
+const CLOCKS_APART_MS_MAX: i64 = 60_000;
+
 const LOCK: &str = "lock";
+const ASIDE: &str = "set-aside";
 const READERS: &str = "readers";
 pub const GROUPS: &str = "groups.jsonl";
 
@@ -32,6 +38,9 @@ pub const GROUPS: &str = "groups.jsonl";
 struct About {
     /// The name that the database has in its own settings.
     database: String,
+    /// That of the folder: one that was lost and made again has another.
+    #[serde(default)]
+    folder: String,
 }
 
 /// What is known of a folder's files.
@@ -39,6 +48,8 @@ struct About {
 pub struct Archive {
     pub folder: Folder,
     root: PathBuf,
+    /// The database's.
+    name: String,
     groups: Book,
     others: Book,
     /// Held by who writes, until it is let go.
@@ -107,7 +118,7 @@ impl Archive {
                 )));
             }
             None => {
-                let text = serde_json::json!({ "database": database }).to_string();
+                let text = serde_json::json!({ "database": database, "folder": system::random_name()? }).to_string();
                 let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&about);
                 written
                     .and_then(|mut file| {
@@ -116,10 +127,49 @@ impl Archive {
                     .map_err(|error| io(&about, error))?;
             }
         }
-        let archive = Self { lock: Some(lock), ..Self::read(root)? };
+        let archive = Self { lock: Some(lock), name: database.into(), ..Self::read(root)? };
         archive.folder.sweep().map_err(damage)?;
         archive.remove_unknown()?;
         Ok(archive)
+    }
+
+    /// The same; a folder that is damaged is given another name, and a new one begun.
+    ///
+    /// # Errors
+    /// As [`Archive::open`], but for damage.
+    pub fn open_or_set_aside(root: &Path, database: &str) -> Result<Self> {
+        match Self::open(root, database) {
+            Err(error) if error.code == Code::Unavailable && root.is_dir() => {
+                let aside = beside(root, &format!("-damaged-{}", clock::now_ms()));
+                tracing::error!(%error, aside = %aside.display(), "the backups' folder is damaged; it is set aside, and a new one begun");
+                fs::rename(root, &aside).map_err(|error| io(root, error))?;
+                Self::open(root, database)
+            }
+            opened => opened,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Is the folder still the one that was opened?
+    ///
+    /// # Errors
+    /// `unavailable` if it was removed or replaced.
+    pub(super) fn check_place(&self) -> Result<()> {
+        let path = self.root.join(LOCK);
+        let is_same = |ours: &File| {
+            let (ours, found) = (ours.metadata().ok()?, fs::metadata(&path).ok()?);
+            Some((ours.dev(), ours.ino()) == (found.dev(), found.ino()))
+        };
+        if self.lock.as_ref().is_none_or(|ours| is_same(ours) == Some(true)) {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "{} was removed or replaced while backups were kept in it.",
+            self.root.display()
+        )))
     }
 
     /// Looks at a folder without writing to it.
@@ -132,7 +182,7 @@ impl Archive {
         }
         let folder = Folder::new(root);
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
-        Ok(Self { folder, root: root.into(), groups, others, lock: None, elsewhere: None })
+        Ok(Self { folder, root: root.into(), name: String::new(), groups, others, lock: None, elsewhere: None })
     }
 
     /// Looks at the lines of a folder whose files are somewhere else: those.
@@ -217,6 +267,11 @@ impl Archive {
         Manifest { records: self.records().copied().collect(), ..Manifest::default() }
     }
 
+    /// Does it do for a restore of the newest state?
+    pub fn is_whole(&self) -> bool {
+        self.find(Moment::Latest).is_ok()
+    }
+
     /// The record of a file.
     pub fn of(&self, file: &Stored) -> Option<&Record> {
         let book = if file.level == Level::GROUP { &self.groups } else { &self.others };
@@ -235,6 +290,9 @@ impl Archive {
             Moment::Revision(revision) => self.transaction_of(revision, &kept)?,
         };
         let files: Vec<Stored> = kept.iter().map(|(file, _)| *file).collect();
+        if let Moment::Time(_) = moment {
+            check_times(&files)?;
+        }
         let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
             let text = format!("{} cannot be restored from {}: {error}.", moment, self.root.display());
             Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
@@ -246,7 +304,8 @@ impl Archive {
     /// The last transaction at or before a revision.
     fn transaction_of(&self, revision: i64, kept: &[(Stored, &Record)]) -> Result<Target> {
         let known = || kept.iter().filter_map(|(file, record)| Some((file.span.last, record.revision?)));
-        let newest = known().map(|(_, revision)| revision).max();
+        // The file may have been replaced by an older one: then revisions begin again from there, and the last line counts.
+        let newest = known().max_by_key(|(last, _)| *last).map(|(_, revision)| revision);
         if newest.is_none_or(|newest| newest < revision) {
             return Err(Error::invalid(format!(
                 "Revision {revision} is in no backup; the newest there is {}.",
@@ -293,13 +352,35 @@ impl Archive {
         for level in Level::all() {
             for span in self.folder.spans(level).map_err(damage)? {
                 if !known.contains(&(level.number(), span)) {
-                    let path = self.folder.path(level, span);
-                    fs::remove_file(&path).map_err(|error| io(&path, error))?;
+                    self.set_aside(level, span)?;
                 }
             }
         }
         Ok(())
     }
+
+    /// A crash leaves one at most; more are there when lines were lost, and may be worth something to somebody.
+    fn set_aside(&self, level: Level, span: Span) -> Result<()> {
+        let (path, aside) = (self.folder.path(level, span), self.root.join(ASIDE));
+        tracing::warn!(path = %path.display(), "a file of the backups that is in no list is set aside");
+        fs::create_dir_all(&aside).map_err(|error| io(&aside, error))?;
+        let to = aside.join(format!("{}-{}", level.number(), tidebase_ltx::folder::name(span)));
+        fs::rename(&path, to).map_err(|error| io(&path, error))
+    }
+}
+
+/// A clock that was ahead for a while has stamped what came then, and what came after it.
+fn check_times(files: &[Stored]) -> Result<()> {
+    let newest = files.iter().map(|file| file.time_ms).max().unwrap_or(0);
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+    if newest <= clock::now_ms().saturating_add(CLOCKS_APART_MS_MAX) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The clock was ahead when backups were kept, up to {}: times do not tell these moments apart. Say the moment by its revision; `tidebase \
+         backup list` has them.",
+        clock::spoken(newest)
+    )))
 }
 
 /// While this is held no file of the folder is removed.

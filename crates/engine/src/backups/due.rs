@@ -74,6 +74,12 @@ pub fn snapshot(files: &[Stored], now_ms: u64) -> Option<Merge> {
     is_due.then_some((merge, Level::SNAPSHOT))
 }
 
+/// Is a file of this level and time older than any promise, whatever else there is?
+pub fn is_old(level: u8, time_ms: u64, now_ms: u64, groups_age: Duration, age: Duration) -> bool {
+    let kept = if level == Level::GROUP.number() { groups_age } else { age };
+    u128::from(now_ms.saturating_sub(time_ms)) > kept.as_millis()
+}
+
 /// Files that no promise needs any more.
 pub fn forgotten(files: &[Stored], now_ms: u64, groups_age: Duration, age: Duration) -> Vec<Stored> {
     let before = |age: Duration| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));

@@ -8,9 +8,11 @@ use super::archive::Archive;
 use super::marks::{Mark, Marks, Next};
 use super::pinned::Pinned;
 use super::{Shelf, damage, io};
+use crate::changes::log;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::sqlite::Sqlite;
+use crate::sqlite::pages;
 use std::cell::RefCell;
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidebase_ltx::wal::{self, Committed, Found, Position};
 use tidebase_ltx::{Encoder, Header, Level, Record, Rolling, Span, snapshot};
+
+const EMPTIED: &str =
+    "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.";
 
 const REST_MIN: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +61,11 @@ impl Keeper {
                     self.marks.failed();
                     tracing::error!(%error, retry_after = ?rest, "backups are not kept");
                     self.shelf.note(Err(&error));
+                    // The folder may be another one by now.
+                    if let Err(error) = self.shelf.reopen() {
+                        tracing::error!(%error, "the backups' folder cannot be opened");
+                        self.shelf.note(Err(&error));
+                    }
                     if !self.marks.rest(rest) {
                         return;
                     }
@@ -63,6 +73,23 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// With a read transaction: until it ends nobody writes the WAL from its start again, or, if all of it was in the file, nobody does so
+    /// twice.
+    fn hold(&self, trail: &Trail) -> Result<()> {
+        self.sqlite.own.execute_batch("BEGIN")?;
+        log::stand(&self.sqlite.own)?;
+        let stand = pages::stand(&self.sqlite.own, trail.rolling.page_size().bytes())?;
+        let (Some(stand), Some(known)) = (stand, &trail.position) else { return Ok(()) };
+        let is_next = stand.salts[0] == known.salts[0].wrapping_add(1) && self.marks.may_begin_anew();
+        if stand.salts == known.salts || is_next { Ok(()) } else { Err(Error::unavailable(EMPTIED)) }
+    }
+
+    fn let_go(&self) -> Result<()> {
+        self.sqlite.own.execute_batch("ROLLBACK")?;
+        self.marks.has_let_go();
+        Ok(())
     }
 
     /// Until there is an end, or something is lost.
@@ -76,21 +103,29 @@ impl Keeper {
                     self.take(&mut trail, mark)?;
                     self.marks.kept(mark);
                 }
+                Next::Hold => self.hold(&trail)?,
+                Next::LetGo => self.let_go()?,
                 next => return Ok(next),
             }
         }
     }
 
     fn begin(&mut self) -> Result<Trail> {
+        if !self.sqlite.is_autocommit() {
+            self.sqlite.own.execute_batch("ROLLBACK")?;
+        }
         let mut pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
         let position = pinned.position;
         let last = self.shelf.archive().last().copied();
+        // What cannot be restored as it is needs all pages anew.
+        let is_whole = !self.shelf.take_wish() && self.shelf.archive().is_whole();
         let rolling = match last {
             None => self.write_snapshot(&mut pinned, 0)?,
-            Some(last) => match self.go_on(&mut pinned, &last)? {
+            Some(last) if is_whole => match self.go_on(&mut pinned, &last)? {
                 Some(rolling) => rolling,
                 None => self.write_snapshot(&mut pinned, last.last)?,
             },
+            Some(last) => self.write_snapshot(&mut pinned, last.last)?,
         };
         self.marks.begun(position.map_or(0, |position| position.frames));
         Ok(Trail { position, rolling })
@@ -140,7 +175,7 @@ impl Keeper {
     fn take(&self, trail: &mut Trail, mark: Mark) -> Result<()> {
         let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
         let mut found = wal::read(&mut wal, trail.position.as_ref(), Some(mark.frames));
-        if matches!(found, Ok(Found::BegunAnew { .. })) && self.marks.may_begin_anew() {
+        if matches!(found, Ok(Found::BegunAnew { is_next: true, .. })) && self.marks.may_begin_anew() {
             trail.position = None;
             found = wal::read(&mut wal, None, Some(mark.frames));
         }
@@ -153,9 +188,7 @@ impl Keeper {
                 let note = |number: u32, data: &[u8]| rolling.borrow_mut().set(number, data);
                 self.write_group(&mut wal, &committed, mark, note, || rolling.borrow().value())
             }
-            Found::BegunAnew { .. } => Err(Error::unavailable(
-                "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.",
-            )),
+            Found::BegunAnew { .. } => Err(Error::unavailable(EMPTIED)),
             Found::Torn { frame, what } => {
                 Err(Error::unavailable(format!("Frame {frame} of the WAL cannot be kept: {what}.")))
             }
@@ -212,6 +245,7 @@ impl Shelf {
         revision: Option<i64>,
     ) -> Result<()> {
         let mut archive: std::sync::MutexGuard<'_, Archive> = self.archive();
+        archive.check_place()?;
         archive.add(stored, sha256, checksum, revision)?;
         drop(archive);
         self.tell();

@@ -29,6 +29,10 @@ impl Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Take(Mark),
+    /// Hold what is in the WAL, so that no program writes it from its start again.
+    Hold,
+    /// Hold it no more: the writer checkpoints.
+    LetGo,
     /// What was committed is not all in the WAL any more: it has to begin with all pages again.
     BeginAgain,
     Over,
@@ -56,6 +60,10 @@ struct State {
     is_cut: bool,
     /// The writer waits until nothing is left here.
     awaited_by: usize,
+    /// The writer is about to checkpoint, or does.
+    is_freed: bool,
+    /// The keeper holds the WAL.
+    is_held: bool,
     stage: Stage,
     /// Everything was kept and checkpointed: SQLite may write the WAL from its start again.
     may_begin_anew: bool,
@@ -74,8 +82,8 @@ impl State {
         mark.frames.checked_sub(self.kept).unwrap_or(mark.frames) >= FRAMES_WAITING_MAX
     }
 
-    fn is_settled(&self) -> bool {
-        self.stage == Stage::Keeping && self.waiting.is_empty()
+    fn is_settled(&self, frees: bool) -> bool {
+        self.stage == Stage::Keeping && self.waiting.is_empty() && !(frees && self.is_held)
     }
 }
 
@@ -122,21 +130,42 @@ impl Marks {
     /// Has everything that was committed kept, and waits for it so long at most, unless it fails. True if it is: then the WAL may
     /// be checkpointed.
     pub fn settle(&self, time: Duration) -> bool {
+        self.wait(time, false)
+    }
+
+    /// The same for the writer, who checkpoints then: until [`Marks::checkpointed`] nobody holds the WAL.
+    pub fn free(&self, time: Duration) -> bool {
+        self.lock().is_freed = true;
+        let is_free = self.wait(time, true);
+        if !is_free {
+            self.lock().is_freed = false;
+            self.for_keeper.notify_one();
+        }
+        is_free
+    }
+
+    fn wait(&self, time: Duration, frees: bool) -> bool {
         let until = Instant::now() + time;
         let mut state = self.lock();
         state.awaited_by += 1;
         self.for_keeper.notify_one();
-        while !state.is_settled() && state.stage != Stage::Failing && !state.is_over {
+        while !state.is_settled(frees) && state.stage != Stage::Failing && !state.is_over {
             let Some(rest) = until.checked_duration_since(Instant::now()) else { break };
             state = self.for_writer.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.awaited_by -= 1;
-        state.is_settled()
+        state.is_settled(frees)
     }
 
-    /// After a checkpoint of all there was.
-    pub fn checkpointed(&self) {
-        self.lock().may_begin_anew = true;
+    /// After a checkpoint, with the frames that were in the WAL, if all of them are in the file now. False if some of them are not kept
+    /// yet: another program's, which came in between.
+    pub fn checkpointed(&self, frames: Option<u32>) -> bool {
+        let mut state = self.lock();
+        let are_kept = frames.is_none_or(|frames| frames == state.kept);
+        state.may_begin_anew = frames.is_some() && are_kept;
+        state.is_freed = false;
+        self.for_keeper.notify_one();
+        are_kept
     }
 
     /// The WAL is checkpointed though not all of it is kept.
@@ -175,6 +204,10 @@ impl Marks {
                 state.stage = Stage::Beginning;
                 return Next::BeginAgain;
             }
+            if !state.is_freed && !state.is_held {
+                state.is_held = true;
+                return Next::Hold;
+            }
             let wait_ms = match state.waiting.front() {
                 Some(&mark) => {
                     // A clock that was put back is not waited for.
@@ -190,6 +223,7 @@ impl Marks {
                     rest.unsigned_abs()
                 }
                 None if state.is_over => return Next::Over,
+                None if state.is_freed && state.is_held => return Next::LetGo,
                 None => u64::MAX,
             };
             let (waited, time) = (&self.for_keeper, Duration::from_millis(wait_ms.min(60_000)));
@@ -222,6 +256,7 @@ impl Marks {
             state.waiting.pop_front();
         }
         state.stage = Stage::Keeping;
+        state.is_held = false;
         state.kept = frames;
         state.may_begin_anew = false;
         self.for_writer.notify_all();
@@ -230,6 +265,12 @@ impl Marks {
     /// The keeper does not know any more where it stands.
     pub fn failed(&self) {
         self.lock().stage = Stage::Failing;
+        self.for_writer.notify_all();
+    }
+
+    /// The keeper has let go of the WAL.
+    pub fn has_let_go(&self) {
+        self.lock().is_held = false;
         self.for_writer.notify_all();
     }
 
@@ -265,6 +306,7 @@ mod tests {
         marks.note(mark(3, 2000));
         marks.cut();
         marks.note(mark(4, 2001));
+        assert_eq!(marks.next(|| 9000), Next::Hold);
         for expected in [mark(2, 1999), mark(3, 2000), mark(4, 2001)] {
             assert_eq!(marks.next(|| 9000), Next::Take(expected));
             marks.kept(expected);
@@ -278,6 +320,7 @@ mod tests {
         let marks = Marks::default();
         marks.begun(0);
         marks.note(mark(1, 1000));
+        assert_eq!(marks.next(|| 2000), Next::Hold);
         assert_eq!(marks.next(|| 2000), Next::Take(mark(1, 1000)));
         marks.note(mark(2, 1500));
         marks.kept(mark(1, 1000));
@@ -304,8 +347,27 @@ mod tests {
         marks.begun(0);
         marks.note(mark(1, 1000));
         marks.end();
+        assert_eq!(marks.next(|| 1000), Next::Hold);
         assert_eq!(marks.next(|| 1000), Next::Take(mark(1, 1000)));
         marks.kept(mark(1, 1000));
         assert_eq!(marks.next(|| 1000), Next::Over);
+    }
+
+    #[test]
+    fn who_checkpoints_is_let_and_told_of_what_came_in_between() {
+        let marks = Marks::default();
+        marks.begun(4);
+        assert_eq!(marks.next(|| 0), Next::Hold);
+        assert!(!marks.free(Duration::ZERO), "it is held");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while marks.next(|| 0) != Next::LetGo {}
+                marks.has_let_go();
+            });
+            assert!(marks.free(Duration::from_mins(1)));
+        });
+        assert!(!marks.checkpointed(Some(5)) && !marks.may_begin_anew(), "another program's frame");
+        assert!(marks.checkpointed(Some(4)) && marks.may_begin_anew());
+        assert_eq!(marks.next(|| 0), Next::Hold);
     }
 }

@@ -1,9 +1,11 @@
 //! The thread that merges files and removes those that are kept no longer: what is due says `due`.
 
+use super::marks::Marks;
 use super::{Shelf, damage, due};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::Limits;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tidebase_ltx::{Stored, compact_files};
@@ -35,14 +37,17 @@ impl End {
 #[derive(Debug)]
 pub struct Merger {
     shelf: Arc<Shelf>,
+    marks: Arc<Marks>,
     limits: Arc<Limits>,
     pub end: Arc<End>,
     tidying: Mutex<()>,
+    /// The keeper was told to begin again.
+    told: AtomicBool,
 }
 
 impl Merger {
-    pub fn new(shelf: Arc<Shelf>, limits: Arc<Limits>) -> Self {
-        Self { shelf, limits, end: Arc::default(), tidying: Mutex::default() }
+    pub fn new(shelf: Arc<Shelf>, marks: Arc<Marks>, limits: Arc<Limits>) -> Self {
+        Self { shelf, marks, limits, end: Arc::default(), tidying: Mutex::default(), told: AtomicBool::default() }
     }
 
     pub fn run(&self) {
@@ -67,9 +72,17 @@ impl Merger {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
         // One at a time: two would make the same files.
         let _one = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_whole = self.shelf.archive().is_whole();
+        if !is_whole {
+            self.begin_again("files are missing");
+        }
         let files = self.shelf.archive().files()?;
-        for merge in due::merges(&files, now_ms) {
-            self.merge(&merge)?;
+        // One that is damaged does not keep the others from being merged; the keeper writes all pages behind it.
+        let merges = due::merges(&files, now_ms);
+        let failed: Vec<Error> = merges.iter().filter_map(|merge| self.merge(merge).err()).collect();
+        if let Some(error) = failed.into_iter().next() {
+            self.begin_again("a file is damaged");
+            return Err(error);
         }
         let files = self.shelf.archive().files()?;
         if let Some(merge) = due::snapshot(&files, now_ms) {
@@ -80,7 +93,20 @@ impl Merger {
         if !gone.is_empty() {
             self.shelf.archive().remove(&gone)?;
         }
+        if is_whole {
+            self.told.store(false, Ordering::Release);
+        }
         Ok(())
+    }
+
+    /// Not twice for one thing: what is damaged stays so.
+    fn begin_again(&self, why: &str) {
+        if self.told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!(why, "backups begin with all pages again");
+        self.shelf.wish();
+        self.marks.lose();
     }
 
     fn merge(&self, (files, level): &due::Merge) -> Result<()> {

@@ -10,7 +10,7 @@
 //! commit is never held up, only a checkpoint, for a moment. One copy at one time, without any of this: `storage::backup`.
 
 pub mod archive;
-mod due;
+pub mod due;
 mod keeper;
 mod marks;
 mod merger;
@@ -36,6 +36,7 @@ use crate::storage::vouch::beside;
 use keeper::Keeper;
 use merger::Merger;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Backups {
 pub struct Shelf {
     archive: Mutex<Archive>,
     state: Mutex<State>,
+    /// All pages are to be written again.
+    wants_snapshot: AtomicBool,
     grown: watch::Sender<u64>,
 }
 
@@ -68,6 +71,23 @@ impl Shelf {
 
     pub fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is there is not enough to restore the newest state: has all pages written again.
+    fn wish(&self) {
+        self.wants_snapshot.store(true, Ordering::Release);
+    }
+
+    fn take_wish(&self) -> bool {
+        self.wants_snapshot.swap(false, Ordering::AcqRel)
+    }
+
+    fn reopen(&self) -> Result<()> {
+        let mut archive = self.archive();
+        archive.let_go();
+        let (root, name) = (archive.root().to_owned(), archive.name().to_owned());
+        *archive = Archive::open_or_set_aside(&root, &name)?;
+        Ok(())
     }
 
     /// Changes whenever a file was added.
@@ -101,15 +121,16 @@ impl Backups {
         limits: Arc<Limits>,
         open: impl FnOnce() -> Result<Sqlite>,
     ) -> Result<Self> {
-        let archive = Mutex::new(Archive::open(root, name)?);
-        let shelf = Arc::new(Shelf { archive, state: Mutex::default(), grown: watch::Sender::new(0) });
+        let archive = Mutex::new(Archive::open_or_set_aside(root, name)?);
+        let (state, wants_snapshot) = Default::default();
+        let shelf = Arc::new(Shelf { archive, state, wants_snapshot, grown: watch::Sender::new(0) });
         let keeper = Keeper {
             sqlite: open()?,
             wal: beside(database, "-wal"),
             marks: Arc::clone(&marks),
             shelf: Arc::clone(&shelf),
         };
-        let merger = Arc::new(Merger::new(Arc::clone(&shelf), limits));
+        let merger = Arc::new(Merger::new(Arc::clone(&shelf), Arc::clone(&marks), limits));
         let its = Arc::clone(&merger);
         let threads =
             vec![crate::thread("backup", move || keeper.run())?, crate::thread("backup-merge", move || its.run())?];

@@ -55,14 +55,21 @@ impl Fork {
         for ending in ["", "-wal", "-shm", "-partial", "-journal"] {
             let _ = std::fs::remove_file(beside(&path, ending));
         }
+        let _ = std::fs::remove_dir_all(path);
     }
 
     /// Gives it what stays as it is now, and what comes next. The new name of the history is told.
     ///
     /// # Errors
     /// `unavailable` if the file cannot be written.
-    pub fn dress(&self, database: &Path, next: &Stand) -> Result<String> {
+    pub fn dress(&self, database: &Path, page_bytes: i64, next: &Stand) -> Result<String> {
         let mut own = Connection::open(&self.path)?;
+        let bytes = |own: &Connection| own.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+        if bytes(&own)? != page_bytes {
+            return Err(Error::unsupported(
+                "At that moment the database had pages of another size; it can be restored as a file (tidebase restore --to FILE).",
+            ));
+        }
         own.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let meta = system::prepare(&mut own, false)?;
         let live = database.to_str().ok_or_else(|| Error::unsupported("The database's path is not UTF-8."))?;

@@ -371,7 +371,7 @@ impl Writer {
         self.mark();
         let Some(marks) = &self.marks else { return true };
         // A first look at all pages may take a while, and is waited for at a stop only.
-        if (marks.is_keeping() || wait > CHECKPOINT_WAIT_MAX) && marks.settle(wait) {
+        if (marks.is_keeping() || wait > CHECKPOINT_WAIT_MAX) && marks.free(wait) {
             return true;
         }
         let is_too_much = wal_bytes >= self.limits.backup_wal_bytes_max;
@@ -433,7 +433,7 @@ impl Writer {
         let path = self.sqlite.own.path().map(PathBuf::from).ok_or_else(|| Error::internal("no file"))?;
         self.time_ms = self.time_ms.max(clock::now_ms());
         let next = Stand { revision: self.revision + 1, schema_epoch: self.schema_epoch + 1, time_ms: self.time_ms };
-        let history = fork.dress(&path, &next)?;
+        let history = fork.dress(&path, self.page_bytes.cast_signed(), &next)?;
         self.sqlite.forget_sights()?;
         self.sqlite.forget_statements();
         self.sqlite.own.flush_prepared_statement_cache();
@@ -443,6 +443,7 @@ impl Writer {
             tracing::warn!(%error, "backups hear of the restore with the next write");
         }
         self.mark_at(next.revision);
+        marks.cut();
         self.taken_place(&next, history)
     }
 
@@ -559,11 +560,11 @@ impl Writer {
         let _ = self.sqlite.own.busy_timeout(CHECKPOINT_WAIT_MAX);
         let done = self.checkpoint(mode);
         let _ = self.sqlite.own.busy_timeout(self.limits.lock_wait_max);
-        match done {
+        self.tell_checkpointed(&done);
+        match done.map(|frames| frames.is_some()) {
             Ok(true) => {
                 self.checkpoint_at = self.limits.wal_checkpoint_bytes;
                 self.wal_frames.store(0, Ordering::Relaxed);
-                self.marks.as_ref().inspect(|marks| marks.checkpointed());
             }
             Ok(false) => self.checkpoint_at = wal_bytes + self.limits.wal_checkpoint_bytes / 4,
             Err(error) => {
@@ -573,13 +574,28 @@ impl Writer {
         }
     }
 
-    /// True if the whole WAL is now in the file.
-    fn checkpoint(&self, mode: &str) -> Result<bool> {
+    /// Backups hold the WAL again. What another program has added to it in between is kept now, while it is still there.
+    fn tell_checkpointed(&self, done: &Result<Option<u32>>) {
+        let Some(marks) = &self.marks else { return };
+        let frames = done.as_ref().ok().copied().flatten();
+        if !marks.checkpointed(frames)
+            && let Some(frames) = frames
+        {
+            marks.cut();
+            marks.note(Mark { frames, time_ms: self.time_ms, revision: self.revision });
+            if marks.free(CHECKPOINT_WAIT_MAX) {
+                marks.checkpointed(Some(frames));
+            }
+        }
+    }
+
+    /// The frames of the WAL, if all of them are in the file now.
+    fn checkpoint(&self, mode: &str) -> Result<Option<u32>> {
         let (busy, frames, done): (i64, i64, i64) =
             self.sqlite.own.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
-        Ok(busy == 0 && frames == done)
+        Ok(u32::try_from(frames).ok().filter(|_| busy == 0 && frames == done))
     }
 
     fn close(mut self) -> Option<vouch::Stand> {
@@ -593,8 +609,8 @@ impl Writer {
             return None;
         }
         match self.checkpoint("TRUNCATE") {
-            Ok(true) => {}
-            Ok(false) => tracing::info!("another program reads the file: its WAL is not folded in at the stop"),
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::info!("another program reads the file: its WAL is not folded in at the stop"),
             Err(error) => {
                 tracing::warn!(%error, "could not fold the WAL into the file at the stop; the next start will");
             }

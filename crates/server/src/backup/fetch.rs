@@ -3,7 +3,7 @@
 use crate::config::ServerLimits;
 use crate::store::Store;
 use futures_util::TryStreamExt as _;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidebase_engine::backups::{Archive, ManifestFile, Record, Stored, parse_name};
@@ -21,6 +21,8 @@ pub const TAIL: &str = "tail/0-";
 pub struct Known {
     /// Level and span.
     pub files: HashSet<(u8, Span)>,
+    /// When their last commit was, of those in the lists.
+    pub times: HashMap<(u8, Span), u64>,
     /// The last transactions of files whose line is in no list yet.
     pub tails: Vec<u64>,
     /// The line of the last file.
@@ -33,15 +35,17 @@ pub async fn known(store: &Store) -> Result<Known> {
     let files = store.list("ltx/").await?.iter().filter_map(|file| parse(&file.name)).collect();
     let tails = tails(store).await?;
     let mut last: Option<Record> = None;
+    let mut times = HashMap::new();
     for name in LISTS {
         let listed = lines(&small(store, name).await?.unwrap_or_default())?;
+        times.extend(listed.iter().map(|record| ((record.level, record.span()), record.time_ms)));
         last = listed.into_iter().chain(last).max_by_key(|record| record.last);
     }
     if let Some(&newest) = tails.last() {
         let line = tail(store, newest).await?;
         last = Some(line).into_iter().chain(last).max_by_key(|record| record.last);
     }
-    Ok(Known { files, tails, last })
+    Ok(Known { files, times, tails, last })
 }
 
 async fn tails(store: &Store) -> Result<Vec<u64>> {

@@ -11,12 +11,14 @@
 use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
 use crate::store::Store;
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidebase_engine::backups::archive::ABOUT;
-use tidebase_engine::backups::{Level, Record, Stored};
-use tidebase_engine::{Code, Engine, Error, Result};
+use tidebase_engine::backups::{Level, Record, Stored, due};
+use tidebase_engine::{Code, Engine, Error, Result, clock};
+use tidebase_ltx::Span;
 use tokio::io::AsyncReadExt as _;
 
 const LISTS_EVERY: Duration = Duration::from_mins(1);
@@ -130,6 +132,7 @@ impl Mirror {
                 there.known.tails.push(record.last);
             }
             there.known.files.insert((file.level.number(), file.span));
+            there.known.times.insert((file.level.number(), file.span), file.time_ms);
             there.are_lists_old = true;
             let mut state = self.lock();
             state.revision = state.revision.max(record.revision);
@@ -160,13 +163,27 @@ impl Mirror {
         let text = tokio::fs::read(&about).await.map_err(|error| cannot(&about, error))?;
         self.put_new(ABOUT, text.into()).await?;
         let known = fetch::known(&self.store).await?;
-        if let Some(last) = &known.last {
-            let is_same = |(_, record): &(Stored, Record)| {
-                (record.level, record.span(), record.sha256) == (last.level, last.span(), last.sha256)
+        // It is of this folder, for it says so. Another server with a copy of it may have gone on in its own way.
+        if let Some(theirs) = &known.last {
+            let ours = files.iter().map(|(file, _)| file.span.last).max().unwrap_or(0);
+            let is_other = |(_, record): &(Stored, Record)| {
+                (record.level, record.span()) == (theirs.level, theirs.span()) && record.sha256 != theirs.sha256
             };
-            if !files.iter().any(is_same) {
+            if theirs.last > ours || files.iter().any(is_other) {
                 return Err(self.foreign());
             }
+        }
+        let ours: HashSet<_> = files.iter().map(|(_, record)| (record.level, record.span())).collect();
+        let is_lost = |key: &(u8, Span)| {
+            known.times.get(key).is_some_and(|time| !ours.contains(key) && !self.is_old(key.0, *time))
+        };
+        if let Some((level, span)) = known.files.iter().find(|key| is_lost(key)) {
+            return Err(Error::conflict(format!(
+                "{} has {}, which the folder of backups has lost. Nothing is added and nothing removed there; choose another place, and keep \
+                 this one as long as you may need what is in it.",
+                self.store,
+                fetch::name(*level, *span)
+            )));
         }
         Ok(There { known, listed_at: None, are_lists_old: true })
     }
@@ -212,6 +229,20 @@ impl Mirror {
         ))
     }
 
+    fn is_old(&self, level: u8, time_ms: u64) -> bool {
+        let (now, limits) = (u64::try_from(clock::now_ms()).unwrap_or(0), self.engine.limits());
+        due::is_old(level, time_ms, now, limits.backup_groups_age_max, limits.backup_age_max)
+    }
+
+    /// What was lost in the folder must not be lost here, too.
+    async fn is_whole(&self) -> Result<bool> {
+        let engine = Arc::clone(&self.engine);
+        let looked = tokio::task::spawn_blocking(move || {
+            engine.backups().is_some_and(|backups| backups.shelf.archive().is_whole())
+        });
+        looked.await.map_err(|error| Error::internal("looking at backups panicked").caused_by(error))
+    }
+
     /// The lists as they are now; then what is in no list any more can go.
     async fn put_lists(&self, root: &std::path::Path, there: &mut There, files: &[(Stored, Record)]) -> Result<()> {
         let mut listed = 0;
@@ -234,12 +265,14 @@ impl Mirror {
             self.store.delete(&format!("{TAIL}{last:016x}.json")).await?;
         }
         there.known.tails.retain(|last| !in_list(last));
-        let kept: std::collections::HashSet<_> =
-            files.iter().map(|(file, _)| (file.level.number(), file.span)).collect();
-        let gone: Vec<_> = there.known.files.difference(&kept).copied().collect();
-        for (level, span) in gone {
-            self.store.delete(&fetch::name(level, span)).await?;
-            there.known.files.remove(&(level, span));
+        let kept: HashSet<_> = files.iter().map(|(file, _)| (file.level.number(), file.span)).collect();
+        let is_forgotten = |key: &&(u8, Span)| there.known.times.get(key).is_some_and(|time| self.is_old(key.0, *time));
+        let gone: Vec<_> = there.known.files.difference(&kept).filter(is_forgotten).copied().collect();
+        if !gone.is_empty() && self.is_whole().await? {
+            for (level, span) in gone {
+                self.store.delete(&fetch::name(level, span)).await?;
+                there.known.files.remove(&(level, span));
+            }
         }
         (there.listed_at, there.are_lists_old) = (Some(Instant::now()), false);
         Ok(())

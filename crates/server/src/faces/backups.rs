@@ -24,6 +24,7 @@ pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
     let mut report = json!(report.await?);
     if let Some(mirror) = &app.mirror {
         let state = mirror.state();
+        report["ok"] = json!(report["ok"] == true && state.error.is_none());
         report["mirror"] = json!({
             "place": mirror.place(),
             "ok": state.error.is_none(),

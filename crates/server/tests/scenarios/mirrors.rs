@@ -130,3 +130,26 @@ async fn a_server_goes_on_in_its_place_and_stops_at_anothers() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_the_folder_loses_the_second_place_keeps() {
+    let home = Home::new();
+    for place in &places(&home).await {
+        let home = Home::new();
+        let server = start(&home, place).await;
+        server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+        carried(&server).await;
+        std::fs::remove_dir_all(home.folder.path().join("test.db-backups")).unwrap();
+        server.sql("INSERT INTO t VALUES (2)").await;
+        within("a word of it", async {
+            while read(&server, "/backups").await["ok"] == json!(true) {
+                server.sql("INSERT INTO t VALUES ((SELECT max(n) + 1 FROM t))").await;
+            }
+        })
+        .await;
+        server.stop().await;
+        let to = home.folder.path().join("back.db").display().to_string();
+        command(&home, place, &["restore", "--from", &place.name, "--to", &to]);
+        assert_eq!(restored(&to, "SELECT count(*) FROM t"), 1);
+    }
+}
