@@ -25,7 +25,8 @@ feed', NULL), (9223372036854775807, 'grüße 🌊', 1e999), (-922337203685477580
     CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, n);
     INSERT INTO counted (n) VALUES (1), (2), (3);
     DELETE FROM counted WHERE id = 3;
-    CREATE TABLE keyed (a TEXT, b INT, c, PRIMARY KEY (a, b)) WITHOUT ROWID;
+    CREATE TABLE keyed (a TEXT, -- the first
+      b INT, c /* the last */, PRIMARY KEY (a, b)) WITHOUT ROWID;
     INSERT INTO keyed VALUES ('x', 1, 2), ('x', 2, NULL);
     CREATE TABLE strict (i INTEGER NOT NULL, r REAL, t TEXT, b BLOB, a ANY) STRICT;
     INSERT INTO strict VALUES (1, 2.0, '3', x'04', 5), (2, 1e300, '', NULL, '6');

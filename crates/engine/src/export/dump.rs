@@ -10,6 +10,7 @@ use super::{Sink, literal};
 use crate::error::Result;
 use crate::sqlite::exclude::quoted;
 use crate::sqlite::gate::{is_sealed, is_system};
+use crate::sqlite::tokens::tokens;
 use rusqlite::Connection;
 
 #[derive(Clone, Debug)]
@@ -160,9 +161,11 @@ fn exists(connection: &Connection, table: &str) -> Result<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([table])?)
 }
 
-/// With its semicolon, which a comment at the end must not swallow.
+/// With its semicolon, which a comment at the end must not swallow. Nothing else stands before it: of a table WITHOUT ROWID SQLite keeps
+/// the text up to there.
 pub(super) fn ended(sql: &str) -> String {
-    if sql.contains("--") || sql.contains("/*") { format!("{sql}\n;") } else { format!("{sql};") }
+    let end = tokens(sql).last().map_or(0, |last| last.at + last.text.len());
+    if sql[end..].trim().is_empty() { format!("{sql};") } else { format!("{sql}\n;") }
 }
 
 /// What a virtual table shows, to be inserted into it again.
