@@ -267,9 +267,10 @@ impl Archive {
         Manifest { records: self.records().copied().collect(), ..Manifest::default() }
     }
 
-    /// Does it do for a restore of the newest state?
+    /// Does it do for a restore of the newest state that was ever kept?
     pub fn is_whole(&self) -> bool {
-        self.find(Moment::Latest).is_ok()
+        let newest = self.last().map(|record| record.last);
+        self.find(Moment::Latest).is_ok_and(|(_, record)| Some(record.last) == newest)
     }
 
     /// The record of a file.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidebase_ltx::wal::{self, Committed, Found, Position};
-use tidebase_ltx::{Encoder, Header, Level, Record, Rolling, Span, snapshot};
+use tidebase_ltx::{Encoder, Header, Level, Origin, Record, Rolling, Span, snapshot};
 
 const EMPTIED: &str =
     "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.";
@@ -139,12 +139,9 @@ impl Keeper {
         }
         let Some(end) = pinned.position else { return Ok(None) };
         let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
-        let known = if last.level == Level::GROUP.number() {
-            let folder = self.shelf.archive().folder.clone();
-            let origin = folder.decode(Level::GROUP, last.span()).map_err(damage)?.header().origin;
-            origin.and_then(|origin| wal::behind(&mut wal, &origin).transpose()).transpose().map_err(damage)?
-        } else {
-            None
+        let known = match self.origin_of(last) {
+            Some(origin) => wal::behind(&mut wal, &origin).map_err(damage)?,
+            None => None,
         };
         let from = known.filter(|known| known.frames <= end.frames);
         if from.is_none() && pinned.checksum_of_file() != Some(last.checksum) {
@@ -156,6 +153,13 @@ impl Keeper {
         let mark = Mark { frames: end.frames, time_ms: clock::now_ms(), revision: pinned.revision };
         self.write_group(&mut wal, &committed, mark, |_, _| {}, || rolling.value())?;
         Ok(Some(rolling))
+    }
+
+    /// Which frames a file was made of; none if it is a snapshot, or cannot be read any more.
+    fn origin_of(&self, record: &Record) -> Option<Origin> {
+        let folder = self.shelf.archive().folder.clone();
+        let is_group = record.level == Level::GROUP.number();
+        is_group.then(|| folder.decode(Level::GROUP, record.span()).ok()?.header().origin).flatten()
     }
 
     fn write_snapshot(&self, pinned: &mut Pinned<'_>, before: u64) -> Result<Rolling> {
