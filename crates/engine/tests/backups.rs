@@ -505,6 +505,32 @@ async fn what_is_taken_from_the_folder_is_made_good_by_all_pages_anew() {
 }
 
 #[tokio::test]
+async fn a_time_in_a_gap_is_refused_and_its_ends_are_not() {
+    let mut world = World::new(15).await;
+    for _ in 0..6 {
+        world.step().await;
+    }
+    let archive = Archive::read(&world.root()).unwrap();
+    let groups: Vec<_> = archive.records().filter(|record| record.level == 0).copied().collect();
+    let at = (groups.len() / 2..groups.len()).find(|at| groups[at - 1].time_ms < groups[*at].time_ms).unwrap();
+    let (before, lost) = (groups[at - 1], groups[at]);
+    fs::remove_file(world.root().join(format!("ltx/0/{:016x}-{0:016x}.ltx", lost.first))).unwrap();
+    world.backups().tidy(time_ms()).unwrap();
+    agrees(&world).await;
+    let to = world.folder.path().join("to");
+    let at = |record: &tidebase_engine::backups::Record| Moment::Time(i64::try_from(record.time_ms).unwrap());
+    let refused = restore(&world.root(), at(&lost), &to).unwrap_err();
+    assert_eq!(refused.code, Code::NotFound);
+    assert!(refused.message.contains(&format!("(revision {}) and ", before.revision.unwrap())), "{refused}");
+    assert!(refused.message.contains("there is a gap"), "{refused}");
+    let restored = restore(&world.root(), at(&before), &to).unwrap();
+    assert_eq!(restored.revision, before.revision);
+    // Before the first there is nothing either.
+    let early = restore(&world.root(), Moment::Time(1_700_000_000_000), &to.with_extension("early")).unwrap_err();
+    assert!(early.message.contains("the first backup is of 20"), "{early}");
+}
+
+#[tokio::test]
 async fn the_newest_file_may_be_gone_or_damaged_when_a_server_starts() {
     // Damage behind a clean stop is found when the file is read: by a merge, `verify` or a restore.
     for (is_killed, is_gone) in [(false, true), (true, true), (true, false)] {

@@ -1,6 +1,7 @@
 //! `tidebase doctor`: looks at the settings, the machine and the database file, and says in one line each what it found
 //! and what to do. It only reads, and may be run while the server runs.
 
+mod backups;
 mod contents;
 mod finding;
 mod history;
@@ -31,13 +32,14 @@ pub fn run(args: &DatabaseArgs) -> Result<()> {
 fn examine(args: &DatabaseArgs, environment: config::Environment<'_>, tell: &mut dyn FnMut(Finding)) {
     tell(library(rusqlite::version_number(), rusqlite::version()));
     let wanted = ServeArgs { db: args.db.clone(), ..ServeArgs::default() };
-    let (path, has_token) = match config::load(&wanted, environment) {
+    let config = config::load(&wanted, environment);
+    let (path, has_token) = match &config {
         Ok(config) => {
             match &config.doubts()[..] {
                 [] => tell(settings(environment)),
                 doubts => doubts.iter().for_each(|doubt| tell(Finding::warning("settings", doubt))),
             }
-            (config.db, config.admin_token.is_some())
+            (config.db.clone(), config.admin_token.is_some())
         }
         Err(error) => {
             let what = without_picture(&error.message);
@@ -49,6 +51,9 @@ fn examine(args: &DatabaseArgs, environment: config::Environment<'_>, tell: &mut
     place::examine(&path, tell);
     if path.is_file() {
         contents::examine(&path, has_token, tell);
+        if let Ok(config) = &config {
+            backups::examine(config, tell);
+        }
     }
 }
 
@@ -153,6 +158,31 @@ mod tests {
         check(&findings, "server", Word::Ok, "none");
         check(&findings, "history", Word::Note, "never been served");
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn backups_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let backups = folder.path().join("test.db-backups");
+        let engine = Engine::open(Options { backups: Some(backups.clone()), ..Options::new(&path) }).unwrap();
+        engine.query(SqlRequest::query("create table t(a integer primary key)", Params::None)).await.unwrap();
+        engine.close();
+        check(&found(&path, &[("TIDEBASE_BACKUPS", "off")]), "backups", Word::Note, "None are kept");
+        check(&found(&path, &[]), "backups", Word::Ok, "test.db-backups");
+        check(&found(&path, &[]), "second place", Word::Note, "--backup-mirror");
+        let mirror = [("TIDEBASE_BACKUP_MIRROR", "/mnt/other")];
+        assert!(found(&path, &mirror).iter().all(|finding| finding.subject != "second place"));
+        // Something was committed a while ago that is in no file.
+        let late = "insert into _tide_log select revision + 1, revision + 1, time - 61000, schema_epoch, bytes_so_far, changes from _tide_log order by revision desc limit 1";
+        rusqlite::Connection::open(&path).unwrap().execute_batch(late).unwrap();
+        check(&found(&path, &[]), "backups", Word::Warning, "is not kept");
+        std::fs::remove_dir_all(backups.join("ltx")).unwrap();
+        check(&found(&path, &[]), "backups", Word::Note, "none in");
+        std::fs::write(backups.join("groups.jsonl"), "{\"level\":0}\n").unwrap();
+        check(&found(&path, &[]), "backups", Word::Warning, "aside");
+        std::fs::remove_dir_all(&backups).unwrap();
+        check(&found(&path, &[]), "backups", Word::Note, "none in");
     }
 
     #[test]

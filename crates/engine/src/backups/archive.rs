@@ -48,6 +48,8 @@ struct About {
 pub struct Archive {
     pub folder: Folder,
     root: PathBuf,
+    /// What it is called when people are told of it.
+    place: String,
     /// The database's.
     name: String,
     groups: Book,
@@ -182,15 +184,16 @@ impl Archive {
         }
         let folder = Folder::new(root);
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
-        Ok(Self { folder, root: root.into(), name: String::new(), groups, others, lock: None, elsewhere: None })
+        let place = root.display().to_string();
+        Ok(Self { folder, root: root.into(), place, name: String::new(), groups, others, lock: None, elsewhere: None })
     }
 
-    /// Looks at the lines of a folder whose files are somewhere else: those.
+    /// Looks at the lines of a folder whose files are somewhere else: those, in that place.
     ///
     /// # Errors
     /// As [`Archive::read`].
-    pub fn read_elsewhere(root: &Path, files: HashSet<(u8, Span)>) -> Result<Self> {
-        Ok(Self { elsewhere: Some(files), ..Self::read(root)? })
+    pub fn read_elsewhere(root: &Path, place: String, files: HashSet<(u8, Span)>) -> Result<Self> {
+        Ok(Self { elsewhere: Some(files), place, ..Self::read(root)? })
     }
 
     /// Another may write from now on.
@@ -295,11 +298,37 @@ impl Archive {
             check_times(&files)?;
         }
         let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
-            let text = format!("{} cannot be restored from {}: {error}.", moment, self.root.display());
+            let why = before_the_first(&files, moment).unwrap_or_else(|| error.to_string());
+            let text = format!("{moment} cannot be restored from {}: {why}.", self.place);
             Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
         })?;
         let last = plan.last().and_then(|file| self.of(file)).copied();
-        Ok((plan, last.ok_or_else(|| Error::internal("a plan without an end"))?))
+        let last = last.ok_or_else(|| Error::internal("a plan without an end"))?;
+        if let Moment::Time(time_ms) = moment {
+            self.check_gap(time_ms, &last, &kept)?;
+        }
+        Ok((plan, last))
+    }
+
+    /// If nothing leads from one moment to the next, and they differ, what was there in between cannot be told.
+    fn check_gap(&self, time_ms: i64, last: &Record, kept: &[(Stored, &Record)]) -> Result<()> {
+        let leads_on =
+            |file: &Stored| !file.span.is_snapshot() && (file.span.first..=file.span.last).contains(&(last.last + 1));
+        let is_exact = u64::try_from(time_ms) == Ok(last.time_ms);
+        if is_exact || kept.iter().any(|(file, _)| leads_on(file)) {
+            return Ok(());
+        }
+        let later = kept.iter().filter(|(file, _)| file.span.last > last.last);
+        match later.min_by_key(|(file, _)| file.span.last) {
+            Some((_, next)) if next.checksum != last.checksum => Err(Error::not_found(format!(
+                "{} was not kept: between {} and {} there is a gap in {}. Restore one of these two.",
+                Moment::Time(time_ms),
+                told(last),
+                told(next),
+                self.place,
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The last transaction at or before a revision.
@@ -315,7 +344,7 @@ impl Archive {
         }
         let found = known().filter(|(_, known)| *known <= revision).max();
         found.map(|(last, _)| Target::Transaction(last)).ok_or_else(|| {
-            Error::not_found(format!("Revision {revision} is before the first backup in {}.", self.root.display()))
+            Error::not_found(format!("Revision {revision} is before the first backup in {}.", self.place))
         })
     }
 
@@ -368,6 +397,19 @@ impl Archive {
         let to = aside.join(format!("{}-{}", level.number(), tidebase_ltx::folder::name(span)));
         fs::rename(&path, to).map_err(|error| io(&path, error))
     }
+}
+
+fn before_the_first(files: &[Stored], moment: Moment) -> Option<String> {
+    let Moment::Time(time_ms) = moment else { return None };
+    let first = files.iter().filter(|file| file.span.is_snapshot()).map(|file| file.time_ms).min()?;
+    let first = i64::try_from(first).ok().filter(|first| time_ms < *first)?;
+    Some(format!("the first backup is of {}", clock::spoken(first)))
+}
+
+/// The moment of a line.
+fn told(record: &Record) -> String {
+    let time = clock::spoken(i64::try_from(record.time_ms).unwrap_or(i64::MAX));
+    record.revision.map_or_else(|| time.clone(), |revision| format!("{time} (revision {revision})"))
 }
 
 /// A clock that was ahead for a while has stamped what came then, and what came after it.

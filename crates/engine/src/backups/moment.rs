@@ -39,9 +39,9 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Latest => out.write_str("the latest state"),
-            Self::Time(time_ms) => write!(out, "the state at {}", spoken(*time_ms)),
-            Self::Revision(revision) => write!(out, "revision {revision}"),
+            Self::Latest => out.write_str("The latest state"),
+            Self::Time(time_ms) => write!(out, "The state at {}", spoken(*time_ms)),
+            Self::Revision(revision) => write!(out, "Revision {revision}"),
         }
     }
 }

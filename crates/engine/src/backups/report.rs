@@ -19,6 +19,10 @@ pub struct State {
 }
 
 impl State {
+    pub fn is_ok(&self) -> bool {
+        self.failing.is_none() && self.merging.is_none()
+    }
+
     pub(super) fn note(&mut self, kept: std::result::Result<(), &Error>) {
         let now = clock::now_ms();
         match kept {

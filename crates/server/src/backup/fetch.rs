@@ -106,7 +106,7 @@ impl Fetched {
         if files.is_empty() {
             return Err(Error::not_found(format!("There are no backups in {store}.")));
         }
-        let archive = Archive::read_elsewhere(folder.path(), files)?;
+        let archive = Archive::read_elsewhere(folder.path(), store.to_string(), files)?;
         Ok(Self { store, folder, archive })
     }
 

@@ -56,7 +56,7 @@ fn archive(args: &KeptArgs) -> Result<(Archive, Option<Fetched>)> {
         Place::Folder(folder) => Ok((Archive::read(&folder)?, None)),
         Place::Store(store) => {
             let fetched = Fetched::new(&store, &std::env::temp_dir())?;
-            Ok((Archive::read_elsewhere(fetched.folder(), fetched.archive.spans()?)?, Some(fetched)))
+            Ok((Archive::read_elsewhere(fetched.folder(), store, fetched.archive.spans()?)?, Some(fetched)))
         }
     }
 }

@@ -86,10 +86,11 @@ fn in_place(args: &RestoreArgs) -> Result<()> {
     let answer = remote.call(Method::POST, &["restore"], &[], Some(&body))?;
     let (time, before) = (answer["restored"]["time"].as_str().unwrap_or_default(), &answer["undo"]["revision"]);
     let reached = &answer["restored"]["revision"];
+    let token = if args.token.is_some() { " --token …" } else { "" };
     remote.say(
         &answer,
         &format!(
-            "The server stands as of {time} (revision {reached}); its revision is {} now.\nTo undo: tidebase restore --url {} --revision {before}",
+            "The server stands as of {time} (revision {reached}); its revision is {} now.\nTo undo: tidebase restore --url {}{token} --revision {before}",
             answer["revision"],
             args.url.as_deref().unwrap_or_default()
         ),

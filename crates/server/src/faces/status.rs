@@ -142,11 +142,33 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ("topic_listeners", "listeners of all topics", app.engine.topic_listeners() as u64),
         ("uptime_seconds", "time since the start", app.started.elapsed().as_secs()),
     ];
+    let kept = kept(&app);
     let mut text = String::new();
-    let all = counters.iter().map(|row| ("counter", row)).chain(gauges.iter().map(|row| ("gauge", row)));
+    let all = counters.iter().map(|row| ("counter", row)).chain(gauges.iter().chain(&kept).map(|row| ("gauge", row)));
     for (kind, (name, help, value)) in all {
         writeln!(text, "# HELP tidebase_{name} {help}\n# TYPE tidebase_{name} {kind}\ntidebase_{name} {value}")
             .expect("writing to memory");
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// How backups fare, if some are kept.
+fn kept(app: &Shared) -> Vec<(&'static str, &'static str, u64)> {
+    let Some(backups) = app.engine.backups() else { return Vec::new() };
+    let reached = backups.shelf.archive().last().and_then(|record| record.revision);
+    let mut gauges = vec![
+        (
+            "backups_ok",
+            "1 if all that is committed is in the backups, or about to be",
+            backups.shelf.state().is_ok().into(),
+        ),
+        ("backups_revision", "newest revision in the backups", reached.unwrap_or(0).unsigned_abs()),
+    ];
+    if let Some(mirror) = &app.mirror {
+        let state = mirror.state();
+        gauges.push(("backup_mirror_ok", "1 if backups are carried to the second place", state.error.is_none().into()));
+        let revision = state.revision.unwrap_or(0).unsigned_abs();
+        gauges.push(("backup_mirror_revision", "newest revision in the second place", revision));
+    }
+    gauges
 }

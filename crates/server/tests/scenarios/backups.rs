@@ -57,6 +57,9 @@ async fn a_server_goes_back_and_what_lives_follows() {
         .await;
     let token = server.send(Request::post("/auth/tokens", json!({"name": "old", "role": "client"}))).await.result();
     let good = kept(&server).await;
+    let metrics = server.send(Request::get("/metrics")).await.text();
+    let told = format!("\ntidebase_backups_revision {good}\n");
+    assert!(metrics.contains("\ntidebase_backups_ok 1\n") && metrics.contains(&told), "{metrics}");
     let mut socket = server.live().await;
     socket.subscribe(1, "SELECT id, text FROM notes").await;
     // What must not have happened; and somebody is shut out.
