@@ -132,12 +132,20 @@ impl World {
 
     /// As the files are this very moment, somewhere else: what a kill leaves.
     fn killed(self) -> Self {
+        self.killed_at(time_ms())
+    }
+
+    /// The same, with the time at which the WAL was written last.
+    fn killed_at(self, left_at: i64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
         // It goes on meanwhile: lists before their files, those before the WAL they are made of, that before the database it is
         // brought into. So nothing is in neither.
         copy_folder(&self.root(), &folder_of(&path));
-        fs::copy(self.path.with_extension("db-wal"), path.with_extension("db-wal")).unwrap();
+        let wal = path.with_extension("db-wal");
+        fs::copy(self.path.with_extension("db-wal"), &wal).unwrap();
+        let left_at = std::time::UNIX_EPOCH + Duration::from_millis(left_at.cast_unsigned());
+        fs::File::options().write(true).open(&wal).unwrap().set_modified(left_at).unwrap();
         fs::copy(&self.path, &path).unwrap();
         let engine = Engine::open(options(&path)).unwrap();
         Self { folder, path, engine, dice: Dice(self.dice.0), truth: self.truth.clone() }
@@ -502,6 +510,75 @@ async fn what_is_taken_from_the_folder_is_made_good_by_all_pages_anew() {
     agrees(&world).await;
     let aside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(aside.filter(|name| name.to_string_lossy().contains("-damaged-")).count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_crash_caught_has_the_time_of_its_commit() {
+    let mut world = World::new(16).await;
+    world.step().await;
+    world.sql("INSERT INTO t (k) VALUES ('last words')").await;
+    let said = time_ms();
+    world = world.killed_at(said);
+    until_after(said).await;
+    world.note();
+    let to = world.folder.path().join("to");
+    restore(&world.root(), Moment::Time(said), &to).unwrap();
+    assert_eq!(whole(&to), world.truth.last().unwrap().1, "{:?}", world.report());
+}
+
+#[tokio::test]
+async fn seconds_in_which_nothing_could_be_kept_are_told_apart_afterwards() {
+    let mut world = World::new(17).await;
+    world.step().await;
+    let Some(unwritable) = ReadOnly::mount(&world.root()) else { return eprintln!("nothing can be mounted here") };
+    let mut said = Vec::new();
+    for second in 0..3 {
+        world.sql(&format!("INSERT INTO t (k) VALUES ('second {second}')")).await;
+        said.push((time_ms(), world.engine.revision()));
+        assert!(!world.backups().flush(PATIENCE), "it cannot be written");
+        until_after(time_ms().div_euclid(1000) * 1000 + 999).await;
+    }
+    assert!(!world.report().ok);
+    drop(unwritable);
+    while !world.backups().flush(PATIENCE) {
+        tokio::task::yield_now().await;
+    }
+    for (time, revision) in said {
+        let to = world.folder.path().join(format!("to-{revision}"));
+        assert_eq!(restore(&world.root(), Moment::Time(time), &to).unwrap().revision, Some(revision));
+    }
+    assert!(world.report().ok && world.files("snapshots") == 1, "{:?}", world.report());
+    world.note();
+    world.check_all();
+}
+
+/// A folder that nobody can write to, not even the administrator of the machine.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    /// `None` where that may not be done.
+    fn mount(folder: &Path) -> Option<Self> {
+        let mount = |options: &[&str]| {
+            let done = std::process::Command::new("mount").args(options).arg(folder).output();
+            done.is_ok_and(|output| output.status.success()).then_some(())
+        };
+        mount(&["--bind", folder.to_str()?])?;
+        let mounted = Self(folder.to_owned());
+        mount(&["-o", "remount,bind,ro"])?;
+        Some(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+async fn until_after(ms: i64) {
+    while time_ms() <= ms {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

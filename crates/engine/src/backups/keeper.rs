@@ -1,8 +1,8 @@
 //! The thread that keeps what is committed: it reads the WAL behind the writer and makes a file of each second.
 //!
-//! It begins by finding out whether its files end where the database stands. They do if their last one ends in this very WAL, or
-//! if the database file without the WAL has the checksum of the last; otherwise all pages are written, as a snapshot. Whatever
-//! goes wrong later, it begins again.
+//! It begins by finding out where its files end: at a place in this very WAL, or before its first frame. The checksum of all pages
+//! as they were there proves it, and from there each second is taken by its mark, also those in which nothing could be kept. If there
+//! is no such place all pages are written, as a snapshot. Whatever goes wrong later, it begins again.
 
 use super::archive::Archive;
 use super::marks::{Mark, Marks, Next};
@@ -95,13 +95,20 @@ impl Keeper {
     /// Until there is an end, or something is lost.
     fn keep(&mut self, rest: &mut Duration) -> Result<Next> {
         let mut trail = self.begin()?;
-        loop {
+        let mut goes_well = || {
             *rest = REST_MIN;
             self.shelf.note(Ok(()));
+        };
+        // What waits may fail again.
+        if self.marks.are_kept() {
+            goes_well();
+        }
+        loop {
             match self.marks.next(clock::now_ms) {
                 Next::Take(mark) => {
                     self.take(&mut trail, mark)?;
                     self.marks.kept(mark);
+                    goes_well();
                 }
                 Next::Hold => self.hold(&trail)?,
                 Next::LetGo => self.let_go()?,
@@ -114,45 +121,37 @@ impl Keeper {
         if !self.sqlite.is_autocommit() {
             self.sqlite.own.execute_batch("ROLLBACK")?;
         }
-        let mut pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
-        let position = pinned.position;
+        let pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
         let last = self.shelf.archive().last().copied();
         // What cannot be restored as it is needs all pages anew.
         let is_whole = !self.shelf.take_wish() && self.shelf.archive().is_whole();
-        let rolling = match last {
-            None => self.write_snapshot(&mut pinned, 0)?,
-            Some(last) if is_whole => match self.go_on(&mut pinned, &last)? {
-                Some(rolling) => rolling,
-                None => self.write_snapshot(&mut pinned, last.last)?,
-            },
-            Some(last) => self.write_snapshot(&mut pinned, last.last)?,
+        let known = match &last {
+            Some(last) if is_whole => self.end_of(&pinned, last)?,
+            _ => None,
         };
-        self.marks.begun(position.map_or(0, |position| position.frames));
-        Ok(Trail { position, rolling })
+        let trail = match known {
+            Some(trail) => trail,
+            None => self.write_snapshot(&pinned, last.map_or(0, |last| last.last))?,
+        };
+        self.marks.begun(trail.position.map_or(0, |position| position.frames));
+        Ok(trail)
     }
 
-    /// Keeps what has come since the last file, if that can be told for certain.
-    fn go_on(&self, pinned: &mut Pinned<'_>, last: &Record) -> Result<Option<Rolling>> {
-        let rolling = pinned.rolling()?;
-        if rolling.value() == last.checksum {
-            return Ok(Some(rolling));
+    /// Where the last file ends, if that can be told for certain.
+    fn end_of(&self, pinned: &Pinned<'_>, last: &Record) -> Result<Option<Trail>> {
+        let mut place = pinned.position;
+        if let (Some(origin), Some(end)) = (self.origin_of(last), place) {
+            let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
+            place = wal::behind(&mut wal, &origin).map_err(damage)?.filter(|place| place.frames <= end.frames);
         }
-        let Some(end) = pinned.position else { return Ok(None) };
-        let mut wal = File::open(&self.wal).map_err(|error| io(&self.wal, error))?;
-        let known = match self.origin_of(last) {
-            Some(origin) => wal::behind(&mut wal, &origin).map_err(damage)?,
-            None => None,
-        };
-        let from = known.filter(|known| known.frames <= end.frames);
-        if from.is_none() && pinned.checksum_of_file() != Some(last.checksum) {
-            return Ok(None);
+        // Or else before all of the WAL, which was begun anew when the last file had been made.
+        for position in [place, None].into_iter().take(if place.is_some() { 2 } else { 1 }) {
+            match pinned.rolling(position)? {
+                Some(rolling) if rolling.value() == last.checksum => return Ok(Some(Trail { position, rolling })),
+                _ => {}
+            }
         }
-        let Found::Committed(committed) = wal::read(&mut wal, from.as_ref(), Some(end.frames)).map_err(damage)? else {
-            return Ok(None);
-        };
-        let mark = Mark { frames: end.frames, time_ms: clock::now_ms(), revision: pinned.revision };
-        self.write_group(&mut wal, &committed, mark, |_, _| {}, || rolling.value())?;
-        Ok(Some(rolling))
+        Ok(None)
     }
 
     /// Which frames a file was made of; none if it is a snapshot, or cannot be read any more.
@@ -162,7 +161,7 @@ impl Keeper {
         is_group.then(|| folder.decode(Level::GROUP, record.span()).ok()?.header().origin).flatten()
     }
 
-    fn write_snapshot(&self, pinned: &mut Pinned<'_>, before: u64) -> Result<Rolling> {
+    fn write_snapshot(&self, pinned: &Pinned<'_>, before: u64) -> Result<Trail> {
         let (page_size, commit, revision) = (pinned.page_size, pinned.commit, pinned.revision);
         let folder = self.shelf.archive().folder.clone();
         let draft = folder.draft(Level::SNAPSHOT).map_err(damage)?;
@@ -172,7 +171,7 @@ impl Keeper {
         let (draft, written, checksum) = written.map_err(damage)?;
         let (stored, sha256) = draft.publish(&written).map_err(damage)?;
         self.shelf.add(&stored, sha256, checksum, Some(revision))?;
-        Ok(rolling)
+        Ok(Trail { position: pinned.position, rolling })
     }
 
     /// Makes a file of what was committed up to a mark.

@@ -127,6 +127,11 @@ impl Marks {
         self.lock().stage == Stage::Keeping
     }
 
+    /// Nothing waits.
+    pub fn are_kept(&self) -> bool {
+        self.lock().waiting.is_empty()
+    }
+
     /// Has everything that was committed kept, and waits for it so long at most, unless it fails. True if it is: then the WAL may
     /// be checkpointed.
     pub fn settle(&self, time: Duration) -> bool {

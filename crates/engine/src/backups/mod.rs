@@ -29,12 +29,15 @@ pub use tidebase_ltx::{Hash, Level, ManifestFile, Record, Stored, folder::parse 
 
 pub(crate) use marks::{Mark, Marks};
 
+use crate::changes::log;
+use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
-use crate::sqlite::Sqlite;
+use crate::sqlite::{Sqlite, pages};
 use crate::storage::vouch::beside;
 use keeper::Keeper;
 use merger::Merger;
+use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -179,6 +182,23 @@ impl Backups {
     pub fn report(&self) -> Result<Report> {
         Report::of(&self.shelf.archive(), self.shelf.state())
     }
+}
+
+/// When a WAL that was left was written last, in milliseconds since 1970; now, if there is none. Before the database is opened.
+pub(crate) fn left_at(database: &Path) -> i64 {
+    let now = clock::now_ms();
+    let wal = std::fs::metadata(beside(database, "-wal")).ok().filter(|wal| wal.len() > 0);
+    let changed = wal.and_then(|wal| wal.modified().ok()).map_or(now, clock::ms);
+    changed.min(now)
+}
+
+/// What is in the WAL at a start: one moment, of that time.
+pub(crate) fn found(connection: &Connection, time_ms: i64) -> Result<Mark> {
+    let reading = connection.unchecked_transaction()?;
+    let (revision, _) = log::stand(&reading)?;
+    let page_size = reading.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))?;
+    let stand = pages::stand(&reading, page_size as usize)?;
+    Ok(Mark { frames: stand.map_or(0, |stand| stand.frames), time_ms, revision })
 }
 
 /// How long a restore waits until what was just committed can be restored too.

@@ -69,12 +69,12 @@ impl<'a> Pinned<'a> {
 
     /// # Errors
     /// As [`Pinned::new`], and when there is an end.
-    fn page(&mut self, number: u32, data: &mut [u8]) -> Result<()> {
+    fn page(&self, overlay: Option<&Committed>, number: u32, data: &mut [u8]) -> Result<()> {
         if number.is_multiple_of(LOOK_EVERY) && self.marks.is_over() {
             return Err(Error::unavailable("The database is being closed."));
         }
-        if let (Some(overlay), Some(wal)) = (&self.overlay, &mut self.wal)
-            && overlay.page(wal, number, data).map_err(damage)?
+        if let (Some(overlay), Some(mut wal)) = (overlay, self.wal.as_ref())
+            && overlay.page(&mut wal, number, data).map_err(damage)?
         {
             return Ok(());
         }
@@ -89,34 +89,48 @@ impl<'a> Pinned<'a> {
         pages::read_at(self.own, u64::from(number - 1) * data.len() as u64, data)
     }
 
-    /// What each page adds to the checksum of all of them.
-    pub fn rolling(&mut self) -> Result<Rolling> {
+    /// What each page adds to the checksum of all of them, as they were at a place in the WAL, or before its first frame; `None` if that
+    /// cannot be told any more.
+    ///
+    /// # Errors
+    /// As [`Pinned::new`], and when there is an end.
+    pub fn rolling(&self, place: Option<Position>) -> Result<Option<Rolling>> {
+        if place == self.position {
+            return self.roll(self.overlay.as_ref(), self.commit).map(Some);
+        }
+        let Some(place) = place else {
+            // What is in the file alone need not be a state at all.
+            return Ok(self.pages_of_file().and_then(|pages| self.roll(None, pages)).ok());
+        };
+        let Some(mut wal) = self.wal.as_ref() else { return Ok(None) };
+        match wal::read(&mut wal, None, Some(place.frames)).map_err(damage)? {
+            Found::Committed(earlier) if earlier.position == place => {
+                self.roll(Some(&earlier), earlier.commit).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn roll(&self, overlay: Option<&Committed>, pages: u32) -> Result<Rolling> {
         let mut rolling = Rolling::new(self.page_size);
         let mut data = vec![0; self.page_size.bytes()];
-        rolling.resize(self.commit);
-        for number in 1..=self.commit {
-            self.page(number, &mut data)?;
+        for number in 1..=pages {
+            self.page(overlay, number, &mut data)?;
             rolling.set(number, &data);
         }
         Ok(rolling)
     }
 
-    /// The checksum of the file alone, which is what the database was before the WAL was begun; `None` if it has no such state.
-    pub fn checksum_of_file(&self) -> Option<u64> {
+    /// How many the file alone says that it has.
+    fn pages_of_file(&self) -> Result<u32> {
         let mut data = vec![0; self.page_size.bytes()];
-        self.page_of_file(1, &mut data).ok()?;
+        self.page_of_file(1, &mut data)?;
         // "The size of the database file in pages", at 28 (sqlite.org/fileformat2.html).
-        let commit = u32::from_be_bytes([data[28], data[29], data[30], data[31]]);
-        let mut rolling = Rolling::new(self.page_size);
-        for number in 1..=commit {
-            self.page_of_file(number, &mut data).ok()?;
-            rolling.set(number, &data);
-        }
-        Some(rolling.value())
+        Ok(u32::from_be_bytes([data[28], data[29], data[30], data[31]]))
     }
 
     /// The pages one behind the other, as a file has them.
-    pub fn reader<'p>(&'p mut self, rolling: &'p mut Rolling) -> impl Read + use<'p, 'a> {
+    pub fn reader<'p>(&'p self, rolling: &'p mut Rolling) -> impl Read + use<'p, 'a> {
         rolling.resize(self.commit);
         Pages { data: vec![0; self.page_size.bytes()], at: 0, number: 0, pinned: self, rolling }
     }
@@ -133,7 +147,7 @@ impl Drop for Pinned<'_> {
 }
 
 struct Pages<'p, 'a> {
-    pinned: &'p mut Pinned<'a>,
+    pinned: &'p Pinned<'a>,
     rolling: &'p mut Rolling,
     /// The page read last, and how much of it was given.
     data: Vec<u8>,
@@ -149,7 +163,8 @@ impl Read for Pages<'_, '_> {
             }
             self.number += 1;
             self.at = 0;
-            self.pinned.page(self.number, &mut self.data).map_err(|error| IoError::other(error.to_string()))?;
+            let page = self.pinned.page(self.pinned.overlay.as_ref(), self.number, &mut self.data);
+            page.map_err(|error| IoError::other(error.to_string()))?;
             self.rolling.set(self.number, &self.data);
         }
         let length = out.len().min(self.data.len() - self.at);

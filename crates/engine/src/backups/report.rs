@@ -11,8 +11,6 @@ use tidebase_ltx::{Level, Record, Stored};
 /// How the threads fare.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// When all that was committed was known to be kept, in milliseconds since 1970.
-    pub kept_at_ms: Option<i64>,
     /// Since when nothing could be kept, and why.
     pub failing: Option<(i64, String)>,
     pub merging: Option<String>,
@@ -24,14 +22,10 @@ impl State {
     }
 
     pub(super) fn note(&mut self, kept: std::result::Result<(), &Error>) {
-        let now = clock::now_ms();
-        match kept {
-            Ok(()) => (self.kept_at_ms, self.failing) = (Some(now), None),
-            Err(error) => {
-                let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
-                self.failing = Some((since, error.to_string()));
-            }
-        }
+        self.failing = kept.err().map(|error| {
+            let since = self.failing.as_ref().map_or_else(clock::now_ms, |(since, _)| *since);
+            (since, error.to_string())
+        });
     }
 }
 

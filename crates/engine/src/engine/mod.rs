@@ -98,6 +98,7 @@ impl Engine {
         // SQLite counts in 32 bits of milliseconds.
         let lock_wait_max = limits.lock_wait_max.min(Duration::from_millis(i32::MAX as u64));
         let limits = Arc::new(Limits { lock_wait_max, ..limits });
+        let left_at_ms = crate::backups::left_at(&path);
         let mut writing = open(&path, vfs.as_deref(), Purpose::Write, limits.lock_wait_max)?;
         let meta = system::prepare(&mut writing.own, keeps_history)?;
         let revision = changes::log::last_revision(&writing.own)?;
@@ -107,6 +108,8 @@ impl Engine {
         let backups = match (&marks, backups) {
             (Some(marks), Some(root)) => {
                 let name = crate::backups::archive::begin(&writing.own)?;
+                marks.note(crate::backups::found(&writing.own, left_at_ms)?);
+                marks.cut();
                 let open = || open(&path, vfs.as_deref(), Purpose::Read, limits.lock_wait_max);
                 Some(Backups::start(&root, &name, &path, Arc::clone(marks), Arc::clone(&limits), open)?)
             }
