@@ -643,6 +643,24 @@ fn spoil(path: &Path, is_gone: bool) {
 }
 
 #[tokio::test]
+async fn a_minute_that_is_over_during_the_first_look_at_all_pages_does_not_begin_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)";
+    let made = format!("CREATE TABLE t (v); INSERT INTO t {rows} SELECT randomblob(3500) FROM n;");
+    Connection::open(&path).unwrap().execute_batch(&made).unwrap();
+    let engine = Engine::open(options(&path)).unwrap();
+    let backups = engine.backups().unwrap();
+    assert!(backups.report().unwrap().newest.is_none(), "it takes a while");
+    backups.tidy(time_ms()).unwrap();
+    assert!(backups.flush(PATIENCE));
+    engine.query(SqlRequest::query("DELETE FROM t WHERE rowid % 2", Params::None)).await.unwrap();
+    assert!(backups.flush(PATIENCE));
+    let report = backups.report().unwrap();
+    assert_eq!(report.levels.iter().find(|of| of.level == "snapshots").unwrap().files, 1, "{report:?}");
+}
+
+#[tokio::test]
 async fn the_moment_of_a_restore_is_one_of_its_own() {
     let mut world = World::new(13).await;
     world.sql("INSERT INTO t (k) VALUES ('one')").await;

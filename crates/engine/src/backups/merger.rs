@@ -72,7 +72,11 @@ impl Merger {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
         // One at a time: two would make the same files.
         let _one = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_whole = self.shelf.archive().is_whole();
+        // While there is nothing at all the first look at all pages is under way; of a large database it takes minutes.
+        let is_whole = {
+            let archive = self.shelf.archive();
+            archive.last().is_none() || archive.is_whole()
+        };
         if !is_whole {
             self.begin_again("files are missing");
         }
