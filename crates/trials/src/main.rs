@@ -8,7 +8,9 @@
 //! | `members` | live queries of many callers: rows + deltas = what each would be answered now, whatever policies and members become |
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 //! | `restores` | backups: what is restored is what was there at that moment, also around a `kill -9` |
+//! | `bulk` | exports of a large database: each of one revision, in little memory, while others write |
 
+mod bulk;
 mod crash;
 mod fuzz;
 mod live;
@@ -47,6 +49,8 @@ enum Command {
     Crash(crash::Arguments),
     /// Moments of a database that is written and killed, restored and held against a ledger.
     Restores(restores::Arguments),
+    /// Exports of a large database that is being written, judged row by row, with the memory and the time they take.
+    Bulk(bulk::Arguments),
     /// The process that `restores` kills.
     #[command(hide = true)]
     RestoresWriter(restores::WriterArguments),
@@ -60,6 +64,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Members(arguments) => Ok(members::members(&arguments)),
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
         Command::Restores(arguments) => restores::restores(&arguments),
+        Command::Bulk(arguments) => bulk::bulk(&arguments),
         Command::RestoresWriter(arguments) => restores::write(&arguments),
     }
 }

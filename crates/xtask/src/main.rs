@@ -26,6 +26,7 @@ cargo xtask fuzz-policies [--statements N] [--seed S]     row-level policies aga
 cargo xtask fuzz-members [--commits N] [--seed S]         live queries of many callers under policies, longer
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
 cargo xtask restores [--seconds T] [--step T] [--kills N] moments of the backups against a ledger
+cargo xtask bulk [--gigabytes N]       exports of a large database that is being written: their rows, memory and time
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
 
 fn main() -> Result<()> {
@@ -74,7 +75,7 @@ fn main() -> Result<()> {
             arguments.insert(0, "policies".into());
             trial(&arguments)
         }
-        "crash" => {
+        "crash" | "bulk" => {
             cargo(&["build", "--release", "--package", "tidebase"])?;
             arguments.insert(0, chore);
             trial(&arguments)
@@ -125,6 +126,7 @@ fn oracles(litestream: &[Variable]) -> Result<()> {
     ] {
         run::program_with("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat(), litestream)?;
     }
+    program("target/release/tidebase-trials", &["bulk", "--server", "target/debug/tidebase"])?;
     // The same each time: what SQL leaves open is not all known, and must not be taken for a leak.
     program("target/release/tidebase-trials", &["policies", "--statements", "16000", "--seed", "1"])?;
     Ok(())

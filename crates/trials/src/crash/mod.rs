@@ -17,7 +17,7 @@
 mod account;
 mod aftermath;
 mod callers;
-mod client;
+pub mod client;
 mod image;
 mod inside;
 mod kill;
@@ -26,7 +26,7 @@ mod life;
 mod listing;
 mod operation;
 mod power;
-mod server;
+pub mod server;
 mod socket;
 mod stage;
 mod state;
@@ -37,6 +37,7 @@ mod violation;
 
 use crate::random::Random;
 use anyhow::{Context as _, Result, anyhow, bail};
+pub use client::TOKEN;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tally::Tally;

@@ -97,6 +97,10 @@ impl Server {
         bail!("the server did not answer within {PATIENCE:?}")
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
