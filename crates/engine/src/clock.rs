@@ -1,10 +1,20 @@
 //! Wall-clock time, for what people and retention see, and how it is written. Order never rests on it: revisions give the order.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How far a test has put the clock of this process; nothing else ever does.
+static PUT_MS: AtomicI64 = AtomicI64::new(0);
+
+/// Puts the clock of this process so far from the machine's: for tests of what a clock does that jumps.
+#[doc(hidden)]
+pub fn put(ms: i64) {
+    PUT_MS.store(ms, Ordering::Release);
+}
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
-    ms(SystemTime::now())
+    ms(SystemTime::now()) + PUT_MS.load(Ordering::Acquire)
 }
 
 /// The same of another time.
