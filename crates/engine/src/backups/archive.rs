@@ -11,7 +11,9 @@
 //!
 //! A file counts when its line is written. One without a line is what a crash left; what it holds is still in the WAL then.
 
+use super::gap::gaps;
 use super::moment::Moment;
+use super::report::Reached;
 use super::{damage, io};
 use crate::clock;
 use crate::error::{Code, Error, Result};
@@ -310,21 +312,15 @@ impl Archive {
         Ok((plan, last))
     }
 
-    /// If nothing leads from one moment to the next, and they differ, what was there in between cannot be told.
+    /// What was there between the ends of a gap cannot be told.
     fn check_gap(&self, time_ms: i64, last: &Record, kept: &[(Stored, &Record)]) -> Result<()> {
-        let leads_on =
-            |file: &Stored| !file.span.is_snapshot() && (file.span.first..=file.span.last).contains(&(last.last + 1));
         let is_exact = u64::try_from(time_ms) == Ok(last.time_ms);
-        if is_exact || kept.iter().any(|(file, _)| leads_on(file)) {
-            return Ok(());
-        }
-        let later = kept.iter().filter(|(file, _)| file.span.last > last.last);
-        match later.min_by_key(|(file, _)| file.span.last) {
-            Some((_, next)) if next.checksum != last.checksum => Err(Error::not_found(format!(
+        match gaps(kept).into_iter().find(|(after, _)| after.last == last.last) {
+            Some((after, before)) if !is_exact => Err(Error::not_found(format!(
                 "{} was not kept: between {} and {} there is a gap in {}. Restore one of these two.",
                 Moment::Time(time_ms),
-                told(last),
-                told(next),
+                Reached::of(after),
+                Reached::of(before),
                 self.place,
             ))),
             _ => Ok(()),
@@ -404,12 +400,6 @@ fn before_the_first(files: &[Stored], moment: Moment) -> Option<String> {
     let first = files.iter().filter(|file| file.span.is_snapshot()).map(|file| file.time_ms).min()?;
     let first = i64::try_from(first).ok().filter(|first| time_ms < *first)?;
     Some(format!("the first backup is of {}", clock::spoken(first)))
-}
-
-/// The moment of a line.
-fn told(record: &Record) -> String {
-    let time = clock::spoken(i64::try_from(record.time_ms).unwrap_or(i64::MAX));
-    record.revision.map_or_else(|| time.clone(), |revision| format!("{time} (revision {revision})"))
 }
 
 /// A clock that was ahead for a while has stamped what came then, and what came after it.

@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod due;
+mod gap;
 mod keeper;
 mod marks;
 mod merger;

@@ -2,9 +2,11 @@
 
 use super::archive::{self, Archive};
 use super::damage;
+use super::gap::{Gap, gaps};
 use crate::clock;
 use crate::error::{Error, Result};
 use serde::Serialize;
+use std::fmt;
 use std::io::Read as _;
 use tidebase_ltx::{Level, Record, Stored};
 
@@ -42,6 +44,8 @@ pub struct Report {
     /// The oldest moment that can be restored.
     pub oldest: Option<Reached>,
     pub newest: Option<Reached>,
+    /// What lies between and was not kept.
+    pub gaps: Vec<Gap>,
     pub files: usize,
     pub bytes: u64,
     pub levels: Vec<LevelReport>,
@@ -51,6 +55,20 @@ pub struct Report {
 pub struct Reached {
     pub time: String,
     pub revision: Option<i64>,
+}
+
+impl Reached {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { time: spoken(record.time_ms), revision: record.revision }
+    }
+}
+
+/// As in "10:00:00.000 (revision 7)".
+impl fmt::Display for Reached {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.time)?;
+        self.revision.map_or(Ok(()), |revision| write!(out, " (revision {revision})"))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -65,9 +83,8 @@ pub struct LevelReport {
 impl Report {
     pub(super) fn of(archive: &Archive, state: State) -> Result<Self> {
         let kept = archive.kept()?;
-        let reached =
-            |(file, record): &(Stored, &Record)| Reached { time: spoken(file.time_ms), revision: record.revision };
         let snapshots = kept.iter().filter(|(file, _)| file.level == Level::SNAPSHOT);
+        let reached = |(_, record): &(Stored, &Record)| Reached::of(record);
         let oldest = snapshots.min_by_key(|(file, _)| file.span.last).map(reached);
         let newest = kept.iter().max_by_key(|(file, _)| file.span.last).map(reached);
         let files: Vec<Stored> = kept.iter().map(|(file, _)| *file).collect();
@@ -85,6 +102,7 @@ impl Report {
             error,
             oldest,
             newest,
+            gaps: gaps(&kept).into_iter().map(Gap::of).collect(),
             files: files.len(),
             bytes: files.iter().map(|file| file.size).sum(),
             levels: levels.into_iter().filter_map(|(name, level)| LevelReport::of(name, level, &files)).collect(),
@@ -168,6 +186,7 @@ pub(super) fn check(archive: &Archive, file: &Stored, record: &Record) -> Result
     while decoder.next().map_err(damage)?.is_some() {}
     Ok(())
 }
+
 
 fn spoken(time_ms: u64) -> String {
     clock::spoken(i64::try_from(time_ms).unwrap_or(i64::MAX))

@@ -78,8 +78,15 @@ fn status(args: &KeptArgs) -> Result<()> {
         report.folder.clone(),
         format!("from {} to {}", oldest.time, newest.time),
         format!("{} files, {}", report.files, size(report.bytes)),
-        String::new(),
     ];
+    let revision =
+        |revision: Option<i64>| revision.map_or_else(String::new, |revision| format!(" (revision {revision})"));
+    lines.extend(report.gaps.iter().map(|gap| {
+        let (after, before) = (&gap.after, &gap.before);
+        let (from, to) = (revision(after.revision), revision(before.revision));
+        format!("nothing between {}{from} and {}{to}: it could not be kept then", after.time, before.time)
+    }));
+    lines.push(String::new());
     for level in &report.levels {
         let (name, files, bytes) = (level.level, level.files, size(level.bytes));
         lines.push(format!("{name:<10} {files:>6}  {bytes:>10}  {}  {}", level.oldest, level.newest));

@@ -1,7 +1,8 @@
 //! A full disk: said clearly, reads go on, nothing acknowledged is lost, and writes work again when there is space.
 
+use super::backups::{kept, read, restored, said, tidebase};
 use crate::server::http::Request;
-use crate::server::{Home, Server};
+use crate::server::{Home, Server, within};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -100,6 +101,78 @@ async fn a_file_that_may_not_grow_is_said_and_everything_acknowledged_is_there_a
     let server = server.crash_and_restart().await;
     assert_eq!(ids(&server).await, acknowledged);
     server.sql("INSERT INTO t VALUES (5000, 'it may grow')").await;
+}
+
+/// Fills a disk to its last byte.
+fn ballast(disk: &Path) -> PathBuf {
+    let path = disk.join("ballast");
+    let mut file = std::fs::File::create(&path).unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    path
+}
+
+#[tokio::test]
+async fn backups_on_a_full_disk_hold_nobody_up_and_go_on_when_there_is_room() {
+    // The WAL keeps all of it meanwhile; or may not grow so far, and then all pages are written anew.
+    for wal_bytes_max in ["1000000000", "300000"] {
+        let home = Home::new();
+        let Some(disk) = SmallDisk::mount(&home.folder.path().join("disk"), "6m") else {
+            return eprintln!("a disk of its own cannot be mounted here");
+        };
+        let mut command = home.command();
+        command.args(["--backups", &disk.0.join("backups").display().to_string()]);
+        command.args(["--limit", "wal_checkpoint_bytes=200000"]);
+        command.args(["--limit", &format!("backup_wal_bytes_max={wal_bytes_max}")]);
+        let server = Server::run(&home, command).await;
+        server.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").await;
+        let mut moments = Vec::new();
+        let write = async |id: i64| server.write(&format!("INSERT INTO t VALUES ({id}, randomblob(20000))")).await;
+        for id in 1..=3 {
+            write(id).await;
+            moments.push((kept(&server).await, id));
+        }
+        let full = ballast(&disk.0);
+        let mut id = 3;
+        let report = within("a word of it", async {
+            loop {
+                id += 1;
+                write(id).await;
+                let report = read(&server, "/backups").await;
+                if report["ok"] == json!(false) && id > 40 {
+                    break report;
+                }
+            }
+        })
+        .await;
+        assert!(report["failing_since"].as_str().unwrap().starts_with("20"), "{report}");
+        assert!(report["error"].as_str().unwrap().contains("No space left"), "{report}");
+        std::fs::remove_file(full).unwrap();
+        let last = kept(&server).await;
+        moments.push((last, id));
+        let report = read(&server, "/backups").await;
+        assert_eq!((&report["ok"], report.get("failing_since")), (&json!(true), None), "{report}");
+        // What the WAL had no room for cannot be gone back to, and that is told.
+        let gaps = report["gaps"].as_array().unwrap();
+        assert_eq!(gaps.is_empty(), wal_bytes_max == "1000000000", "{report}");
+        for gap in gaps {
+            assert!(gap["after"]["revision"].as_i64() >= Some(moments[2].0), "{report}");
+            assert!(gap["before"]["revision"].as_i64() <= Some(last), "{report}");
+        }
+        for _ in 0..3 {
+            id += 1;
+            write(id).await;
+            moments.push((kept(&server).await, id));
+        }
+        for (revision, expected) in moments {
+            let (revision, folder) = (revision.to_string(), disk.0.join("backups").display().to_string());
+            said(&tidebase(&home, &[], &["restore", "--from", &folder, "--revision", &revision, "--to", "then.db"]));
+            let then = home.folder.path().join("then.db");
+            assert_eq!(restored(&then.display().to_string(), "SELECT max(id) FROM t"), expected, "{wal_bytes_max}");
+            std::fs::remove_file(then).unwrap();
+        }
+        let (status, output) = server.stop().await;
+        assert!(status.success() && output.err.contains("backups are not kept"), "{output:?}");
+    }
 }
 
 #[tokio::test]

@@ -249,6 +249,7 @@ fn backups() -> Json {
         ),
         ("oldest", reached()),
         ("newest", reached()),
+        ("gaps", array(object(&[("after", reached()), ("before", reached())]))),
         ("files", integer()),
         ("bytes", integer()),
         (
