@@ -11,6 +11,7 @@
 use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
 use crate::store::Store;
 use bytes::Bytes;
+use serde::Serialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,8 @@ const REST_MAX: Duration = Duration::from_mins(1);
 /// A larger file goes in parts.
 const WHOLE_BYTES_MAX: u64 = 8 << 20;
 const PIECE_BYTES: usize = 1 << 20;
+/// A place that does not answer for longer is told of, long before it is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 pub struct Mirror {
     engine: Arc<Engine>,
@@ -35,14 +38,34 @@ pub struct Mirror {
     known: tokio::sync::Mutex<Option<There>>,
 }
 
-/// How it fares, for `GET /backups`.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    pub behind: usize,
+/// How it fares.
+#[derive(Debug, Default)]
+struct State {
+    /// Files that were looked at and are not known to be there.
+    behind: usize,
+    /// The last transaction that was looked at.
+    looked_at: u64,
+    behind_since_ms: Option<i64>,
     /// Of the newest file there.
-    pub revision: Option<i64>,
-    pub error: Option<String>,
+    revision: Option<i64>,
+    error: Option<String>,
+    /// When the place was asked what it has not answered yet, or what it answered last while there is more to carry.
+    asked_at: Option<Instant>,
     is_over: bool,
+}
+
+/// The same, for `GET /backups`.
+#[derive(Debug, Serialize)]
+pub struct Fares {
+    pub place: String,
+    pub ok: bool,
+    /// Of the newest file there, if any is known to be.
+    pub revision: Option<i64>,
+    /// Files of the folder that are not known to be there.
+    pub behind: usize,
+    /// Since when there have been any.
+    pub behind_since: Option<String>,
+    pub error: Option<String>,
 }
 
 /// What is in the place, as far as this server knows.
@@ -57,12 +80,33 @@ impl Mirror {
         Arc::new(Self { engine, store, state: Mutex::default(), known: tokio::sync::Mutex::default() })
     }
 
-    pub fn place(&self) -> String {
-        self.store.to_string()
-    }
-
-    pub fn state(&self) -> State {
-        self.lock().clone()
+    /// How it fares. Reads the folder, which blocks.
+    ///
+    /// # Errors
+    /// `unavailable` if the folder cannot be listed.
+    pub fn fares(&self) -> Result<Fares> {
+        let last = |file: &Stored| file.span.last;
+        let files = match self.engine.backups() {
+            Some(backups) => backups.shelf.archive().files()?,
+            None => Vec::new(),
+        };
+        let state = self.lock();
+        // While one is being carried, or waited for, others come.
+        let behind = state.behind + files.iter().filter(|file| last(file) > state.looked_at).count();
+        let silence = state.asked_at.map(|asked| asked.elapsed()).filter(|silence| *silence > SILENCE_MAX);
+        let silent = silence.map(|silence| {
+            let (place, waited, most) = (&self.store, silence.as_secs(), self.store.time_max().as_secs());
+            format!("{place} has not answered for {waited} s. It is given up after {most} s and asked again.")
+        });
+        let error = state.error.clone().or(silent);
+        Ok(Fares {
+            place: self.store.to_string(),
+            ok: error.is_none(),
+            revision: state.revision,
+            behind,
+            behind_since: state.behind_since_ms.map(clock::spoken),
+            error,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -100,9 +144,10 @@ impl Mirror {
     async fn carry(&self, is_last: bool) -> std::result::Result<(), ()> {
         let carried = self.step(is_last).await;
         let mut state = self.lock();
+        state.asked_at = None;
         match carried {
             Ok(()) => {
-                (state.behind, state.error) = (0, None);
+                (state.behind, state.behind_since_ms, state.error) = (0, None, None);
                 Ok(())
             }
             Err(error) => {
@@ -117,6 +162,7 @@ impl Mirror {
     async fn step(&self, is_last: bool) -> Result<()> {
         let (files, root) = self.files().await?;
         let mut known = self.known.lock().await;
+        self.look(&files, known.as_ref());
         if known.is_none() {
             *known = Some(self.begin(&files, &root).await?);
         }
@@ -125,7 +171,7 @@ impl Mirror {
             files.iter().filter(|(file, _)| !there.known.files.contains(&(file.level.number(), file.span))).collect();
         new.sort_by_key(|(file, _)| (file.span.last, file.level));
         for (index, (file, record)) in new.iter().enumerate() {
-            self.lock().behind = new.len() - index;
+            self.heard(new.len() - index);
             self.put(&file.to_string(), root.join(file.to_string()), file.size).await?;
             if file.level == Level::GROUP {
                 self.put_tail(record).await?;
@@ -137,11 +183,34 @@ impl Mirror {
             let mut state = self.lock();
             state.revision = state.revision.max(record.revision);
         }
+        self.heard(0);
         let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= LISTS_EVERY);
         if there.are_lists_old && (is_time || is_last) {
             self.put_lists(&root, there, &files).await?;
         }
         Ok(())
+    }
+
+    /// What is not known to be there is behind, and nothing is known of a place that was never reached.
+    fn look(&self, files: &[(Stored, Record)], there: Option<&There>) {
+        let is_there =
+            |file: &Stored| there.is_some_and(|there| there.known.files.contains(&(file.level.number(), file.span)));
+        let mut state = self.lock();
+        state.behind = files.iter().filter(|(file, _)| !is_there(file)).count();
+        state.looked_at = files.iter().map(|(file, _)| file.span.last).max().unwrap_or(0);
+        if state.behind > 0 {
+            state.behind_since_ms.get_or_insert_with(clock::now_ms);
+        }
+        state.asked_at = Some(Instant::now());
+    }
+
+    /// The place has answered, and so many files are left.
+    fn heard(&self, behind: usize) {
+        let mut state = self.lock();
+        (state.behind, state.asked_at) = (behind, Some(Instant::now()));
+        if behind == 0 {
+            state.behind_since_ms = None;
+        }
     }
 
     /// The files with their lines, and where they are.
@@ -202,6 +271,7 @@ impl Mirror {
                 0 => break,
                 length => upload.write(&piece[..length]).await?,
             }
+            self.lock().asked_at = Some(Instant::now());
         }
         upload.finish().await.map(|_| ())
     }

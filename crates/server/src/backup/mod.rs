@@ -79,13 +79,7 @@ fn status(args: &KeptArgs) -> Result<()> {
         format!("from {} to {}", oldest.time, newest.time),
         format!("{} files, {}", report.files, size(report.bytes)),
     ];
-    let revision =
-        |revision: Option<i64>| revision.map_or_else(String::new, |revision| format!(" (revision {revision})"));
-    lines.extend(report.gaps.iter().map(|gap| {
-        let (after, before) = (&gap.after, &gap.before);
-        let (from, to) = (revision(after.revision), revision(before.revision));
-        format!("nothing between {}{from} and {}{to}: it could not be kept then", after.time, before.time)
-    }));
+    lines.extend(report.gaps.iter().map(|gap| format!("nothing between {} and {}", gap.after, gap.before)));
     lines.push(String::new());
     for level in &report.levels {
         let (name, files, bytes) = (level.level, level.files, size(level.bytes));

@@ -16,22 +16,16 @@ use tidebase_engine::{Error, Result};
 
 /// `GET /backups`
 pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
-    let engine = Arc::clone(&app.engine);
-    let report = blocking(move || {
+    let (engine, mirror) = (Arc::clone(&app.engine), app.mirror.clone());
+    let looked = blocking(move || {
         let backups = engine.backups().ok_or_else(|| Error::unsupported(OFF))?;
-        backups.report()
+        Ok((backups.report()?, mirror.map(|mirror| mirror.fares()).transpose()?))
     });
-    let mut report = json!(report.await?);
-    if let Some(mirror) = &app.mirror {
-        let state = mirror.state();
-        report["ok"] = json!(report["ok"] == true && state.error.is_none());
-        report["mirror"] = json!({
-            "place": mirror.place(),
-            "ok": state.error.is_none(),
-            "revision": state.revision,
-            "behind": state.behind,
-            "error": state.error,
-        });
+    let (report, mirror) = looked.await?;
+    let mut report = json!(report);
+    if let Some(mirror) = mirror {
+        report["ok"] = json!(report["ok"] == true && mirror.ok);
+        report["mirror"] = json!(mirror);
     }
     Ok(answer::own(StatusCode::OK, report))
 }

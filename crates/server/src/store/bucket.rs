@@ -19,7 +19,7 @@ use std::time::Duration;
 use tidebase_engine::{Error, Result};
 
 /// What AWS's own programs read too.
-const ENVIRONMENT: [(&str, Key); 12] = [
+const ENVIRONMENT: [(&str, Key); 13] = [
     ("AWS_ACCESS_KEY_ID", Key::AccessKeyId),
     ("AWS_SECRET_ACCESS_KEY", Key::SecretAccessKey),
     ("AWS_SESSION_TOKEN", Key::Token),
@@ -32,7 +32,15 @@ const ENVIRONMENT: [(&str, Key); 12] = [
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Key::ContainerAuthorizationTokenFile),
     ("AWS_WEB_IDENTITY_TOKEN_FILE", Key::WebIdentityTokenFile),
     ("AWS_ROLE_ARN", Key::RoleArn),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", Key::MetadataEndpoint),
 ];
+const KEY: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+/// Any of these says where a key is to be had.
+const ROLES: [&str; 3] =
+    ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"];
+/// Where there is no key the machine is asked for one, as Amazon's own have it; on others that fails in words nobody understands.
+const NO_KEY: &str = " There is no key for it in the environment: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION or \
+     AWS_ENDPOINT_URL if the bucket is not in us-east-1.";
 /// Tries after the first.
 const RETRIES_MAX: usize = 3;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +57,7 @@ pub struct Bucket {
     name: Arc<str>,
     /// Empty, or with its slash.
     prefix: Arc<str>,
+    has_key: bool,
 }
 
 impl Bucket {
@@ -62,6 +71,15 @@ impl Bucket {
         if !prefix.is_empty() {
             super::name::check(prefix)?;
         }
+        let is_set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+        if let (1, Some(missing)) =
+            (KEY.iter().filter(|name| is_set(name)).count(), KEY.iter().find(|name| !is_set(name)))
+        {
+            return Err(Error::invalid(format!(
+                "s3://{bucket} cannot be used: {missing} is not set, and the other half of the key is."
+            )));
+        }
+        let has_key = KEY.iter().chain(&ROLES).any(|name| is_set(name));
         let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
         for (name, key) in ENVIRONMENT {
             if let Some(value) = environment(name).filter(|value| !value.is_empty()) {
@@ -81,7 +99,7 @@ impl Bucket {
             Error::invalid(format!("s3://{bucket} cannot be used: {}.", cause(&error))).caused_by(error)
         })?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { client: Arc::new(client), name: bucket.into(), prefix: prefix.into() })
+        Ok(Self { client: Arc::new(client), name: bucket.into(), prefix: prefix.into(), has_key })
     }
 
     pub async fn put_new(&self, name: &str, bytes: Bytes) -> Result<()> {
@@ -177,14 +195,19 @@ impl Bucket {
         Path::from(format!("{}{name}", self.prefix))
     }
 
+    /// What may be behind a failure; a sentence, or nothing.
+    pub fn doubt(&self) -> &'static str {
+        if self.has_key { "" } else { NO_KEY }
+    }
+
     fn failed(&self, error: Cause) -> Error {
-        let bucket = &self.name;
+        let (bucket, doubt) = (&self.name, self.doubt());
         let message = match &error {
             Cause::NotFound { .. } => format!("There is no bucket {bucket}. Make it, or name another."),
             Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => format!(
                 "The bucket {bucket} does not allow it. Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they are for."
             ),
-            error => format!("The bucket {bucket} cannot be used: {}.", cause(error)),
+            error => format!("The bucket {bucket} cannot be used: {}.{doubt}", cause(error)),
         };
         Error::unavailable(message).caused_by(error)
     }

@@ -139,11 +139,21 @@ impl Store {
         }
     }
 
+    /// What one question may take, tries included.
+    pub fn time_max(&self) -> Duration {
+        self.time_max
+    }
+
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.time_max, work).await {
-            Ok(done) => done,
-            Err(_) => Err(Error::timeout(format!("{self} has not answered for {:?}. Try again later.", self.time_max))),
+        if let Ok(done) = tokio::time::timeout(self.time_max, work).await {
+            return done;
         }
+        let doubt = match &self.place {
+            Place::Bucket(bucket) => bucket.doubt(),
+            Place::Folder(_) => "",
+        };
+        let text = format!("{self} has not answered for {:?}. Try again later.{doubt}", self.time_max);
+        Err(Error::timeout(text))
     }
 }
 

@@ -233,6 +233,25 @@ async fn a_store_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_missing_in_the_environment_is_named() {
+    // Nobody here has a key to give away.
+    let machine = misbehaving("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+    let silent = misbehaving("").await;
+    for metadata in [machine, silent] {
+        let environment = |name: &str| (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| metadata.clone());
+        let store = Store::open("s3://bucket", &environment, Duration::from_secs(1)).unwrap();
+        let error = store.put_new("a", Bytes::new()).await.unwrap_err();
+        assert!(error.message.contains("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), "{error}");
+    }
+    for (given, missing) in
+        [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")]
+    {
+        let environment = |name: &str| (name == given).then(|| "half".to_owned());
+        is_code(Store::open("s3://bucket", &environment, TIME_MAX), Code::Invalid, &format!("{missing} is not set"));
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_fails_or_answers_by_half_is_an_error() {
     let time_max = Duration::from_secs(4);
     let error = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\nConnection: close\r\n\r\noops";

@@ -244,6 +244,7 @@ fn backups() -> Json {
                 ("ok", json!({ "type": "boolean" })),
                 ("revision", json!({ "type": ["integer", "null"] })),
                 ("behind", integer()),
+                ("behind_since", json!({ "type": ["string", "null"] })),
                 ("error", json!({ "type": ["string", "null"] })),
             ]),
         ),
