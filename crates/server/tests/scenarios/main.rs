@@ -25,6 +25,7 @@ mod explain;
 mod issuers;
 mod keys;
 mod keys_of_callers;
+mod kills;
 mod live;
 mod logs;
 mod measures;
