@@ -62,7 +62,7 @@ pub async fn restore(State(app): State<Shared>, Admin { who }: Admin, body: Resu
 
 const OFF: &str = "This server keeps no backups: start it with --backups FOLDER.";
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::internal("the work panicked").caused_by(error))?
 }

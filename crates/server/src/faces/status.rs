@@ -1,6 +1,7 @@
 //! How the server is: for load balancers (`/health`, `/ready`), for Prometheus (`/metrics`), for people (`/status/database`,
 //! `/status/live`).
 
+use super::backups::blocking;
 use super::{Admin, Shared};
 use crate::answer::{self, Reply};
 use axum::extract::State;
@@ -10,7 +11,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use tidebase_engine::live::report::{LaneReport, TemplateReport};
-use tidebase_engine::{Params, SqlRequest};
+use tidebase_engine::{Params, Result, SqlRequest};
 
 /// The process is alive.
 pub async fn health() -> Response {
@@ -142,7 +143,8 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
         ("topic_listeners", "listeners of all topics", app.engine.topic_listeners() as u64),
         ("uptime_seconds", "time since the start", app.started.elapsed().as_secs()),
     ];
-    let kept = kept(&app);
+    let its = Shared::clone(&app);
+    let kept = blocking(move || kept(&its)).await?;
     let mut text = String::new();
     let all = counters.iter().map(|row| ("counter", row)).chain(gauges.iter().chain(&kept).map(|row| ("gauge", row)));
     for (kind, (name, help, value)) in all {
@@ -152,9 +154,9 @@ pub async fn metrics(State(app): State<Shared>, _: Admin) -> Reply {
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-/// How backups fare, if some are kept.
-fn kept(app: &Shared) -> Vec<(&'static str, &'static str, u64)> {
-    let Some(backups) = app.engine.backups() else { return Vec::new() };
+/// How backups fare, if some are kept. Blocks.
+fn kept(app: &Shared) -> Result<Vec<(&'static str, &'static str, u64)>> {
+    let Some(backups) = app.engine.backups() else { return Ok(Vec::new()) };
     let reached = backups.shelf.archive().last().and_then(|record| record.revision);
     let mut gauges = vec![
         (
@@ -165,10 +167,10 @@ fn kept(app: &Shared) -> Vec<(&'static str, &'static str, u64)> {
         ("backups_revision", "newest revision in the backups", reached.unwrap_or(0).unsigned_abs()),
     ];
     if let Some(mirror) = &app.mirror {
-        let state = mirror.state();
-        gauges.push(("backup_mirror_ok", "1 if backups are carried to the second place", state.error.is_none().into()));
-        let revision = state.revision.unwrap_or(0).unsigned_abs();
+        let fares = mirror.fares()?;
+        gauges.push(("backup_mirror_ok", "1 if backups are carried to the second place", fares.ok.into()));
+        let revision = fares.revision.unwrap_or(0).unsigned_abs();
         gauges.push(("backup_mirror_revision", "newest revision in the second place", revision));
     }
-    gauges
+    Ok(gauges)
 }
