@@ -5,72 +5,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "there_and_back/databases.rs"]
+mod databases;
+
+use databases::{FEATURES, Random, VIRTUAL, random_script};
 use rusqlite::Connection;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use tidebase_engine::export::{Dump, Export, Form, Rows, Tables};
-use tidebase_engine::import::{Form as ImportForm, Import, Rows as ImportRows, Source, What};
-use tidebase_engine::{Code, Engine, Error, Options, Params, SqlRequest};
-
-/// Everything SQLite has a feature for.
-const FEATURES: &str = r#"
-    CREATE TABLE plain (a, b TEXT, c BLOB);
-    INSERT INTO plain VALUES (1, 'it''s; -- no comment', x'00ff'), (NULL, '', x''), (1.5, 'line
-feed', NULL), (9223372036854775807, 'grüße 🌊', 1e999), (-9223372036854775808, 'a' || char(0) || 'b', -1e999),
-      ('12', CAST(x'fffe' AS TEXT), 4.9e-324);
-    DELETE FROM plain WHERE rowid = 2;
-    CREATE TABLE "odd ""name'; DROP" ("select" INTEGER PRIMARY KEY, "a b" TEXT DEFAULT ';');
-    INSERT INTO "odd ""name'; DROP" VALUES (5, 'x'), (-1, 'y');
-    CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, n);
-    INSERT INTO counted (n) VALUES (1), (2), (3);
-    DELETE FROM counted WHERE id = 3;
-    CREATE TABLE keyed (a TEXT, -- the first
-      b INT, c /* the last */, PRIMARY KEY (a, b)) WITHOUT ROWID;
-    INSERT INTO keyed VALUES ('x', 1, 2), ('x', 2, NULL);
-    CREATE TABLE strict (i INTEGER NOT NULL, r REAL, t TEXT, b BLOB, a ANY) STRICT;
-    INSERT INTO strict VALUES (1, 2.0, '3', x'04', 5), (2, 1e300, '', NULL, '6');
-    CREATE TABLE made (a INT, twice INT GENERATED ALWAYS AS (a * 2) VIRTUAL, thrice AS (a * 3) STORED, z);
-    INSERT INTO made (a, z) VALUES (1, 'z'), (2, NULL);
-    CREATE TABLE names_taken (rowid TEXT, "_rowid_" INT);
-    INSERT INTO names_taken VALUES ('r', 1);
-    CREATE TABLE parent (id TEXT PRIMARY KEY);
-    CREATE TABLE child (p REFERENCES parent(id) ON DELETE CASCADE);
-    INSERT INTO child VALUES (NULL);
-    INSERT INTO parent VALUES ('p');
-    INSERT INTO child VALUES ('p');
-    CREATE INDEX by_text ON plain (b COLLATE NOCASE DESC) WHERE a IS NOT NULL;
-    CREATE UNIQUE INDEX by_part ON plain (lower(b), typeof(a));
-    CREATE TRIGGER noted AFTER INSERT ON plain BEGIN INSERT INTO counted (n) VALUES (new.a); SELECT CASE WHEN 1 THEN 2 END; END;
-    CREATE VIEW seen AS SELECT a, b FROM plain WHERE b > ';';
-    PRAGMA user_version = 42;
-    PRAGMA application_id = 7;
-    ANALYZE;
-"#;
-
-/// And what its extensions have. One FTS5 table's name begins as another's, and a table is called as a shadow is.
-const VIRTUAL: &str = r"
-    CREATE VIRTUAL TABLE found USING fts5(title, body, tokenize = 'porter');
-    INSERT INTO found VALUES ('harbour', 'boats and ropes'), ('it''s', 'a rope'), ('third', 'nothing');
-    DELETE FROM found WHERE title = 'third';
-    CREATE TABLE texts (id INTEGER PRIMARY KEY, t TEXT);
-    CREATE VIRTUAL TABLE outside USING fts5(t, content = 'texts', content_rowid = 'id');
-    INSERT INTO texts VALUES (7, 'kept elsewhere');
-    INSERT INTO outside(rowid, t) VALUES (7, 'kept elsewhere');
-    CREATE VIRTUAL TABLE contentless USING fts5(t, content = '');
-    INSERT INTO contentless(rowid, t) VALUES (3, 'only an index');
-    CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1, y0, y1);
-    INSERT INTO boxes VALUES (1, 0, 1, 0, 1), (2, 5, 6, 5, 6);
-    CREATE VIRTUAL TABLE found_again USING fts5(title, prefix = '2 3');
-    INSERT INTO found_again VALUES ('once more');
-    CREATE VIRTUAL TABLE bare USING fts5(t, columnsize = 0);
-    INSERT INTO bare VALUES ('no sizes');
-    CREATE VIRTUAL TABLE older USING fts4(t, x);
-    INSERT INTO older (docid, t) VALUES (9, 'an older one');
-    CREATE VIEW seen_texts AS SELECT id, upper(t) AS t FROM texts;
-    CREATE VIRTUAL TABLE of_view USING fts5(t, content = 'seen_texts', content_rowid = 'id');
-    INSERT INTO of_view(of_view) VALUES ('rebuild');
-";
+use tidebase_engine::export::{Dump, Export, Form, Rows, Squeeze, Tables};
+use tidebase_engine::import::{Form as ImportForm, Import, Rows as ImportRows, Source, What, as_script};
+use tidebase_engine::schemas::SchemaWrite;
+use tidebase_engine::sqlite::budget::Cancel;
+use tidebase_engine::{Code, Engine, Error, Limits, Options, Params, SqlRequest};
 
 /// All that is in a file, but for what Tidebase keeps, and how virtual tables keep what they show.
 fn whole(connection: &Connection) -> Vec<String> {
@@ -223,110 +170,6 @@ async fn a_dump_of_sqlites_shell_is_read() {
     let error = run(&engine, import_of(What::Dump, &said.stdout)).await.unwrap_err();
     assert!(error.message.contains("Import the SQLite file itself"), "{}", error.message);
     engine.close();
-}
-
-/// A generator of its own, so that a seed means the same for ever.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
-
-/// Tables, rows, indexes, triggers and views as a generator has them.
-fn random_script(random: &mut Random) -> String {
-    let names = ["t", "T 2", "select", "a\"b", "it's", "ü", "x;y", "[z]"];
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let mut script = String::new();
-    for (number, name) in names.iter().enumerate().take(1 + random.below(8) as usize) {
-        let columns: Vec<String> = (0..=random.below(5)).map(|at| format!("{}{at}", random.of(&names))).collect();
-        let is_strict = random.below(4) == 0;
-        let kinds = if is_strict { ["INT", "TEXT", "ANY", "BLOB"] } else { ["", "TEXT", "NUMERIC(3)", "REAL"] };
-        let mut parts: Vec<String> = columns
-            .iter()
-            .map(|column| {
-                format!(
-                    "{} {} {}",
-                    quote(column),
-                    random.of(&kinds),
-                    random.of(&["", "", "COLLATE NOCASE", "DEFAULT ';'"])
-                )
-            })
-            .collect();
-        let key = random.below(4);
-        if key == 0 {
-            parts.push("k INTEGER PRIMARY KEY AUTOINCREMENT".into());
-        } else if key == 1 {
-            parts.push(format!("k INT NOT NULL DEFAULT (random()), PRIMARY KEY (k, {})", quote(&columns[0])));
-        }
-        if random.below(3) == 0 {
-            let at = parts.len() - usize::from(key == 1);
-            parts.insert(
-                at,
-                format!("g AS (typeof({})) {}", quote(&columns[0]), random.of(&["VIRTUAL", "STORED"])).replacen(
-                    "g AS",
-                    if is_strict { "g TEXT AS" } else { "g AS" },
-                    1,
-                ),
-            );
-        }
-        let mut options = Vec::new();
-        if key == 1 && random.below(2) == 0 {
-            options.push("WITHOUT ROWID");
-        }
-        if is_strict {
-            options.push("STRICT");
-        }
-        let table = quote(name);
-        script += &format!("CREATE TABLE {table} ({}) {};\n", parts.join(", "), options.join(", "));
-        for _ in 0..random.below(30) {
-            let values: Vec<&str> = columns
-                .iter()
-                .map(|_| {
-                    random.of(&[
-                        "1",
-                        "-7",
-                        "'a;\nb'",
-                        "'12'",
-                        "''",
-                        "NULL",
-                        "1.5",
-                        "1e300",
-                        "x'00ff'",
-                        "'it''s'",
-                        "CAST(x'ff00' AS TEXT)",
-                        "9007199254740993",
-                    ])
-                })
-                .collect();
-            let listed: Vec<String> = columns.iter().map(|column| quote(column)).collect();
-            script +=
-                &format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({});\n", listed.join(", "), values.join(", "));
-        }
-        if random.below(2) == 0 {
-            script += &format!(
-                "CREATE INDEX i{number} ON {table} ({}, length({}));\n",
-                quote(&columns[0]),
-                quote(&columns[0])
-            );
-        }
-        if random.below(3) == 0 {
-            script += &format!("DELETE FROM {table} WHERE {} IS NULL;\n", quote(&columns[0]));
-        }
-        if random.below(3) == 0 {
-            script += &format!(
-                "CREATE TRIGGER \"tr;{number}\" AFTER DELETE ON {table} BEGIN SELECT CASE WHEN ';' THEN 1 END; END;\n"
-            );
-            script += &format!("CREATE VIEW v{number} AS SELECT * FROM {table};\n");
-        }
-    }
-    script
 }
 
 #[tokio::test]
@@ -530,7 +373,7 @@ async fn records_find_their_columns_or_say_why_not() {
         ("id,nick\n1,a\n", "has no column \"nick\"; it has id, name"),
         ("id,name\n1\n", "Line 2: The record has 1 fields and the header 2."),
         ("id,name\n1,a,b\n", "Line 2: The record has 3 fields"),
-        ("id,name\n1,\"a\n", "Line 2 is no CSV"),
+        ("id,name\n1,\"a\n", "Line 2: The record is no CSV"),
         ("id,id\n", "twice"),
         ("id,name\n1,\n", "NOT NULL constraint failed: t.name"),
     ] {
@@ -616,5 +459,226 @@ print(json.dumps({name: z.read(name).decode() for name in z.namelist()}))";
     assert_eq!((&files["empty.csv"], &files["words.csv"]), (&"x\r\n".into(), &"body\r\ntide\r\n".into()));
     assert_eq!(files["_.._ä.csv"], "x\r\nX'00FF'\r\n", "{files}");
     assert!(files["_tide_schema.sql"].as_str().unwrap().contains("CREATE VIEW seen AS SELECT * FROM users;"));
+    engine.close();
+}
+
+/// A name or a statement of another encoding has no place in a text: that is told, not half written.
+#[tokio::test]
+async fn a_schema_that_is_not_utf8_is_told_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, sql) in
+        [&b"CREATE VIEW odd AS SELECT '\xff' AS a"[..], b"CREATE TABLE odd (\"\xff\")"].into_iter().enumerate()
+    {
+        let path = folder.path().join(format!("{number}.db"));
+        let connection = open_plain(&path);
+        connection.execute_batch("CREATE TABLE odd (a); PRAGMA writable_schema = ON").unwrap();
+        let kind = if number == 0 { "view" } else { "table" };
+        let root = if number == 0 { 0 } else { 2 };
+        let change = "UPDATE sqlite_schema SET sql = CAST(?1 AS TEXT), type = ?2, rootpage = ?3";
+        connection.execute(change, rusqlite::params![sql, kind, root]).unwrap();
+        let rows = |form| Export::Rows(Rows { table: "odd".into(), form });
+        drop(connection);
+        for what in [Export::Dump(Dump::default()), Export::Tables(Tables::Json { schema: true }), rows(Form::Csv)] {
+            let mut out = Vec::new();
+            let error = what.write(&open_plain(&path), &mut out, &mut |_| Ok(())).unwrap_err();
+            assert_eq!((error.code, out.len()), (Code::Unsupported, 0));
+            assert!(error.message.contains(&format!("the {kind} odd is not UTF-8")), "{}", error.message);
+        }
+    }
+}
+
+/// What an FTS5 table is set to is a part of it; one that shows the words of another has nothing of its own.
+#[tokio::test]
+async fn settings_of_fts5_come_back_and_what_is_derived_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first.db");
+    let made = "CREATE VIRTUAL TABLE found USING fts5(title, body);
+        INSERT INTO found(found, rank) VALUES ('rank', 'bm25(10.0, 5.0)'), ('automerge', 2);
+        INSERT INTO found VALUES ('rope', 'x'), ('y', 'rope');
+        CREATE VIRTUAL TABLE gone USING fts5(t, content = '', contentless_delete = 1);
+        INSERT INTO gone(rowid, t) VALUES (1, 'rope');";
+    open_plain(&first).execute_batch(made).unwrap();
+    let set = "SELECT group_concat(k || '=' || v) FROM (SELECT * FROM found_config ORDER BY k)";
+    let asked = |path: &Path| -> String { open_plain(path).query_row(set, [], |row| row.get(0)).unwrap() };
+    imported(folder.path(), &dump(&first)).await;
+    let back = folder.path().join("imported.db");
+    assert_eq!(asked(&back), asked(&first));
+    let found: i64 = open_plain(&back).query_row("SELECT count(*) FROM gone('rope')", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 0);
+    assert!(
+        String::from_utf8(dump(&first))
+            .unwrap()
+            .contains("\"gone\" has no content that could be read: index it again.")
+    );
+    open_plain(&first).execute_batch("CREATE VIRTUAL TABLE words USING fts5vocab('found', 'row')").unwrap();
+    let dump = String::from_utf8(dump(&first)).unwrap();
+    assert!(dump.contains("CREATE VIRTUAL TABLE words") && !dump.contains("INSERT INTO \"words\""), "{dump}");
+}
+
+/// Squeezed or not, an SQLite file is known by what is in it.
+#[tokio::test]
+async fn a_squeezed_sqlite_file_is_imported() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first.db");
+    open_plain(&first).execute_batch(FEATURES).unwrap();
+    let (expected, bytes) = (whole(&open_plain(&first)), std::fs::read(&first).unwrap());
+    for squeeze in [Squeeze::None, Squeeze::Gzip, Squeeze::Zstd] {
+        let mut squeezed = squeeze.onto(Vec::new()).unwrap();
+        squeezed.write_all(&bytes).unwrap();
+        let squeezed = squeezed.finish().unwrap();
+        let script = as_script(source(&squeezed), folder.path(), bytes.len() as u64, &Cancel::default()).unwrap();
+        let path = folder.path().join("imported.db");
+        let engine = Engine::open(Options::new(&path)).unwrap();
+        run(&engine, Import::new(What::Dump, script, "admin").unwrap()).await.unwrap();
+        engine.close();
+        assert_same(&whole(&open_plain(&path)), &expected, &format!("{squeeze:?}"));
+        std::fs::remove_file(path).unwrap();
+        // A bomb is known by its bound, and a file that is cut by its end.
+        let refused =
+            as_script(source(&squeezed), folder.path(), bytes.len() as u64 - 1, &Cancel::default()).unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge);
+        // So little may be left of one that it is not known for what it was.
+        let engine = Engine::open(Options::new(folder.path().join("cut.db"))).unwrap();
+        let cut = as_script(source(&squeezed[..squeezed.len() - 9]), folder.path(), u64::MAX, &Cancel::default());
+        let error = match cut {
+            Ok(script) => run(&engine, Import::new(What::Dump, script, "admin").unwrap()).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(error.code, Code::Invalid, "{squeeze:?}: {}", error.message);
+        engine.close();
+    }
+}
+
+/// In part means: behind what cannot be read comes what can.
+#[tokio::test]
+async fn an_unreadable_record_is_told_and_those_behind_it_are_kept() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    run(&engine, import_of(What::Dump, b"CREATE TABLE t (a)")).await.unwrap();
+    let records = |form| What::Rows(rows_into("t", form));
+    let mut cut = Squeeze::Gzip.onto(Vec::new()).unwrap();
+    cut.write_all("{\"a\":1}\n".repeat(100_000).as_bytes()).unwrap();
+    let mut cut = cut.finish().unwrap();
+    cut.truncate(cut.len() / 2);
+    for (what, bytes, done, failed, at) in [
+        (records(ImportForm::Csv), &b"a\n1\n\xff\n\"x\"y\n2\n\"never closed\n"[..], 2, 3, "line 3"),
+        (records(ImportForm::Json), b"[{\"a\":1},7,{\"a\":1,\"a\":1},{\"a\":2}]", 2, 2, "record 2"),
+        (records(ImportForm::Json), b"{\"a\":1}\n{\"a\":\n{\"a\":2}\n\n{\"a\":\"\xff\"}\n{\"a\":3}", 3, 2, "record 2"),
+        (records(ImportForm::Json), b"{\"data\":[{\"a\":1},{\"a\":2", 1, 1, "record 2"),
+        (
+            What::Dump,
+            b"INSERT INTO t VALUES(1);\nSELECT '\xff';\nINSERT INTO t VALUES(2);\nSELECT 'never",
+            2,
+            2,
+            "line 2",
+        ),
+    ] {
+        let shown = String::from_utf8_lossy(bytes);
+        let error = run(&engine, import_of(what.clone(), bytes)).await.unwrap_err();
+        assert!(error.message.to_lowercase().starts_with(&format!("{at}: ")), "{shown}: {}", error.message);
+        let mut partial = import_of(what, bytes);
+        partial.partial = true;
+        let report = run(&engine, partial).await.unwrap();
+        assert_eq!((&report["done"], &report["failed"]), (&done.into(), &failed.into()), "{shown}: {report}");
+        assert_eq!(report["failures"][0]["at"], at, "{shown}");
+    }
+    // Of a file that is cut within its squeezing the beginning is there.
+    let mut partial = import_of(records(ImportForm::Json), &cut);
+    partial.partial = true;
+    let report = run(&engine, partial).await.unwrap();
+    assert!(report["done"].as_u64().unwrap() > 1000 && report["failed"] == 1, "{report}");
+    engine.close();
+}
+
+/// A record of StarbaseDB's form is one; the same line twice, or said to be a line, is a row with a column `data`.
+#[tokio::test]
+async fn a_column_called_data_is_no_wrapping() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    run(&engine, import_of(What::Dump, b"CREATE TABLE t (data TEXT, a)")).await.unwrap();
+    let line = "{\"data\":[{\"a\":1}]}\n";
+    for (form, text) in [
+        (ImportForm::Json, line.to_owned()),
+        (ImportForm::Json, line.repeat(2)),
+        (ImportForm::NdJson, line.to_owned()),
+        (ImportForm::Json, "{\"data\":[1,2]}".to_owned()),
+    ] {
+        run(&engine, import_of(What::Rows(rows_into("t", form)), text.as_bytes())).await.unwrap();
+    }
+    engine.close();
+    let there = "SELECT group_concat(coalesce(data, 'a=' || a), ' ') FROM t";
+    let there: String = open_plain(engine.path()).query_row(there, [], |row| row.get(0)).unwrap();
+    assert_eq!(there, "a=1 [{\"a\":1}] [{\"a\":1}] [{\"a\":1}] [1,2]");
+}
+
+/// An index or a view of somebody else's with a name that is ours is not lost in silence.
+#[tokio::test]
+async fn names_that_are_kept_for_tidebase_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    for made in [
+        "CREATE UNIQUE INDEX IF NOT EXISTS main.\"_tide_by_a\" ON t (a)",
+        "CREATE VIEW _tide_seen AS SELECT 1",
+        "CREATE TRIGGER _tide_t AFTER UPDATE OF a, b ON t BEGIN SELECT 1; END",
+    ] {
+        let script = format!("CREATE TABLE t (a, b);\n{made};");
+        let error = run(&engine, import_of(What::Dump, script.as_bytes())).await.unwrap_err();
+        assert_eq!(error.code, Code::Forbidden, "{made}");
+        assert!(error.message.contains("Line 2: _tide_") && error.message.contains("another one"), "{}", error.message);
+    }
+    let ours = "CREATE TABLE _tide_x (a); CREATE INDEX _tide_by_a ON _tide_x (a);";
+    assert_eq!(run(&engine, import_of(What::Dump, ours.as_bytes())).await.unwrap()["passed_over"], 2);
+    engine.close();
+}
+
+/// A dry run says what the import would say, also of documents that do not fit their schema.
+#[tokio::test]
+async fn a_dry_run_judges_json_schemas_and_keeps_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::new(folder.path().join("tide.db"))).unwrap();
+    run(&engine, import_of(What::Dump, b"CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT)")).await.unwrap();
+    let schema = r#"{"type":"object","required":["name"]}"#;
+    let (table, column) = ("t".to_owned(), "data".to_owned());
+    engine.write_schema(SchemaWrite::Keep { table, column, schema: schema.into() }, "admin").await.unwrap();
+    let before = engine.revision();
+    let good = "INSERT INTO t VALUES(1,'{\"name\":1}');";
+    let bad = "INSERT INTO t VALUES(2,'{}');";
+    let schema_too = format!("CREATE TABLE u (a); {good}{bad}");
+    for (script, fits) in [(good, true), (bad, false), (&*schema_too, false), ("CREATE TABLE u (a);", true)] {
+        let mut dry = import_of(What::Dump, script.as_bytes());
+        dry.dry_run = true;
+        let said = run(&engine, dry).await;
+        assert_eq!(said.is_ok(), fits, "{script}: {said:?}");
+        if let Err(error) = said {
+            assert!(error.message.contains("name"), "{}", error.message);
+        }
+        assert_eq!(engine.revision(), before, "{script}");
+    }
+    // What was tried is not there, and does not stand in the way.
+    run(&engine, import_of(What::Dump, format!("CREATE TABLE u (a); {good}").as_bytes())).await.unwrap();
+    engine.close();
+    let count = |sql: &str| -> i64 { open_plain(engine.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM t"), 1);
+    assert_eq!(count("SELECT count(*) FROM _tide_audit WHERE what = 'imported'"), 2);
+}
+
+/// However many documents are written at once, none keeps a revision of another database.
+#[tokio::test]
+async fn documents_of_a_large_import_count_as_written_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { change_rows_max: 20, ..Limits::default() };
+    let engine = Engine::open(Options { limits, ..Options::new(folder.path().join("tide.db")) }).unwrap();
+    engine.make_collection("rooms").await.unwrap();
+    let query = async |sql: &str| engine.query(SqlRequest::query(sql, Params::None)).await.unwrap();
+    query("INSERT INTO rooms (id, data) VALUES ('before', '{}')").await;
+    let row = |n: usize| format!("INSERT INTO rooms (id, data, revision) VALUES('r{n}','{{}}',99999);\n");
+    // More than are told one by one; and beside a new table, which is told as a whole.
+    for (script, schema) in [((0..50).map(row).collect::<String>(), ""), (row(50), "CREATE TABLE other (a);\n")] {
+        run(&engine, import_of(What::Dump, format!("{schema}{script}").as_bytes())).await.unwrap();
+        let odd = query("SELECT count(*) AS n FROM rooms WHERE revision > 9999").await;
+        assert_eq!(&*odd.body, br#"[{"n":0}]"#, "{schema}");
+    }
     engine.close();
 }

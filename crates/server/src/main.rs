@@ -12,6 +12,7 @@ mod delivery;
 mod doctor;
 mod dumps;
 mod faces;
+mod interrupt;
 mod log;
 mod migrate;
 mod serve;

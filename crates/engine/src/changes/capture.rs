@@ -73,8 +73,8 @@ struct Collected {
     opaque: Vec<Box<str>>,
     bytes: usize,
     overflowed: bool,
-    /// A row of the keys table was touched after there were too many to keep.
-    missed_keys: bool,
+    /// Tables of which rows were touched after there were too many to keep.
+    missed: Vec<Box<str>>,
     paused: bool,
     /// While a caller's statement runs: the rows it changes itself, and those it was admitted to.
     watched: Option<Watched>,
@@ -141,7 +141,8 @@ impl Capture {
         collected.seen.clear();
         collected.rows.clear();
         collected.opaque.clear();
-        (collected.bytes, collected.overflowed, collected.missed_keys) = (0, false, false);
+        collected.missed.clear();
+        (collected.bytes, collected.overflowed) = (0, false);
     }
 
     /// A schema change makes images meaningless; the request will say "everything".
@@ -149,14 +150,17 @@ impl Capture {
         self.collected.borrow_mut().paused = paused;
     }
 
-    /// The keys of `table` that were touched, as bound values: for the engine's own columns that must follow a write.
-    pub fn touched_keys(&self, table: &str) -> Vec<i64> {
+    /// The rowids of `table` that were touched, for the engine's own columns that must follow a write; `None` if not all are known.
+    pub fn touched_rowids(&self, table: &str) -> Option<Vec<i64>> {
         let collected = self.collected.borrow();
+        if collected.missed.iter().any(|missed| missed.eq_ignore_ascii_case(table)) {
+            return None;
+        }
         let rowid = |row: &Touched| match row.key {
             Key::Rowid(rowid) if row.table.name.eq_ignore_ascii_case(table) => Some(rowid),
             _ => None,
         };
-        collected.rows.iter().filter_map(rowid).collect()
+        Some(collected.rows.iter().filter_map(rowid).collect())
     }
 
     /// The tables whose rows were touched, in lower case; `None` if not all are known.
@@ -172,11 +176,6 @@ impl Capture {
             }
         }
         Some(tables)
-    }
-
-    /// Were rows of the keys table touched that [`Capture::touched_keys`] does not know?
-    pub fn missed_keys(&self) -> bool {
-        self.collected.borrow().missed_keys
     }
 
     /// Reads every touched row back and gives the net difference; forgets what was seen.
@@ -272,21 +271,31 @@ impl Collected {
         }
         self.note_direct(touch);
         if self.overflowed {
-            self.missed_keys |= touch.table.eq_ignore_ascii_case(crate::keys::TABLE);
+            self.miss(touch.table);
             return;
         }
         let schema = Arc::clone(&self.schema);
         match schema.get(touch.table) {
             // What was there before is not known to anybody: everything may have changed.
             Some(Relation::Table(table)) if table.may_overwrite && touch.operation != Operation::Delete => {
-                self.missed_keys |= touch.table.eq_ignore_ascii_case(crate::keys::TABLE);
+                self.miss(touch.table);
                 self.overflowed = true;
             }
             Some(Relation::Table(table)) if table.address != Address::None => self.touch_row(table, touch),
             Some(Relation::Shadow(owner)) => self.touch_opaque(owner),
             Some(_) => self.touch_opaque(&touch.table.to_ascii_lowercase()),
             // A table the schema does not know: made by a program we have not noticed yet.
-            None => self.overflowed = true,
+            None => {
+                self.miss(touch.table);
+                self.overflowed = true;
+            }
+        }
+    }
+
+    fn miss(&mut self, table: &str) {
+        // Mostly the same as the row before.
+        if !self.missed.iter().rev().any(|missed| **missed == *table) {
+            self.missed.push(table.into());
         }
     }
 
@@ -366,9 +375,10 @@ impl Collected {
         let full = |bounds: Bounds| self.rows.len() >= bounds.rows || self.bytes > bounds.bytes;
         if self.bounds.is_some_and(full) {
             self.overflowed = true;
-            self.missed_keys = self.rows.iter().any(|row| row.table.name.eq_ignore_ascii_case(crate::keys::TABLE));
-            self.missed_keys |= table.name.eq_ignore_ascii_case(crate::keys::TABLE);
-            self.rows.clear();
+            for row in std::mem::take(&mut self.rows) {
+                self.miss(&row.table.name);
+            }
+            self.miss(&table.name);
             self.seen.clear();
             return;
         }

@@ -173,13 +173,13 @@ impl Collections {
         self.0.is_empty()
     }
 
-    /// Gives documents that were touched, or have no revision, this one: of these tables, or of all. No trigger of the administrator's
-    /// runs for it.
+    /// Gives documents that were touched, or have no revision, this one: of these tables, or of all. Where it is not known which were
+    /// touched, all documents count as written. No trigger of the administrator's runs for it.
     pub fn stamp(
         &self,
         connection: &Connection,
         tables: Option<&[Box<str>]>,
-        touched: impl Fn(&str) -> Vec<i64>,
+        touched: impl Fn(&str) -> Option<Vec<i64>>,
         revision: Revision,
     ) -> Result<()> {
         use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER as TRIGGERS;
@@ -192,10 +192,12 @@ impl Collections {
                 connection.set_db_config(TRIGGERS, false)?;
             }
             let sql = format!("UPDATE main.{} SET revision = ?1 WHERE ", quoted(&table.name));
-            let unstamped = connection.prepare_cached(&format!("{sql} revision IS NULL"));
+            let touched = touched(&table.name);
+            let which = if touched.is_some() { "revision IS NULL" } else { "revision IS NOT ?1" };
+            let unstamped = connection.prepare_cached(&format!("{sql} {which}"));
             let mut stamped = unstamped.and_then(|mut stamp| stamp.execute([revision]));
             // Whoever may write a document may set its revision, too; that counts for nothing.
-            for rowid in touched(&table.name) {
+            for rowid in touched.into_iter().flatten() {
                 let one = connection.prepare_cached(&format!("{sql} rowid = ?2 AND revision IS NOT ?1"));
                 stamped = stamped.and(one.and_then(|mut stamp| stamp.execute([revision, rowid])));
             }

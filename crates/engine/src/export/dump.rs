@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::sqlite::exclude::quoted;
 use crate::sqlite::gate::{is_sealed, is_system};
 use crate::sqlite::tokens::tokens;
+use crate::value::ValueRef;
 use rusqlite::Connection;
 
 #[derive(Clone, Debug)]
@@ -61,6 +62,15 @@ impl Dump {
             if self.schema {
                 sink.line(&ended(&table.sql))?;
             }
+            for (name, value) in shadow::settings(connection, &table.name, &table.sql)? {
+                let table = quoted(&table.name);
+                let mut line = format!("INSERT INTO {table}({table},rank) VALUES(").into_bytes();
+                literal::write(&mut line, ValueRef::Text(name.as_bytes()));
+                line.push(b',');
+                literal::write(&mut line, ValueRef::from(&value));
+                line.extend_from_slice(b");\n");
+                sink.text().extend_from_slice(&line);
+            }
             if let Content::Own { has_rowid } = shadow::content(&table.sql) {
                 virtual_rows(connection, &table.name, has_rowid, sink)?;
             }
@@ -74,7 +84,7 @@ impl Dump {
             for Made { name, sql, .. } in virtuals {
                 let name = quoted(name);
                 match shadow::content(sql) {
-                    Content::Own { .. } => {}
+                    Content::Own { .. } | Content::Derived => {}
                     // From a table or a view, which by now is there.
                     Content::Elsewhere => sink.line(&format!("INSERT INTO {name}({name}) VALUES('rebuild');"))?,
                     Content::Nowhere => {

@@ -25,9 +25,30 @@ fn write_text(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend_from_slice(b"CAST(");
         write_blob(out, bytes);
         out.extend_from_slice(b" AS TEXT)");
+    } else if memchr::memmem::find(bytes, b"\r\n").is_some() {
+        write_without_returns(out, bytes);
     } else {
         write_quoted(out, bytes, b'\'');
     }
+}
+
+/// SQLite's shell drops the CR at the end of a line of its script, also within a literal; its own `.dump` writes such texts like this.
+fn write_without_returns(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (mut sign, mut number) = (b"\\r".to_vec(), 0);
+    while memchr::memmem::find(bytes, &sign).is_some() {
+        sign = format!("(\\r{number})").into_bytes();
+        number += 1;
+    }
+    let mut text = Vec::with_capacity(bytes.len() + 64);
+    for (at, part) in bytes.split(|byte| *byte == b'\r').enumerate() {
+        text.extend_from_slice(if at > 0 { &sign } else { b"" });
+        text.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"replace(");
+    write_quoted(out, &text, b'\'');
+    out.push(b',');
+    write_quoted(out, &sign, b'\'');
+    out.extend_from_slice(b",char(13))");
 }
 
 fn write_blob(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -71,7 +92,10 @@ mod tests {
         values.extend([0, 1, -1, i64::MAX, i64::MIN].map(Value::Integer));
         let limits = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, f64::from_bits(1), f64::INFINITY, f64::NEG_INFINITY];
         values.extend(limits.into_iter().chain([0.0, 1.0, 0.1, 1e21, 1e-7, 123_456_789.25]).map(Value::Real));
-        values.extend(["", "it's", "''", "a\nb", "a\0b", "\0", "grüße 🌊", "--", ";"].map(Value::text));
+        values.extend(
+            ["", "it's", "''", "a\nb", "a\r\nb'\r\\r(\\r0)\r\n", "\r\n", "a\0b", "\0", "grüße 🌊", "--", ";"]
+                .map(Value::text),
+        );
         values.push(Value::Text(b"\xff\xfe".as_slice().into()));
         values.extend([b"".as_slice(), b"\0\xff'"].map(|bytes| Value::Blob(bytes.into())));
         for value in values {

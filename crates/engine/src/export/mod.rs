@@ -60,6 +60,7 @@ impl Export {
         breath_rows: u64,
         heard: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<u64> {
+        self.check(connection)?;
         let began = connection.is_autocommit();
         if began {
             connection.execute_batch("BEGIN")?;
@@ -77,11 +78,12 @@ impl Export {
         written
     }
 
-    /// Is what it asks for there?
+    /// Is what it asks for there, and can it be written?
     ///
     /// # Errors
-    /// `not_found` for a table that is not.
+    /// `not_found` for a table that is not, `unsupported` for names and statements that are not UTF-8.
     pub fn check(&self, connection: &Connection) -> Result<()> {
+        check_schema(connection)?;
         match self {
             Self::Dump(_) | Self::Tables(_) => Ok(()),
             Self::Rows(rows) => rows.check(connection),
@@ -96,6 +98,23 @@ impl Export {
             Self::Tables(_) => Tables::count(connection),
         }
     }
+}
+
+/// SQLite keeps a statement as it was sent, in whatever encoding. What is exported is UTF-8.
+fn check_schema(connection: &Connection) -> Result<()> {
+    let mut statement = connection.prepare("SELECT type, CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, name, sql): (String, Vec<u8>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if str::from_utf8(&name).is_err() || sql.is_some_and(|sql| str::from_utf8(&sql).is_err()) {
+            return Err(Error::unsupported(format!(
+                "The statement that made the {kind} {} is not UTF-8, so nothing can be exported as text. Take the file itself (`tidebase backup`, \
+                 GET /export/db), or make the {kind} anew.",
+                String::from_utf8_lossy(&name)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Gathers what is written into pieces.

@@ -1,6 +1,7 @@
 //! Virtual tables, and which tables are their own affair.
 
 use crate::error::Result;
+use crate::sqlite::exclude::quoted;
 use crate::sqlite::tokens::{Kind, tokens};
 use rusqlite::Connection;
 use std::collections::HashSet;
@@ -36,10 +37,17 @@ pub enum Content {
     /// In a table that is exported itself.
     Elsewhere,
     Nowhere,
+    /// What it shows of another one follows by itself.
+    Derived,
 }
 
 pub fn content(sql: &str) -> Content {
     let words: Vec<_> = tokens(sql).collect();
+    // CREATE VIRTUAL TABLE name USING module.
+    let module = words.iter().skip_while(|word| !word.is("using")).nth(1);
+    if module.is_some_and(|module| module.is_any(&["fts5vocab", "fts4aux", "fts3tokenize", "dbstat"])) {
+        return Content::Derived;
+    }
     let is_search = words.iter().any(|word| word.is_any(&["fts5", "fts4", "fts3"]));
     let value =
         words.windows(3).find(|three| three[0].is("content") && three[1].is_punctuation(b'=')).map(|three| &three[2]);
@@ -49,4 +57,17 @@ pub fn content(sql: &str) -> Content {
         Some(value) if matches!(value.kind, Kind::Text | Kind::Quoted) && value.text.len() == 2 => Content::Nowhere,
         Some(_) => Content::Elsewhere,
     }
+}
+
+/// How an FTS5 table is set (`INSERT INTO t(t, rank) VALUES('rank', 'bm25(10)')`), if it is one: the names and values.
+pub fn settings(connection: &Connection, table: &str, sql: &str) -> Result<Vec<(String, rusqlite::types::Value)>> {
+    let config = format!("{table}_config");
+    let is_there =
+        connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([&config])?;
+    if !is_there || !tokens(sql).any(|word| word.is("fts5")) {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(&format!("SELECT k, v FROM {} WHERE k <> 'version'", quoted(&config)))?;
+    let settings = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(settings.collect::<rusqlite::Result<_>>()?)
 }

@@ -11,7 +11,7 @@
 use super::insert::literals;
 use super::loader::Loader;
 use super::statements::Statements;
-use super::{Failure, Report};
+use super::{Failure, Report, STATEMENT_BYTES_MAX};
 use crate::documents;
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::unquoted;
@@ -24,12 +24,13 @@ use std::io::Read;
 const WORDS: usize = 12;
 
 /// Does the script begin, as a dump does, with the word that references are not to be followed while it runs?
-pub fn ignores_references(from: impl Read, statement_bytes_max: usize) -> Result<bool> {
-    let mut statements = Statements::new(from, statement_bytes_max);
-    let first = statements.read(&|| Ok(()))?.unwrap_or_default();
+pub fn ignores_references(from: impl Read) -> bool {
+    let mut statements = Statements::new(from, STATEMENT_BYTES_MAX);
+    // What cannot be read is told when it is run.
+    let first = statements.read(&|| Ok(())).ok().flatten().unwrap_or_default();
     let words: Vec<Token<'_>> = tokens(first).take(5).collect();
     let is = |at: usize, word: &str| words.get(at).is_some_and(|token| token.text.eq_ignore_ascii_case(word));
-    Ok(is(0, "pragma") && is(1, "foreign_keys") && is(2, "=") && (is(3, "off") || is(3, "0")))
+    is(0, "pragma") && is(1, "foreign_keys") && is(2, "=") && (is(3, "off") || is(3, "0"))
 }
 
 /// What is to be done with a statement.
@@ -38,6 +39,8 @@ enum Plan {
     PassOver,
     /// Kept by Tidebase itself.
     Ours,
+    /// Somebody's own, with a name that is kept for Tidebase.
+    Reserved(String),
     /// The trigger that makes a collection of a table.
     Collection(String),
 }
@@ -49,16 +52,22 @@ struct Afterwards {
     had_keys: bool,
 }
 
-pub fn load(loader: &mut Loader<'_>, from: impl Read, statement_bytes_max: usize) -> Result<Report> {
-    let mut statements = Statements::new(from, statement_bytes_max);
+pub fn load(loader: &mut Loader<'_>, from: impl Read) -> Result<Report> {
+    let mut statements = Statements::new(from, STATEMENT_BYTES_MAX);
     let mut report = Report::default();
     let mut afterwards = Afterwards { had_keys: loader.has_keys()?, ..Afterwards::default() };
-    while let Some(sql) = statements.read(&|| loader.look())? {
-        let done = apply(loader, sql, &mut report, &mut afterwards);
-        if let Err(error) = done {
-            let what = sql.chars().take(Failure::TEXT_MAX).collect();
-            let line = statements.line();
-            report.fail(loader, Failure { at: format!("line {line}"), what, error })?;
+    loop {
+        let read = statements.read(&|| loader.look());
+        let failed = match read {
+            Ok(None) => break,
+            Ok(Some(sql)) => apply(loader, sql, &mut report, &mut afterwards)
+                .err()
+                .map(|error| (sql.chars().take(Failure::TEXT_MAX).collect(), error)),
+            Err(error) => Some((String::new(), error)),
+        };
+        if let Some((what, error)) = failed {
+            let at = format!("line {}", statements.line());
+            report.fail(loader, Failure { at, what, error })?;
         }
         loader.heard(report.done + report.failed)?;
     }
@@ -93,6 +102,11 @@ fn apply(loader: &mut Loader<'_>, sql: &str, report: &mut Report, afterwards: &m
     }
     match plan(sql) {
         Plan::PassOver => {}
+        Plan::Reserved(name) => {
+            return Err(Error::forbidden(format!(
+                "{name}: names that begin with _tide are kept for Tidebase. Give it another one where it comes from."
+            )));
+        }
         Plan::Ours => report.passed_over += 1,
         Plan::Collection(table) => {
             report.passed_over += 1;
@@ -119,10 +133,11 @@ fn plan(sql: &str) -> Plan {
         _ => {}
     }
     if is(0, "create") {
-        let Some((name, is_trigger)) = created(&words) else { return Plan::Run };
+        let Some(Created { name, kind }) = created(&words) else { return Plan::Run };
         return match name.strip_prefix(documents::TRIGGER) {
-            Some(table) if is_trigger => Plan::Collection(table.to_owned()),
-            _ if is_system(&name) => Plan::Ours,
+            Some(table) if kind.is("trigger") => Plan::Collection(table.to_owned()),
+            _ if is_system(&name) && (kind.is("table") || is_on_system(sql)) => Plan::Ours,
+            _ if is_system(&name) => Plan::Reserved(name),
             _ => Plan::Run,
         };
     }
@@ -133,14 +148,25 @@ fn plan(sql: &str) -> Plan {
     }
 }
 
-/// The name of what a CREATE statement makes, and whether it is a trigger.
-fn created(words: &[Token<'_>]) -> Option<(String, bool)> {
+/// What a CREATE statement makes.
+struct Created<'a> {
+    name: String,
+    kind: Token<'a>,
+}
+
+fn created<'a>(words: &[Token<'a>]) -> Option<Created<'a>> {
     let kinds = ["table", "index", "trigger", "view"];
     let kind = words.iter().take(3).position(|token| token.is_any(&kinds))?;
     let has_if = words.get(kind + 1)?.is("if") && words.get(kind + 2)?.is("not");
     let at = if has_if { kind + 4 } else { kind + 1 };
     let at = if words.get(at + 1).is_some_and(|token| token.is_punctuation(b'.')) { at + 2 } else { at };
-    Some((name_of(words.get(at)?)?, words[kind].is("trigger")))
+    Some(Created { name: name_of(words.get(at)?)?, kind: words[kind] })
+}
+
+/// Is it an index or a trigger of a table that Tidebase keeps?
+fn is_on_system(sql: &str) -> bool {
+    let mut words = tokens(sql).skip_while(|token| !token.is("on"));
+    words.nth(1).as_ref().and_then(name_of).is_some_and(|table| is_system(&table))
 }
 
 fn name_of(token: &Token<'_>) -> Option<String> {

@@ -56,6 +56,7 @@ fn value<'a>(words: &mut impl Iterator<Item = Token<'a>>) -> Option<Value> {
         Kind::Text => text_or_blob(first.text),
         Kind::Word if first.is("null") => Some(Value::Null),
         Kind::Word if first.is("cast") => cast(words),
+        Kind::Word if first.is("replace") => replaced(words, REPLACED_DEPTH),
         _ => None,
     }
 }
@@ -69,6 +70,34 @@ fn cast<'a>(words: &mut impl Iterator<Item = Token<'a>>) -> Option<Value> {
     let is_as_text = words.next()?.is("as") && words.next()?.is("text") && words.next()?.is_punctuation(b')');
     match text_or_blob(blob.text).filter(|_| blob.kind == Kind::Text && is_as_text)? {
         Value::Blob(bytes) => Some(Value::Text(bytes)),
+        _ => None,
+    }
+}
+
+/// As deep as SQLite's shell goes.
+const REPLACED_DEPTH: u8 = 2;
+
+/// `('…','\n',char(10))`: as SQLite's shell writes text with line ends in it, and we with CR LF. One may stand in the other.
+fn replaced<'a>(words: &mut dyn Iterator<Item = Token<'a>>, depth: u8) -> Option<Value> {
+    if !words.next()?.is_punctuation(b'(') {
+        return None;
+    }
+    let first = words.next()?;
+    let text = match first.kind {
+        Kind::Text => text_or_blob(first.text)?,
+        Kind::Word if depth > 1 && first.is("replace") => replaced(words, depth - 1)?,
+        _ => return None,
+    };
+    let is_comma = words.next()?.is_punctuation(b',');
+    let sign = words.next().filter(|sign| is_comma && sign.kind == Kind::Text)?;
+    let is_char = words.next()?.is_punctuation(b',') && words.next()?.is("char") && words.next()?.is_punctuation(b'(');
+    let char = words.next().filter(|_| is_char)?;
+    let is_closed = words.next()?.is_punctuation(b')') && words.next()?.is_punctuation(b')');
+    match (text, text_or_blob(sign.text)?, char.text) {
+        (Value::Text(text), Value::Text(sign), "10" | "13") if is_closed && !sign.is_empty() => {
+            let (text, sign) = (str::from_utf8(&text).ok()?, str::from_utf8(&sign).ok()?);
+            Some(Value::text(text.replace(sign, if char.text == "10" { "\n" } else { "\r" })))
+        }
         _ => None,
     }
 }
@@ -157,6 +186,13 @@ mod tests {
             "NULL",
             "null",
             "CAST(X'6100' AS TEXT)",
+            "replace('a\\rb\\r\\n''','\\r',char(13))",
+            "replace(replace('\\r\\n\\\\n','\\r',char(13)),'\\n',char(10))",
+            "replace('aaa','aa',char(10))",
+            "replace('a','',char(10))",
+            "replace('a','a',char(65))",
+            "replace('a','a','b')",
+            "replace(1,'1',char(10))",
             "CAST('a' AS TEXT)",
             "CAST(X'61' AS BLOB)",
             "TRUE",
@@ -210,8 +246,13 @@ mod tests {
     #[test]
     fn what_a_dump_writes_is_read_here() {
         let mut sql = b"INSERT INTO t VALUES(".to_vec();
-        let values =
-            [Value::Integer(i64::MIN), Value::Real(1e300), Value::text("a\0b"), Value::Text(b"\xff".as_slice().into())];
+        let values = [
+            Value::text("a\r\nb"),
+            Value::Integer(i64::MIN),
+            Value::Real(1e300),
+            Value::text("a\0b"),
+            Value::Text(b"\xff".as_slice().into()),
+        ];
         for (at, value) in values.iter().enumerate() {
             sql.extend_from_slice(if at > 0 { b"," } else { b"" });
             literal::write(&mut sql, value.as_ref());

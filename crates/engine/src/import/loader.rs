@@ -103,6 +103,11 @@ impl<'a> Loader<'a> {
         self.sqlite.look()
     }
 
+    /// The same, for whoever reads what is to be loaded.
+    pub fn looks(&self) -> impl Fn() -> Result<()> + 'static {
+        self.sqlite.looks()
+    }
+
     /// Tells how far it is, and is told whether to go on.
     pub fn heard(&self, done: u64) -> Result<()> {
         self.import.progress.store(done, Ordering::Relaxed);

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`dump`] | a script of SQL |
 //! | [`rows`] | records into one table |
-//! | [`statements`], [`insert`], [`csv`], [`json`] | what stands in the file, one piece in memory at a time |
+//! | [`statements`], [`insert`], [`csv`], [`json`] with [`values`] | what stands in the file, one piece in memory at a time |
+//! | [`source`] | the file, unsqueezed |
 //! | [`script`] | an SQLite file as such a script |
 //! | [`loader`] | what they all do with the connection |
 //!
@@ -17,24 +18,34 @@ pub mod json;
 pub mod loader;
 pub mod rows;
 mod script;
+mod source;
 pub mod statements;
+mod values;
 
 pub use rows::Rows;
 pub use script::{PREFIX, as_script, sweep};
+pub use source::Source;
 
 use crate::error::{Code, Error, Result};
 use crate::logs::AuditEntry;
 use crate::sqlite::Sqlite;
-use crate::sqlite::gate::Mode;
 use loader::Loader;
 use serde_json::json;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek as _};
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Of a statement in SQL: a row may have a BLOB of 128 MiB, which is twice as long in hexadecimal.
 const STATEMENT_BYTES_MAX: usize = 300 << 20;
+
+/// Of a record of CSV or JSON, for the same reason.
+const RECORD_BYTES_MAX: usize = STATEMENT_BYTES_MAX;
+
+/// Of a record: as many as a table may have, and an INSERT.
+const COLUMNS_MAX: usize = 2000;
+
+/// The word that references are not to be followed stands here, if it does.
+const FIRST_STATEMENT_BYTES_MAX: u64 = 64 << 10;
 
 /// Failures that are told one by one.
 const FAILURES_TOLD_MAX: usize = 100;
@@ -44,6 +55,8 @@ pub enum Form {
     Csv,
     /// An array, an object a line, or StarbaseDB's `{"data": [ … ]}`.
     Json,
+    /// An object a line, also where the first looks like StarbaseDB's.
+    NdJson,
 }
 
 #[derive(Clone, Debug)]
@@ -67,32 +80,6 @@ pub struct Import {
     pub who: String,
     /// References are not followed while it runs, as dumps want it, but judged at its end.
     ignores_references: bool,
-}
-
-/// The file; gzip is seen by its first bytes and undone.
-#[derive(Clone, Debug)]
-pub struct Source(pub Arc<File>);
-
-impl Source {
-    /// From its beginning. Read by one at a time.
-    ///
-    /// # Errors
-    /// `unavailable` if the file cannot be read.
-    pub fn open(&self) -> Result<Box<dyn Read + '_>> {
-        let cannot =
-            |error: std::io::Error| Error::unavailable(format!("The import cannot be read: {error}.")).caused_by(error);
-        let mut file = &*self.0;
-        let mut magic = [0; 4];
-        file.rewind().map_err(cannot)?;
-        let length = file.read(&mut magic).map_err(cannot)?;
-        file.rewind().map_err(cannot)?;
-        let file = BufReader::with_capacity(64 << 10, file);
-        Ok(match &magic[..length] {
-            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-            [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(file).map_err(cannot)?),
-            _ => Box::new(file),
-        })
-    }
 }
 
 /// What came of it: in JSON `{"done","failed","passed_over","failures":[{"at","statement"?,"error","code"}]}`.
@@ -142,10 +129,7 @@ impl Report {
         let Failure { at, error, .. } = &failure;
         let is_of_all = !loader.is_partial() || error.code == Code::Timeout || error.code == Code::Unavailable;
         if is_of_all {
-            let mut told = error.told_again();
-            let place = at[..1].to_ascii_uppercase() + &at[1..];
-            told.message = format!("{place}: {}", told.message);
-            return Err(told);
+            return Err(placed(at, error));
         }
         self.failed += 1;
         if self.failures.len() < FAILURES_TOLD_MAX {
@@ -155,6 +139,13 @@ impl Report {
     }
 }
 
+/// The error, said to be there.
+fn placed(at: &str, error: &Error) -> Error {
+    let mut told = error.told_again();
+    told.message = format!("{}{}: {}", at[..1].to_ascii_uppercase(), &at[1..], told.message);
+    told
+}
+
 impl Import {
     /// All of it or nothing; `who` is for the audit log.
     ///
@@ -162,7 +153,7 @@ impl Import {
     /// If the file cannot be read.
     pub fn new(what: What, source: Source, who: impl Into<String>) -> Result<Self> {
         let ignores_references = match &what {
-            What::Dump => dump::ignores_references(source.open()?, STATEMENT_BYTES_MAX)?,
+            What::Dump => dump::ignores_references(source.open()?.take(FIRST_STATEMENT_BYTES_MAX)),
             What::Rows(_) => false,
         };
         let (partial, dry_run, progress) = (false, false, Arc::default());
@@ -173,29 +164,15 @@ impl Import {
         self.ignores_references
     }
 
-    /// Runs it on the writer's connection, within its transaction.
+    /// Runs it on the writer's connection, within its transaction, which the caller undoes after a dry run.
     pub(crate) fn run(&self, sqlite: &mut Sqlite) -> Result<Report> {
-        if !self.dry_run {
-            return self.load(sqlite);
-        }
-        sqlite.in_mode(Mode::Open, || Ok(sqlite.own.execute_batch("SAVEPOINT tide_dry_run")?))?;
-        let done = self.load(sqlite);
-        if !sqlite.is_autocommit() {
-            sqlite.in_mode(Mode::Open, || {
-                Ok(sqlite.own.execute_batch("ROLLBACK TO tide_dry_run; RELEASE tide_dry_run")?)
-            })?;
-        }
-        done
-    }
-
-    fn load(&self, sqlite: &mut Sqlite) -> Result<Report> {
         let mut loader = Loader::new(sqlite, self);
         // A record that fails alone must fail where it stands; a script has its tables in any order.
         if !self.partial || matches!(self.what, What::Dump) {
             loader.own("PRAGMA defer_foreign_keys = ON")?;
         }
         let report = match &self.what {
-            What::Dump => dump::load(&mut loader, self.source.open()?, STATEMENT_BYTES_MAX)?,
+            What::Dump => dump::load(&mut loader, self.source.open()?)?,
             What::Rows(rows) => rows.load(&mut loader, &self.source)?,
         };
         loader.check()?;
@@ -207,7 +184,7 @@ impl Import {
             What::Dump => None,
             What::Rows(rows) => Some(rows.table.as_str()),
         };
-        let detail = json!({ "table": into, "done": report.done, "failed": report.failed, "dry_run": self.dry_run });
+        let detail = json!({ "table": into, "done": report.done, "failed": report.failed });
         AuditEntry::new(self.who.clone(), "imported", detail)
     }
 }

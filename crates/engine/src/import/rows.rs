@@ -4,7 +4,8 @@
 use super::csv::{Field, Records};
 use super::json::{self, Record, Shape};
 use super::loader::{Column, Loader};
-use super::{Failure, Form, Report, Source};
+use super::values::Values;
+use super::{COLUMNS_MAX, Failure, Form, Report, Source, placed};
 use crate::error::{Error, Result};
 use crate::sqlite::exclude::quoted;
 use crate::sqlite::gate::is_system;
@@ -31,14 +32,14 @@ impl Rows {
         let mut report = Report::default();
         match self.form {
             Form::Csv => self.load_csv(loader, source, &mut report)?,
-            Form::Json => self.load_json(loader, source, &mut report)?,
+            Form::Json | Form::NdJson => self.load_json(loader, source, &mut report)?,
         }
         Ok(report)
     }
 
     fn load_csv(&self, loader: &mut Loader<'_>, source: &Source, report: &mut Report) -> Result<()> {
         let mut records = Records::new(source.open()?, self.delimiter);
-        let header: Vec<String> = match records.read()? {
+        let header: Vec<String> = match records.read().map_err(|error| placed("line 1", &error))? {
             Some(header) => header.into_iter().map(|field| field.text).collect(),
             None => return Err(Error::invalid("Invalid CSV format or empty data: there is no header.")),
         };
@@ -55,26 +56,30 @@ impl Rows {
             return self.load_csv(loader, source, report);
         };
         let (head, columns) = self.head(&names, &columns)?;
-        while let Some(record) = records.read()? {
-            if names.len() > 1 && matches!(&record[..], [only] if only.text.is_empty() && !only.is_quoted) {
-                // A blank line.
+        while let Some(read) = records.read().transpose() {
+            // A blank line.
+            let is_blank =
+                |record: &Vec<Field>| matches!(&record[..], [only] if only.text.is_empty() && !only.is_quoted);
+            if names.len() > 1 && read.as_ref().is_ok_and(is_blank) {
                 continue;
             }
-            let done = if record.len() == names.len() {
+            let done = read.and_then(|record| {
+                let (has, wants) = (record.len(), names.len());
+                if has != wants {
+                    return Err(Error::invalid(format!("The record has {has} fields and the header {wants}.")));
+                }
                 let values: Vec<Value> =
                     record.into_iter().zip(&columns).map(|(field, column)| value(field, column)).collect();
                 loader.insert(&head, &values)
-            } else {
-                let (has, wants) = (record.len(), names.len());
-                Err(Error::invalid(format!("The record has {has} fields and the header {wants}.")))
-            };
+            });
             report.note(loader, done, || (format!("line {}", records.line()), String::new()))?;
         }
         Ok(())
     }
 
     fn load_json(&self, loader: &mut Loader<'_>, source: &Source, report: &mut Report) -> Result<()> {
-        let shape = json::shape(source.open()?)?;
+        let look = loader.looks();
+        let shape = json::shape(&mut Values::new(source.open()?, &look), self.form == Form::NdJson)?;
         let mut rows = self.clone();
         if let Shape::Wrapped(mapping) = &shape {
             rows.mapping.extend(mapping.clone());
@@ -86,11 +91,12 @@ impl Rows {
             return rows.load_json(loader, source, report);
         };
         let mut number = 0;
-        json::read(source.open()?, &shape, &mut |Record(record)| {
+        json::read(&mut Values::new(source.open()?, &look), &shape, &mut |record| {
             number += 1;
-            let names: Vec<&str> = record.iter().map(|(name, _)| rows.column(name)).collect();
-            let done = rows.head(&names, &columns).and_then(|(head, _)| {
-                let values: Vec<Value> = record.iter().map(|(_, value)| value.clone()).collect();
+            let done = record.and_then(|Record(record)| {
+                let names: Vec<&str> = record.iter().map(|(name, _)| rows.column(name)).collect();
+                let (head, _) = rows.head(&names, &columns)?;
+                let values: Vec<Value> = record.into_iter().map(|(_, value)| value).collect();
                 loader.insert(&head, &values)
             });
             report.note(loader, done, || (format!("record {number}"), String::new()))
@@ -126,7 +132,10 @@ impl Rows {
             let missing = format!("Table '{}' does not exist. Make it first, or import with create=true.", self.table);
             return Err(Error::not_found(missing));
         }
-        if names.is_empty() || names.iter().any(|name| name.is_empty()) {
+        if names.is_empty() {
+            return Err(Error::invalid("There is no record that the table could be made of."));
+        }
+        if names.iter().any(|name| name.is_empty()) {
             return Err(Error::invalid("A column has no name, so the table cannot be made."));
         }
         let columns: Vec<String> =
@@ -138,9 +147,10 @@ impl Rows {
         let mut kinds = vec![Kind::Nothing; columns];
         let mut records = Records::new(source.open()?, self.delimiter);
         records.read()?;
-        while let Some(record) = records.read()? {
+        while let Some(read) = records.read().transpose() {
             loader.look()?;
-            for (kind, field) in kinds.iter_mut().zip(&record) {
+            let Some(read) = when_readable(loader, read, || format!("line {}", records.line()))? else { continue };
+            for (kind, field) in kinds.iter_mut().zip(&read) {
                 *kind = kind.with(kind_of(field));
             }
         }
@@ -149,9 +159,16 @@ impl Rows {
 
     fn kinds_of_json(&self, loader: &Loader<'_>, source: &Source, shape: &Shape) -> Result<(Vec<String>, Vec<Kind>)> {
         let (mut names, mut kinds) = (Vec::<String>::new(), Vec::<Kind>::new());
-        json::read(source.open()?, shape, &mut |Record(record)| {
+        let (look, mut number) = (loader.looks(), 0);
+        let too_many = || Error::too_large(format!("The records have more than {COLUMNS_MAX} names."));
+        json::read(&mut Values::new(source.open()?, &look), shape, &mut |record| {
             loader.look()?;
-            for (name, value) in &record {
+            number += 1;
+            let record = when_readable(loader, record, || format!("record {number}"))?;
+            for (name, value) in record.iter().flat_map(|Record(record)| record) {
+                if names.len() > COLUMNS_MAX {
+                    return Err(too_many());
+                }
                 let name = self.column(name);
                 let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
                     names.push(name.to_owned());
@@ -169,6 +186,15 @@ impl Rows {
             Ok(())
         })?;
         Ok((names, kinds))
+    }
+}
+
+/// In part, what is no record is told when it is its turn to be inserted.
+fn when_readable<T>(loader: &Loader<'_>, read: Result<T>, at: impl FnOnce() -> String) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(_) if loader.is_partial() => Ok(None),
+        Err(error) => Err(placed(&at(), &error)),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Statements<R> {
     /// How much of the buffer has been read, and whether that is all there is.
     filled: usize,
     is_whole: bool,
+    /// What follows cannot be read.
+    is_broken: bool,
     /// Where the statement begins that is looked for, once its first token is seen, and up to where it has been looked through.
     start: Option<usize>,
     at: usize,
@@ -34,6 +36,7 @@ impl<R: Read> Statements<R> {
             buffer: vec![0; PIECE_BYTES],
             filled: 0,
             is_whole: false,
+            is_broken: false,
             start: None,
             at: 0,
             boundary: Boundary::default(),
@@ -48,12 +51,13 @@ impl<R: Read> Statements<R> {
         self.lines + 1
     }
 
-    /// The next statement, without its semicolon. `tick` is asked now and then whether to go on.
+    /// The next statement, without its semicolon. `tick` is asked now and then whether to go on. Behind one that is refused comes the
+    /// next, unless its end cannot be found.
     ///
     /// # Errors
     /// `invalid` for what is not UTF-8 or ends within a string, `too_large` for a statement past the bound.
     pub fn read(&mut self, tick: &dyn Fn() -> Result<()>) -> Result<Option<&str>> {
-        loop {
+        while !self.is_broken {
             let read = &self.buffer[..self.filled];
             let (at, token) = token_from(read, self.at);
             let Some((kind, end)) = token.filter(|(_, end)| self.is_whole || end + SLACK <= read.len()) else {
@@ -76,6 +80,7 @@ impl<R: Read> Statements<R> {
                 self.start = Some(at);
             }
         }
+        Ok(None)
     }
 
     fn statement(&mut self, start: usize, end: usize) -> Result<&str> {
@@ -87,7 +92,7 @@ impl<R: Read> Statements<R> {
         }
         self.count_lines(start);
         let text = str::from_utf8(&self.buffer[start..end]).map(str::trim_ascii_end);
-        text.map_err(|_| Error::invalid(format!("The statement in line {} is not UTF-8.", self.lines + 1)))
+        text.map_err(|_| Error::invalid("The statement is not UTF-8."))
     }
 
     fn count_lines(&mut self, to: usize) {
@@ -108,16 +113,18 @@ impl<R: Read> Statements<R> {
         }
         if self.filled + PIECE_BYTES / 2 > self.buffer.len() {
             if self.filled > self.statement_bytes_max + PIECE_BYTES {
+                self.is_broken = true;
                 return Err(self.too_large());
             }
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            let length = (self.buffer.len() * 2).min(self.statement_bytes_max + 2 * PIECE_BYTES);
+            self.buffer.resize(length, 0);
         }
         // All of it: a long token is looked through again from its beginning, so twice as much must be there each time.
         while self.filled < self.buffer.len() && !self.is_whole {
-            let read = self
-                .from
-                .read(&mut self.buffer[self.filled..])
-                .map_err(|error| Error::invalid(format!("The script cannot be read: {error}.")).caused_by(error))?;
+            let read = self.from.read(&mut self.buffer[self.filled..]).map_err(|error| {
+                self.is_broken = true;
+                Error::invalid(format!("The script cannot be read: {error}.")).caused_by(error)
+            })?;
             self.filled += read;
             self.is_whole = read == 0;
         }
@@ -125,11 +132,7 @@ impl<R: Read> Statements<R> {
     }
 
     fn too_large(&self) -> Error {
-        Error::too_large(format!(
-            "The statement in line {} is longer than {} bytes.",
-            self.line(),
-            self.statement_bytes_max
-        ))
+        Error::too_large(format!("The statement is longer than {} bytes.", self.statement_bytes_max))
     }
 }
 
@@ -222,9 +225,16 @@ mod tests {
     fn what_cannot_be_a_statement_is_told_with_its_line() {
         let mut long = Statements::new("select 1;\nselect '".as_bytes().chain(std::io::repeat(b'x')), 1 << 20);
         assert!(long.read(&|| Ok(())).unwrap().is_some());
-        assert!(long.read(&|| Ok(())).unwrap_err().message.contains("line 2"));
+        assert!(long.read(&|| Ok(())).unwrap_err().message.contains("longer than 1048576 bytes"));
+        assert_eq!(long.line(), 2);
         let mut odd = Statements::new(b"select 1;\n\nselect '\xff';".as_slice(), 1 << 20);
         assert!(odd.read(&|| Ok(())).unwrap().is_some());
-        assert!(odd.read(&|| Ok(())).unwrap_err().message.contains("line 3 is not UTF-8"));
+        assert!(odd.read(&|| Ok(())).unwrap_err().message.contains("is not UTF-8"));
+        assert_eq!(odd.line(), 3);
+        assert!(odd.read(&|| Ok(())).unwrap().is_none());
+        let mut next = Statements::new(b"select '\xff'; select 2".as_slice(), 1 << 20);
+        assert!(next.read(&|| Ok(())).is_err());
+        assert_eq!(next.read(&|| Ok(())).unwrap(), Some("select 2"));
+        assert!(long.read(&|| Ok(())).unwrap().is_none());
     }
 }

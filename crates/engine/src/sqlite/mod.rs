@@ -313,7 +313,13 @@ impl Sqlite {
     /// # Errors
     /// `timeout` if it is over.
     pub fn look(&self) -> Result<()> {
-        if self.budget.is_over() { Err(Error::timeout("The time is over.")) } else { Ok(()) }
+        self.looks()()
+    }
+
+    /// The same, for whoever reads while the connection is at work for somebody else.
+    pub fn looks(&self) -> impl Fn() -> Result<()> + 'static {
+        let budget = Arc::clone(&self.budget);
+        move || if budget.is_over() { Err(Error::timeout("The time is over.")) } else { Ok(()) }
     }
 
     /// Runs statements of ours over a table that is open to callers: what their triggers, views and constraints do there

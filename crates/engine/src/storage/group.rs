@@ -183,7 +183,7 @@ impl<'w> Group<'w> {
             let stamp = |own: &Connection| keys::stamp_unstamped(own, set.revision);
             keys::untriggered(&self.writer.sqlite.own, &self.writer.schema, stamp)?;
         }
-        self.writer.collections.stamp(&self.writer.sqlite.own, None, |_| Vec::new(), set.revision)?;
+        self.writer.collections.stamp(&self.writer.sqlite.own, None, |_| Some(Vec::new()), set.revision)?;
         self.sets.push(set);
         Ok(())
     }
@@ -254,6 +254,7 @@ impl<'w> Group<'w> {
                 let done = self.migrate(task, job.cancel.clone());
                 return self.undo_rehearsal(done);
             }
+            Work::Import(import) if import.dry_run => return self.try_import(job),
             _ => {}
         }
         let done = self.run(job).and_then(|body| self.finish(job, body));
@@ -283,6 +284,23 @@ impl<'w> Group<'w> {
                     Err(rollback) => Fate::TransactionLost(rollback.into()),
                 }
             }
+        }
+    }
+
+    /// All that an import does, JSON Schemas too, and nothing of it stays.
+    fn try_import(&mut self, job: &mut Job) -> Fate {
+        let (revision, epoch, sets) = (self.writer.revision, self.writer.schema_epoch, self.sets.len());
+        let done = self.run(job).and_then(|body| self.finish(job, body)).map(|answer| Answer { revision, ..answer });
+        (self.writer.revision, self.writer.schema_epoch) = (revision, epoch);
+        self.sets.truncate(sets);
+        let fate = match self.undo_rehearsal(done) {
+            Fate::TransactionLost(error) => return Fate::TransactionLost(error),
+            fate => fate,
+        };
+        let again = self.writer.sqlite.own.execute_batch("PRAGMA defer_foreign_keys = OFF");
+        match again.map_err(Error::from).and_then(|()| self.writer.load_schema()) {
+            Ok(()) => fate,
+            Err(error) => Fate::TransactionLost(error),
         }
     }
 
@@ -485,17 +503,16 @@ impl<'w> Group<'w> {
     /// Every key and document that was written has the revision of this request, by whatever statement it was written.
     fn stamp(&mut self, revision: Revision) -> Result<()> {
         self.stamp_keys(revision)?;
-        let own = &self.writer.sqlite.own;
+        let Writer { sqlite, capture, collections, .. } = &*self.writer;
+        let touched = |table: &str| capture.touched_rowids(table);
         if self.changes_schema && self.writer.pragma("schema_version")? != self.writer.schema_version {
             // What it has made is not known yet.
-            return Collections::of(&Schema::load(own)?).stamp(own, None, |_| Vec::new(), revision);
+            return Collections::of(&Schema::load(&sqlite.own)?).stamp(&sqlite.own, None, touched, revision);
         }
-        if self.writer.collections.is_empty() {
+        if collections.is_empty() {
             return Ok(());
         }
-        let capture = &self.writer.capture;
-        let touched = |table: &str| capture.touched_keys(table);
-        self.writer.collections.stamp(own, capture.touched_tables().as_deref(), touched, revision)
+        collections.stamp(&sqlite.own, capture.touched_tables().as_deref(), touched, revision)
     }
 
     fn stamp_keys(&mut self, revision: Revision) -> Result<()> {
@@ -506,10 +523,10 @@ impl<'w> Group<'w> {
         }
         let capture = &self.writer.capture;
         let stamp = |own: &Connection| {
-            if capture.missed_keys() {
+            let Some(touched) = capture.touched_rowids(keys::TABLE) else {
                 return keys::stamp_all(own, revision);
-            }
-            keys::stamp(own, &capture.touched_keys(keys::TABLE), revision)?;
+            };
+            keys::stamp(own, &touched, revision)?;
             if self.changes_schema { keys::stamp_unstamped(own, revision) } else { Ok(()) }
         };
         if self.changes_schema {

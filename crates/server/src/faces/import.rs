@@ -20,6 +20,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidebase_engine::import::{Form, Import, Rows, Source, What, as_script};
+use tidebase_engine::sqlite::budget::{Cancel, CancelOnDrop};
 use tidebase_engine::{Answer, Error, Result};
 
 /// `POST /import/dump?partial&dry_run`
@@ -27,16 +28,23 @@ pub async fn dump(State(app): State<Shared>, admin: Admin, RawQuery(query): RawQ
     let asked = Asked::read(query.as_deref(), &["partial", "dry_run"])?;
     let sent = Sent::take(&app, request, Expected::Dump).await?;
     let folder = app.engine.path().parent().map(PathBuf::from).unwrap_or_default();
-    let file = tokio::task::spawn_blocking(move || as_script(sent.file, &folder));
-    let file = file.await.map_err(|error| Error::internal("a file could not be looked at").caused_by(error))??;
-    let Done { report, is_dry, answer } = run(&app, &admin, What::Dump, file, &asked).await?;
+    let bytes_max = app.limits.import_bytes_max as u64;
+    let cancel = Cancel::default();
+    // Whoever waits for it may go away.
+    let _waiting = CancelOnDrop(cancel.clone());
+    let source = tokio::task::spawn_blocking(move || as_script(sent.source(), &folder, bytes_max, &cancel));
+    let source = source.await.map_err(|error| Error::internal("a file could not be looked at").caused_by(error))??;
+    let Done { report, is_dry, answer } = run(&app, &admin, What::Dump, source, &asked).await?;
     let details: Vec<Json> = told(&report).map(|(at, failure)| {
         json!({ "statement": failure["statement"], "success": false, "error": failure["error"], "at": at })
     }).collect();
     let (done, failed) = (&report["done"], &report["failed"]);
     let dry = if is_dry { "Dry run, nothing was kept. " } else { "" };
     let message = format!("{dry}SQL dump import completed. {done} statements succeeded, {failed} failed.");
-    let result = json!({ "message": message, "passed_over": report["passed_over"], "details": details });
+    let passed_over = &report["passed_over"];
+    let result = json!({
+        "message": message, "done": done, "failed": failed, "passed_over": passed_over, "details": details
+    });
     Ok(answer::about(status(&report), result, &answer))
 }
 
@@ -51,11 +59,13 @@ pub async fn rows(
     let asked = Asked::read(query.as_deref(), &["partial", "dry_run", "create", "delimiter"])?;
     let form = match form.as_str() {
         "csv" => Form::Csv,
-        "json" | "ndjson" => Form::Json,
+        "json" => Form::Json,
+        "ndjson" => Form::NdJson,
         other => {
-            return Err(
-                Error::not_found(format!("There is no import of {other:?}: dump, json and csv are there.")).into()
-            );
+            return Err(Error::not_found(format!(
+                "There is no import of {other:?}: dump, json, ndjson and csv are there."
+            ))
+            .into());
         }
     };
     let delimiter = match asked.get("delimiter").map(str::as_bytes) {
@@ -66,15 +76,17 @@ pub async fn rows(
     };
     let sent = Sent::take(&app, request, if form == Form::Csv { Expected::Csv } else { Expected::Json }).await?;
     let create = asked.flag("create")?.unwrap_or(false);
-    let what = What::Rows(Rows { table, form, mapping: sent.mapping, create, delimiter });
-    let Done { report, is_dry, answer } = run(&app, &admin, what, sent.file, &asked).await?;
+    let form = if form == Form::Json && sent.is_by_line { Form::NdJson } else { form };
+    let rows = Rows { table, form, mapping: sent.mapping.clone(), create, delimiter };
+    let Done { report, is_dry, answer } = run(&app, &admin, What::Rows(rows), sent.source(), &asked).await?;
     let failed: Vec<Json> =
         told(&report).map(|(at, failure)| json!({ "statement": at, "error": failure["error"] })).collect();
     let (done, failures) = (report["done"].as_u64().unwrap_or(0), report["failed"].as_u64().unwrap_or(0));
     let dry = if is_dry { "Dry run, nothing was kept. " } else { "" };
     let all = done + failures;
     let message = format!("{dry}Imported {done} out of {all} records successfully. {failures} records failed.");
-    Ok(answer::about(status(&report), json!({ "message": message, "failedStatements": failed }), &answer))
+    let result = json!({ "message": message, "done": done, "failed": failures, "failedStatements": failed });
+    Ok(answer::about(status(&report), result, &answer))
 }
 
 /// An import that is over.
@@ -84,9 +96,9 @@ struct Done {
     answer: Answer,
 }
 
-async fn run(app: &Shared, admin: &Admin, what: What, file: File, asked: &Asked) -> Result<Done> {
+async fn run(app: &Shared, admin: &Admin, what: What, source: Source, asked: &Asked) -> Result<Done> {
     let is_dry = asked.flag("dry_run")?.unwrap_or(false);
-    let mut import = Import::new(what, Source(Arc::new(file)), admin.who.clone())?;
+    let mut import = Import::new(what, source, admin.who.clone())?;
     (import.partial, import.dry_run) = (asked.flag("partial")?.unwrap_or(false), is_dry);
     let answer = app.engine.import(import).await?;
     let report = serde_json::from_slice(&answer.body).map_err(|error| Error::internal("no report").caused_by(error))?;
@@ -113,6 +125,8 @@ enum Expected {
 struct Sent {
     file: File,
     mapping: HashMap<String, String>,
+    /// Said to be an object a line.
+    is_by_line: bool,
 }
 
 /// StarbaseDB's body for CSV.
@@ -125,6 +139,10 @@ struct CsvBody {
 }
 
 impl Sent {
+    fn source(self) -> Source {
+        Source(Arc::new(self.file))
+    }
+
     async fn take(app: &Shared, request: Request, expected: Expected) -> Result<Self> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
@@ -142,7 +160,8 @@ impl Sent {
         if expected == Expected::Csv && kind.starts_with("application/json") {
             (file, mapping) = unwrapped(app, file)?;
         }
-        Ok(Self { file, mapping })
+        let is_by_line = ["ndjson", "jsonl", "json-lines"].iter().any(|name| kind.contains(name));
+        Ok(Self { file, mapping, is_by_line })
     }
 }
 

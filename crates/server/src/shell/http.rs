@@ -2,7 +2,7 @@
 //! it is warm. No TLS, no redirects.
 
 use super::failure::Failure;
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};

@@ -6,9 +6,9 @@
 use super::backend::Sink;
 use super::cell::{Cell, harmless, visible};
 use super::failure::Failure;
-use super::interrupt::Interrupt;
 use super::style::Style;
 use super::table::Table;
+use crate::interrupt::Interrupt;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Instant;

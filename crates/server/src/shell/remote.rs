@@ -3,8 +3,8 @@
 use super::backend::Sink;
 use super::failure::{Failure, Refusal};
 use super::http::{Address, Answer, Client};
-use super::interrupt::Interrupt;
 use super::script::changes_rows;
+use crate::interrupt::Interrupt;
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! `tidebase export`
 
-use super::{Format, bar, cannot, format};
+use super::{Format, bar, cannot, format, given_up, given_up_by_ctrl_c};
 use crate::admin::Remote;
 use crate::cli::{ExportArgs, RemoteArgs};
 use crate::config;
@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tidebase_engine::export::{Dump, Export, Rows, Squeeze};
+use tidebase_engine::sqlite::budget::Cancel;
 use tidebase_engine::storage::private;
 use tidebase_engine::storage::vouch::beside;
 use tidebase_engine::{Error, Result};
@@ -17,11 +18,14 @@ use tidebase_engine::{Error, Result};
 pub fn export(args: &ExportArgs) -> Result<()> {
     let format = format(args.format.as_deref(), args.to.as_deref(), args.table.as_deref())?;
     let started = Instant::now();
+    // Before there is a file that would be left.
+    let cancel = given_up_by_ctrl_c()?;
     let mut target = Target::open(args.to.as_deref())?;
     let written = match &args.place.remote() {
-        Some(remote) => of_server(args, remote, format, &mut target),
-        None => of_file(args, format, &mut target),
+        Some(remote) => of_server(args, remote, format, &mut target, &cancel),
+        None => of_file(args, format, &mut target, &cancel),
     };
+    let written = written.map_err(|error| if cancel.is_cancelled() { target.interrupted() } else { error });
     target.end(written, started)
 }
 
@@ -53,6 +57,11 @@ impl Target {
             Self::Out => Squeeze::None,
             Self::File { to, .. } => Squeeze::of_file(&to.to_string_lossy()),
         }
+    }
+
+    fn interrupted(&self) -> Error {
+        let left = if matches!(self, Self::Out) { "What was written is not whole." } else { "Nothing was written." };
+        Error::unavailable(format!("Interrupted. {left}"))
     }
 
     fn end(self, written: Result<u64>, started: Instant) -> Result<()> {
@@ -90,7 +99,7 @@ impl Write for Target {
     }
 }
 
-fn of_file(args: &ExportArgs, format: Format, target: &mut Target) -> Result<u64> {
+fn of_file(args: &ExportArgs, format: Format, target: &mut Target, cancel: &Cancel) -> Result<u64> {
     let path = config::database(args.place.db.as_ref())?;
     if !path.exists() {
         return Err(Error::not_found(format!("There is no database {}.", config::display(&path))));
@@ -99,7 +108,9 @@ fn of_file(args: &ExportArgs, format: Format, target: &mut Target) -> Result<u64
         (Format::Records(form), Some(table)) => Export::Rows(Rows { table: table.clone(), form }),
         _ => Export::Dump(Dump { schema: !args.no_schema, system: args.system }),
     };
-    let connection = tidebase_engine::storage::backup::open(&path)?;
+    let mut connection = tidebase_engine::storage::backup::open(&path)?;
+    let look = cancel.clone();
+    connection.progress_handler(1000, Some(move || look.is_cancelled()))?;
     connection.execute_batch("BEGIN")?;
     what.check(&connection)?;
     let bar = bar("{spinner} {pos} rows  {per_sec}");
@@ -107,14 +118,20 @@ fn of_file(args: &ExportArgs, format: Format, target: &mut Target) -> Result<u64
     let mut out = squeeze.onto(&mut *target).map_err(|error| cannot("squeezed", &path, error))?;
     let rows = what.write(&connection, &mut out, &mut |rows| {
         bar.set_position(rows);
-        Ok(())
+        if cancel.is_cancelled() { Err(Error::unavailable("It was given up.")) } else { Ok(()) }
     })?;
     out.finish().and_then(Write::flush).map_err(|error| cannot("written", &path, error))?;
     bar.finish_and_clear();
     Ok(rows)
 }
 
-fn of_server(args: &ExportArgs, remote: &RemoteArgs, format: Format, target: &mut Target) -> Result<u64> {
+fn of_server(
+    args: &ExportArgs,
+    remote: &RemoteArgs,
+    format: Format,
+    target: &mut Target,
+    cancel: &Cancel,
+) -> Result<u64> {
     let remote = Remote::patient(remote)?;
     let mut query = Vec::new();
     match target.squeeze() {
@@ -131,7 +148,12 @@ fn of_server(args: &ExportArgs, remote: &RemoteArgs, format: Format, target: &mu
     };
     let request = remote.request(reqwest::Method::GET, &path, &query)?;
     let bar = bar("{spinner} {bytes}  {bytes_per_sec}");
-    crate::runtime()?.block_on(receive(&remote, request, target, &bar))?;
+    crate::runtime()?.block_on(async {
+        tokio::select! {
+            received = receive(&remote, request, target, &bar) => received,
+            () = given_up(cancel) => Err(Error::unavailable("It was given up.")),
+        }
+    })?;
     bar.finish_and_clear();
     Ok(0)
 }

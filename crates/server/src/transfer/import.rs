@@ -1,6 +1,6 @@
 //! `tidebase import`
 
-use super::{Format, bar, cannot, format};
+use super::{Format, bar, cannot, format, given_up, given_up_by_ctrl_c};
 use crate::admin::Remote;
 use crate::cli::{ImportArgs, RemoteArgs};
 use crate::config;
@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidebase_engine::export::Form;
 use tidebase_engine::import::{self, Import, Rows, Source, What};
+use tidebase_engine::sqlite::budget::Cancel;
 use tidebase_engine::{Engine, Error, Result};
 
 /// Told one by one.
@@ -27,9 +28,10 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     } else {
         File::open(&args.from).map_err(|error| cannot("read", &args.from, error))?
     };
+    let cancel = given_up_by_ctrl_c()?;
     match &args.place.remote() {
-        Some(remote) => into_server(args, remote, format, file),
-        None => into_file(args, format, file),
+        Some(remote) => into_server(args, remote, format, file, &cancel),
+        None => into_file(args, format, file, &cancel),
     }
 }
 
@@ -54,19 +56,27 @@ fn what(args: &ImportArgs, format: Format) -> Result<What> {
         [byte] if !matches!(byte, b'"' | b'\r' | b'\n') => *byte,
         _ => return Err(Error::invalid("--delimiter is one character, or tab.")),
     };
-    let form = if form == Form::Csv { import::Form::Csv } else { import::Form::Json };
+    let form = match form {
+        Form::Csv => import::Form::Csv,
+        Form::Json => import::Form::Json,
+        Form::NdJson => import::Form::NdJson,
+    };
     Ok(What::Rows(Rows { table: table.clone(), form, mapping, create: args.create, delimiter }))
 }
 
-fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
+fn into_file(args: &ImportArgs, format: Format, file: File, cancel: &Cancel) -> Result<()> {
     let what = what(args, format)?;
-    let file = if matches!(what, What::Dump) { import::as_script(file, &std::env::temp_dir())? } else { file };
+    let mut source = Source(Arc::new(file));
+    if matches!(what, What::Dump) {
+        source = import::as_script(source, &std::env::temp_dir(), u64::MAX, cancel)?;
+    }
     let path = config::database(args.place.db.as_ref())?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| cannot("made", folder, error))?;
     }
     let engine = Engine::open(config::opening(path)?)?;
-    let mut import = Import::new(what, Source(Arc::new(file)), "command line")?;
+    let before = engine.revision();
+    let mut import = Import::new(what, source, "command line")?;
     (import.partial, import.dry_run) = (args.partial, args.dry_run);
     let progress = Arc::clone(&import.progress);
     let bar = bar("{spinner} {pos} so far  {per_sec}");
@@ -76,12 +86,17 @@ fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
         loop {
             tokio::select! {
                 done = &mut importing => return done,
+                // With the future that waits for it the import ends.
+                () = given_up(cancel) => return Err(Error::unavailable("Interrupted. Nothing of the import was kept.")),
                 () = tokio::time::sleep(Duration::from_millis(100)) => bar.set_position(progress.load(Ordering::Relaxed)),
             }
         }
     });
     bar.finish_and_clear();
     engine.close();
+    if cancel.is_cancelled() && done.is_err() && engine.revision() != before {
+        return Err(Error::unavailable("Interrupted, but too late: all of the import was kept."));
+    }
     let report: Json =
         serde_json::from_slice(&done?.body).map_err(|error| Error::internal("no report").caused_by(error))?;
     let (done, failed) = (&report["done"], report["failed"].as_u64().unwrap_or(0));
@@ -98,8 +113,13 @@ fn into_file(args: &ImportArgs, format: Format, file: File) -> Result<()> {
 
 /// Says what failed; that something did is also the end of the command.
 fn tell<'a>(failures: impl Iterator<Item = (&'a Json, &'a Json)>, failed: u64) -> Result<()> {
+    let mut told = 0;
     for (at, error) in failures.take(FAILURES_MAX) {
         crate::print_lines(&format!("  {}: {}", at.as_str().unwrap_or_default(), error.as_str().unwrap_or_default()));
+        told += 1;
+    }
+    if told < failed {
+        crate::print_lines(&format!("  and {} more", failed - told));
     }
     match failed {
         0 => Ok(()),
@@ -107,7 +127,7 @@ fn tell<'a>(failures: impl Iterator<Item = (&'a Json, &'a Json)>, failed: u64) -
     }
 }
 
-fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: File) -> Result<()> {
+fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: File, cancel: &Cancel) -> Result<()> {
     let remote = Remote::patient(remote)?;
     let flag = |name: &'static str, is_on: bool| is_on.then_some((name, "true"));
     let mut query: Vec<(&str, &str)> =
@@ -118,7 +138,7 @@ fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: Fil
             query.extend(flag("create", args.create));
             delimiter = if rows.delimiter == b'\t' { "tab".to_owned() } else { char::from(rows.delimiter).to_string() };
             query.push(("delimiter", &delimiter));
-            vec!["import", if form == Form::Csv { "csv" } else { "json" }, args.table.as_deref().unwrap_or_default()]
+            vec!["import", form.name(), args.table.as_deref().unwrap_or_default()]
         }
         _ => vec!["import", "dump"],
     };
@@ -149,9 +169,15 @@ fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: Fil
         let form = reqwest::multipart::Form::new()
             .text("columnMapping", Json::Object(mapping).to_string())
             .part(field, part.file_name("import.sql"));
-        let response = request.multipart(form).send().await.map_err(|error| remote.unreachable(&error))?;
-        let status = response.status();
-        Ok::<_, Error>((status, response.text().await.map_err(|error| remote.unreachable(&error))?))
+        let answered = async {
+            let response = request.multipart(form).send().await.map_err(|error| remote.unreachable(&error))?;
+            let status = response.status();
+            Ok::<_, Error>((status, response.text().await.map_err(|error| remote.unreachable(&error))?))
+        };
+        tokio::select! {
+            answered = answered => answered,
+            () = given_up(cancel) => Err(Error::unavailable("Interrupted. The server undoes what it had not finished.")),
+        }
     })?;
     bar.finish_and_clear();
     let answer = remote.answered(status, &text)?;
@@ -159,5 +185,5 @@ fn into_server(args: &ImportArgs, remote: &RemoteArgs, format: Format, file: Fil
     let failures = answer["details"].as_array().or(answer["failedStatements"].as_array());
     let failures = failures.map(Vec::as_slice).unwrap_or_default();
     let place = if path[1] == "dump" { "at" } else { "statement" };
-    tell(failures.iter().map(|failure| (&failure[place], &failure["error"])), failures.len() as u64)
+    tell(failures.iter().map(|failure| (&failure[place], &failure["error"])), answer["failed"].as_u64().unwrap_or(0))
 }

@@ -9,11 +9,14 @@ mod import;
 pub use export::export;
 pub use import::import;
 
+use crate::interrupt::Interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tidebase_engine::export::Form;
+use tidebase_engine::sqlite::budget::Cancel;
 use tidebase_engine::{Error, Result};
 
 /// What a file holds.
@@ -46,6 +49,25 @@ fn format(said: Option<&str>, file: Option<&Path>, table: Option<&str>) -> Resul
             Err(Error::invalid("SQL is of the whole database: --table goes with json, ndjson or csv."))
         }
         _ => Ok(format),
+    }
+}
+
+/// Ctrl-C: what is under way is given up and leaves nothing behind. A second one ends the program as it stands.
+fn given_up_by_ctrl_c() -> Result<Cancel> {
+    let cancel = Cancel::default();
+    let also = cancel.clone();
+    Arc::<Interrupt>::default().listen(move || {
+        if also.is_cancelled() {
+            std::process::exit(130);
+        }
+        also.cancel();
+    })?;
+    Ok(cancel)
+}
+
+async fn given_up(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -195,3 +195,43 @@ async fn an_export_ends_with_its_reader() {
     drop(stream);
     crate::server::within("the place is free again", async { while taken().await != 404 {} }).await;
 }
+
+/// A few kilobytes that are many megabytes when they are unsqueezed.
+#[tokio::test]
+async fn a_squeezed_file_is_bounded_by_what_it_becomes() {
+    use std::io::Write as _;
+    use tidebase_engine::export::Squeeze;
+    let server = Server::start_with(&["import_bytes_max=65536"]).await;
+    server.sql("CREATE TABLE t (a)").await;
+    for squeeze in [Squeeze::Gzip, Squeeze::Zstd] {
+        let mut bomb = squeeze.onto(Vec::new()).unwrap();
+        bomb.write_all(b"SQLite format 3\0").unwrap();
+        bomb.write_all(&vec![0; 8 << 20]).unwrap();
+        let refused = post(&server, "/import/dump", "application/octet-stream", bomb.finish().unwrap()).await;
+        refused.is_refused(413, "too_large", "Unsqueezed the SQLite file has more than 65536 bytes");
+        let mut long = squeeze.onto(Vec::new()).unwrap();
+        for _ in 0..301 {
+            long.write_all(&vec![b' '; 1 << 20]).unwrap();
+        }
+        long.write_all(b"[{\"a\":1}]").unwrap();
+        let imported = post(&server, "/import/json/t", "application/json", long.finish().unwrap()).await;
+        assert_eq!(imported.status, 200, "{}", imported.text());
+    }
+}
+
+#[tokio::test]
+async fn lines_of_json_are_known_by_what_they_are_said_to_be() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE t (data TEXT, a)").await;
+    let line = r#"{"data":[{"a":1}]}"#;
+    for (path, kind) in [
+        ("/import/json/t", "application/json"),
+        ("/import/json/t", "application/x-ndjson"),
+        ("/import/ndjson/t", "application/octet-stream"),
+    ] {
+        let imported = post(&server, path, kind, line).await;
+        assert_eq!(imported.result()["done"], 1, "{}", imported.text());
+    }
+    let there = server.sql("SELECT coalesce(data, a) AS x FROM t").await;
+    assert_eq!(there, json!([{"x": 1}, {"x": "[{\"a\":1}]"}, {"x": "[{\"a\":1}]"}]));
+}

@@ -121,7 +121,8 @@ fn squeezes() -> Json {
 
 /// What came of an import; with `partial` the failures are listed.
 fn imported(failures: &str) -> Json {
-    result(object(&[("message", string()), (failures, array(json!({ "type": "object" })))]))
+    let failures = (failures, array(json!({ "type": "object" })));
+    result(object(&[("message", string()), ("done", integer()), ("failed", integer()), failures]))
 }
 
 fn in_path(name: &str) -> Json {
@@ -603,13 +604,18 @@ fn data_routes() -> Vec<Route> {
             .query("partial", json!({ "type": "boolean" }))
             .query("dry_run", json!({ "type": "boolean" }))
             .admins(),
-        route("post", "/import/{form}/{table}", "records of json or csv into a table", imported("failedStatements"))
-            .file()
-            .query("partial", json!({ "type": "boolean" }))
-            .query("dry_run", json!({ "type": "boolean" }))
-            .query("create", json!({ "type": "boolean" }))
-            .query("delimiter", string())
-            .admins(),
+        route(
+            "post",
+            "/import/{form}/{table}",
+            "records of json, ndjson or csv into a table",
+            imported("failedStatements"),
+        )
+        .file()
+        .query("partial", json!({ "type": "boolean" }))
+        .query("dry_run", json!({ "type": "boolean" }))
+        .query("create", json!({ "type": "boolean" }))
+        .query("delimiter", string())
+        .admins(),
         route("get", "/migrations", "those that were applied", result(array(migration_applied()))).admins(),
         route("post", "/migrations", "apply or undo migrations", result(migrations_done())).body(migrations()).admins(),
         route("get", "/backups", "from when to when backups reach, and how they fare", result(backups())).admins(),

@@ -1,5 +1,5 @@
-//! Ctrl-C while a statement runs: it ends the statement, not the shell. While a line is edited, the line editor has
-//! the keyboard to itself and no signal comes.
+//! Ctrl-C while something runs that is to end in good order: in the shell a statement, which ends alone (while a line is edited, the line
+//! editor has the keyboard to itself and no signal comes), or an export or import. The server has its own, in `serve.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
