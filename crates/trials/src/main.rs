@@ -9,6 +9,7 @@
 //! | `crash` | durability: `kill -9` and power loss against a ledger of what was acknowledged and told |
 //! | `restores` | backups: what is restored is what was there at that moment, also around a `kill -9` |
 //! | `bulk` | exports of a large database: each of one revision, in little memory, while others write |
+//! | `roundtrip` | exports and imports: what comes back is what left, as the stock `sqlite3` sees it |
 
 mod bulk;
 mod crash;
@@ -19,6 +20,7 @@ mod policies;
 mod power_loss;
 mod random;
 mod restores;
+mod roundtrip;
 mod shrink;
 mod traps;
 mod world;
@@ -51,6 +53,8 @@ enum Command {
     Restores(restores::Arguments),
     /// Exports of a large database that is being written, judged row by row, with the memory and the time they take.
     Bulk(bulk::Arguments),
+    /// Databases that are exported and imported in every way there is, and must come back as they were.
+    Roundtrip(roundtrip::Arguments),
     /// The process that `restores` kills.
     #[command(hide = true)]
     RestoresWriter(restores::WriterArguments),
@@ -65,6 +69,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Crash(arguments) => Ok(crash::crash(&arguments)),
         Command::Restores(arguments) => restores::restores(&arguments),
         Command::Bulk(arguments) => bulk::bulk(&arguments),
+        Command::Roundtrip(arguments) => roundtrip::roundtrip(&arguments),
         Command::RestoresWriter(arguments) => restores::write(&arguments),
     }
 }

@@ -6,6 +6,7 @@ mod api;
 mod browser;
 mod client;
 mod litestream;
+mod real_database;
 mod run;
 mod s3;
 
@@ -27,6 +28,7 @@ cargo xtask fuzz-members [--commits N] [--seed S]         live queries of many c
 cargo xtask crash [--rounds N] [--seed S]                 kill -9 and power loss against a ledger
 cargo xtask restores [--seconds T] [--step T] [--kills N] moments of the backups against a ledger
 cargo xtask bulk [--gigabytes N]       exports of a large database that is being written: their rows, memory and time
+cargo xtask roundtrip [--megabytes N] [--schemas N] [--seed S]   exports and imports, as the stock sqlite3 sees them
 cargo xtask bench [ARGS]               the benchmarks; see docs/benchmarks";
 
 fn main() -> Result<()> {
@@ -87,6 +89,17 @@ fn main() -> Result<()> {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             run::program_with("target/release/tidebase-trials", &arguments, litestream.as_slice())
         }
+        "roundtrip" => {
+            let mut skips = Skips::default();
+            cargo(&["build", "--release", "--package", "tidebase", "--package", "tidebase-trials"])?;
+            arguments.insert(0, chore);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            if has_shell(&mut skips) {
+                let real = real_database::environment(&mut skips);
+                run::program_with("target/release/tidebase-trials", &arguments, real.as_slice())?;
+            }
+            skips.report()
+        }
         "bench" => {
             cargo(&["build", "--release", "--package", "tidebase", "--package", "tidebase-bench"])?;
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -132,12 +145,24 @@ fn oracles(litestream: &[Variable]) -> Result<()> {
     Ok(())
 }
 
-fn test() -> Result<()> {
-    let mut skips = Skips::default();
+/// The stock `sqlite3`, installed where that is ours to do.
+fn has_shell(skips: &mut Skips) -> bool {
     if !run::is_there("sqlite3") {
         run::install("sqlite3");
     }
-    run::has("sqlite3", &mut skips, "exports and imports beside SQLite's own shell");
+    run::has("sqlite3", skips, "exports and imports beside SQLite's own shell")
+}
+
+/// What is exported comes back, by every way there is.
+fn roundtrip(skips: &mut Skips) -> Result<()> {
+    let (seed, real) = (run::commit_number().to_string(), real_database::environment(skips));
+    let arguments = ["roundtrip", "--megabytes", "1", "--server", "target/debug/tidebase", "--seed", &seed];
+    run::program_with("target/release/tidebase-trials", &arguments, real.as_slice())
+}
+
+fn test() -> Result<()> {
+    let mut skips = Skips::default();
+    let has_shell = has_shell(&mut skips);
     cargo(&["build", "--workspace"])?;
     let s3 = S3::start(&mut skips);
     let litestream = litestream::environment(&mut skips);
@@ -145,6 +170,9 @@ fn test() -> Result<()> {
     run::cargo_with(&["test", "--workspace"], &variables)?;
     drop(s3);
     oracles(litestream.as_slice())?;
+    if has_shell {
+        roundtrip(&mut skips)?;
+    }
     api::test(&mut skips)?;
     if run::has("node", &mut skips, "the TypeScript client, the page's unit tests and its test in a browser") {
         client::test(&mut skips)?;

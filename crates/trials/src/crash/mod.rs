@@ -35,6 +35,9 @@ mod tally;
 mod told;
 mod violation;
 
+pub use client::TOKEN;
+pub use server::{Program, beside_us};
+
 use crate::random::Random;
 use anyhow::{Context as _, Result, anyhow, bail};
 pub use client::TOKEN;
