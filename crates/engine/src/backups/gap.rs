@@ -24,8 +24,11 @@ impl Gap {
 /// The lines at the ends of each, the earliest first.
 pub fn gaps<'a>(kept: &[(Stored, &'a Record)]) -> Vec<(&'a Record, &'a Record)> {
     let in_order = |of_snapshots: bool| {
-        let mut files: Vec<&'a Record> =
-            kept.iter().filter(|(file, _)| file.span.is_snapshot() == of_snapshots).map(|(_, record)| *record).collect();
+        let mut files: Vec<&'a Record> = kept
+            .iter()
+            .filter(|(file, _)| file.span.is_snapshot() == of_snapshots)
+            .map(|(_, record)| *record)
+            .collect();
         files.sort_by_key(|record| if of_snapshots { (record.last, record.last) } else { (record.first, record.last) });
         files.into_iter()
     };

@@ -187,7 +187,6 @@ pub(super) fn check(archive: &Archive, file: &Stored, record: &Record) -> Result
     Ok(())
 }
 
-
 fn spoken(time_ms: u64) -> String {
     clock::spoken(i64::try_from(time_ms).unwrap_or(i64::MAX))
 }

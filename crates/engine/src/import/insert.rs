@@ -78,7 +78,7 @@ fn cast<'a>(words: &mut impl Iterator<Item = Token<'a>>) -> Option<Value> {
 const REPLACED_DEPTH: u8 = 2;
 
 /// `('…','\n',char(10))`: as SQLite's shell writes text with line ends in it, and we with CR LF. One may stand in the other.
-fn replaced<'a>(words: &mut dyn Iterator<Item = Token<'a>>, depth: u8) -> Option<Value> {
+fn replaced(words: &mut dyn Iterator<Item = Token<'_>>, depth: u8) -> Option<Value> {
     if !words.next()?.is_punctuation(b'(') {
         return None;
     }

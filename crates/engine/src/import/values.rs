@@ -122,7 +122,7 @@ impl<'a> Values<'a> {
     }
 
     /// Goes on in the line behind the one in which the value that was read last begins.
-    pub fn to_next_line(&mut self) -> Result<()> {
+    pub fn go_to_next_line(&mut self) -> Result<()> {
         let Some(end) = memchr::memchr(b'\n', &self.value) else {
             return self.rest_of_line().map(|_| ());
         };
@@ -159,6 +159,7 @@ pub fn invalid(what: &str, line: u64) -> Error {
 
 /// Looks for the end of a value, piece by piece.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "claims that do not depend on each other")]
 struct End {
     has_begun: bool,
     depth: usize,

@@ -40,7 +40,6 @@ pub use server::{Program, beside_us};
 
 use crate::random::Random;
 use anyhow::{Context as _, Result, anyhow, bail};
-pub use client::TOKEN;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tally::Tally;

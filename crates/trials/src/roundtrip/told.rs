@@ -51,7 +51,7 @@ impl Told {
         let other = answers.find(|(before, after)| before != after);
         ensure!(self.answers == back.answers, "what was answered is not: {other:?}");
         let tables: BTreeSet<&String> = self.rows.keys().chain(back.rows.keys()).collect();
-        for table in tables.into_iter().filter(|table| self.rows.get(*table) != back.rows.get(*table)) {
+        if let Some(table) = tables.into_iter().find(|table| self.rows.get(*table) != back.rows.get(*table)) {
             let [before, after] = [first, last].map(|path| -> Result<Vec<String>> {
                 let mut lines = Vec::new();
                 dumped(path, |name, line| {
