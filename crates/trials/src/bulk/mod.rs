@@ -32,7 +32,7 @@ use writes::{Writes, fits};
 /// For lines.
 const BUFFER_BYTES: usize = 1 << 20;
 /// Room that is left on the disk for others.
-const DISK_LEFT_MIN: u64 = 4 << 30;
+const DISK_LEFT_MIN: u64 = 8 << 30;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const DUMP_TIME_MAX: Duration = Duration::from_hours(1);
 
