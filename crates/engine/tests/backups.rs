@@ -410,7 +410,9 @@ async fn agrees(world: &World) {
         if !world.backups().flush(PATIENCE) {
             continue;
         }
-        let _ = fs::remove_file(&to);
+        for left in ["db", "db-wal", "db-shm"] {
+            let _ = fs::remove_file(to.with_extension(left));
+        }
         let expected = whole(&world.path);
         if restore(&world.root(), Moment::Latest, &to).is_ok() && whole(&to) == expected {
             break;

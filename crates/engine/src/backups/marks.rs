@@ -83,7 +83,8 @@ impl State {
     }
 
     fn is_settled(&self, frees: bool) -> bool {
-        self.stage == Stage::Keeping && self.waiting.is_empty() && !(frees && self.is_held)
+        let is_kept = self.stage == Stage::Keeping && !self.is_lost && self.waiting.is_empty();
+        is_kept && !(frees && self.is_held)
     }
 }
 
@@ -344,6 +345,18 @@ mod tests {
         assert!(marks.settle(Duration::ZERO));
         marks.failed();
         assert!(!marks.settle(Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn what_is_lost_is_not_kept() {
+        let marks = Marks::default();
+        marks.begun(0);
+        marks.note(mark(1, 1000));
+        marks.lose();
+        assert!(!marks.settle(Duration::ZERO));
+        assert_eq!(marks.next(|| 1000), Next::BeginAgain);
+        marks.begun(1);
+        assert!(marks.settle(Duration::ZERO));
     }
 
     #[test]

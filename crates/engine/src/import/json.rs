@@ -35,7 +35,10 @@ pub fn shape(values: &mut Values<'_>, is_by_line: bool) -> Result<Shape> {
                 match name.as_str() {
                     "data" if values.takes(b'[')? => {
                         has_records = matches!(values.peek()?, Some(b'{' | b']'));
-                        elements(values, Values::skip)?;
+                        elements(values, |values| {
+                            values.skip()?;
+                            Ok(())
+                        })?;
                     }
                     "columnMapping" => {
                         let line = values.line();
@@ -99,7 +102,7 @@ fn lines(values: &mut Values<'_>, give: &mut dyn FnMut(Result<Record>) -> Result
         let record = read.and_then(|read| parsed(read, line));
         if all_is_well && record.is_err() {
             all_is_well = false;
-            values.go_to_next_line()?;
+            values.resume_at_next_line()?;
         }
         give(record)?;
     }
@@ -107,7 +110,7 @@ fn lines(values: &mut Values<'_>, give: &mut dyn FnMut(Result<Record>) -> Result
 }
 
 /// What stands in an array whose bracket has been read.
-fn elements<'v>(values: &mut Values<'v>, mut each: impl FnMut(&mut Values<'v>) -> Result<()>) -> Result<()> {
+fn elements(values: &mut Values<'_>, mut each: impl FnMut(&mut Values<'_>) -> Result<()>) -> Result<()> {
     if values.takes(b']')? {
         return Ok(());
     }

@@ -122,7 +122,7 @@ impl<'a> Values<'a> {
     }
 
     /// Goes on in the line behind the one in which the value that was read last begins.
-    pub fn go_to_next_line(&mut self) -> Result<()> {
+    pub fn resume_at_next_line(&mut self) -> Result<()> {
         let Some(end) = memchr::memchr(b'\n', &self.value) else {
             return self.rest_of_line().map(|_| ());
         };
@@ -159,54 +159,51 @@ pub fn invalid(what: &str, line: u64) -> Error {
 
 /// Looks for the end of a value, piece by piece.
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools, reason = "claims that do not depend on each other")]
 struct End {
-    has_begun: bool,
     depth: usize,
-    is_in_string: bool,
-    is_escaped: bool,
+    within: Within,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Within {
+    #[default]
+    Nothing,
+    Brackets,
+    Text,
+    /// Behind a backslash.
+    Escape,
     /// A number or a word, which ends before what cannot be of it.
-    is_bare: bool,
+    Bare,
 }
 
 impl End {
     fn is_open(&self) -> bool {
-        !self.has_begun || !self.is_bare
+        self.within != Within::Bare
     }
 
     /// How much of the piece belongs to the value, if it ends there.
     fn within(&mut self, piece: &[u8]) -> Option<usize> {
         for (at, &byte) in piece.iter().enumerate() {
-            if self.is_bare {
-                if byte.is_ascii_whitespace() || b",]}:[{\"".contains(&byte) {
-                    return Some(at);
+            self.within = match (self.within, byte) {
+                (Within::Bare, _) if byte.is_ascii_whitespace() || b",]}:[{\"".contains(&byte) => return Some(at),
+                (Within::Text, b'\\') => Within::Escape,
+                (Within::Text, b'"') if self.depth == 0 => return Some(at + 1),
+                (Within::Text, b'"') => Within::Brackets,
+                (Within::Bare | Within::Text, _) => continue,
+                (Within::Escape, _) | (_, b'"') => Within::Text,
+                (_, b'[' | b'{') => {
+                    self.depth += 1;
+                    Within::Brackets
                 }
-                continue;
-            }
-            if self.is_in_string {
-                match byte {
-                    _ if self.is_escaped => self.is_escaped = false,
-                    b'\\' => self.is_escaped = true,
-                    b'"' => self.is_in_string = false,
-                    _ => continue,
-                }
-                if self.is_in_string || self.is_escaped {
+                (Within::Nothing, _) => Within::Bare,
+                // Of something that is none; serde_json will say so.
+                (Within::Brackets, b']' | b'}') if self.depth <= 1 => return Some(at + 1),
+                (Within::Brackets, b']' | b'}') => {
+                    self.depth -= 1;
                     continue;
                 }
-            } else {
-                match byte {
-                    b'"' => self.is_in_string = true,
-                    b'[' | b'{' => self.depth += 1,
-                    // Of something that is none; serde_json will say so.
-                    b']' | b'}' => self.depth = self.depth.saturating_sub(1),
-                    _ if !self.has_begun => self.is_bare = true,
-                    _ => {}
-                }
-            }
-            self.has_begun = true;
-            if self.depth == 0 && !self.is_in_string && !self.is_bare {
-                return Some(at + 1);
-            }
+                (Within::Brackets, _) => continue,
+            };
         }
         None
     }

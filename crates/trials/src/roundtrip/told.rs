@@ -51,7 +51,8 @@ impl Told {
         let other = answers.find(|(before, after)| before != after);
         ensure!(self.answers == back.answers, "what was answered is not: {other:?}");
         let tables: BTreeSet<&String> = self.rows.keys().chain(back.rows.keys()).collect();
-        if let Some(table) = tables.into_iter().find(|table| self.rows.get(*table) != back.rows.get(*table)) {
+        let other = tables.into_iter().find(|table| self.rows.get(*table) != back.rows.get(*table));
+        if let Some(table) = other {
             let [before, after] = [first, last].map(|path| -> Result<Vec<String>> {
                 let mut lines = Vec::new();
                 dumped(path, |name, line| {

@@ -87,10 +87,21 @@ impl Journey<'_> {
             std::fs::create_dir(&program.home)?;
         }
         std::fs::copy(self.first, from.database())?;
-        while_served(&from, |url| answered(self.tidebase("export").args(["--url", url, "--to"]).arg(&out)))?;
-        while_served(&to, |url| answered(self.tidebase("import").args(["--url", url]).arg(&out)))?;
+        Self::while_served(&from, |url| answered(self.tidebase("export").args(["--url", url, "--to"]).arg(&out)))?;
+        Self::while_served(&to, |url| answered(self.tidebase("import").args(["--url", url]).arg(&out)))?;
         strip(&to.database())?;
         Ok(to.database())
+    }
+
+    /// The server is told to stop, and has stopped when this returns.
+    fn while_served(program: &Program, work: impl FnOnce(&str) -> Result<String>) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut server = runtime.block_on(program.start())?;
+        work(&format!("http://{}", server.address))?;
+        server.terminate()?;
+        let ended = runtime.block_on(server.ended())?;
+        ensure!(ended.success(), "the server ended with {ended}");
+        Ok(())
     }
 
     fn tidebase(&self, command: &str) -> Command {
@@ -98,17 +109,6 @@ impl Journey<'_> {
         tidebase.arg(command).current_dir(self.place).env("TIDEBASE_ADMIN_TOKEN", TOKEN);
         tidebase
     }
-}
-
-/// The server is told to stop, and has stopped when this returns.
-fn while_served(program: &Program, work: impl FnOnce(&str) -> Result<String>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut server = runtime.block_on(program.start())?;
-    work(&format!("http://{}", server.address))?;
-    server.terminate()?;
-    let ended = runtime.block_on(server.ended())?;
-    ensure!(ended.success(), "the server ended with {ended}");
-    Ok(())
 }
 
 /// What a program says on its standard output; an error with its own words if it failed.
