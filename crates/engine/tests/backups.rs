@@ -137,6 +137,11 @@ impl World {
 
     /// The same, with the time at which the WAL was written last.
     fn killed_at(self, left_at: i64) -> Self {
+        self.killed_with(left_at, |_| {})
+    }
+
+    /// The same; and what is done with the file before anybody serves it again.
+    fn killed_with(self, left_at: i64, meanwhile: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
         // It goes on meanwhile: lists before their files, those before the WAL they are made of, that before the database it is
@@ -147,6 +152,7 @@ impl World {
         let left_at = std::time::UNIX_EPOCH + Duration::from_millis(left_at.cast_unsigned());
         fs::File::options().write(true).open(&wal).unwrap().set_modified(left_at).unwrap();
         fs::copy(&self.path, &path).unwrap();
+        meanwhile(&path);
         let engine = Engine::open(options(&path)).unwrap();
         Self { folder, path, engine, dice: Dice(self.dice.0), truth: self.truth.clone() }
     }
@@ -529,6 +535,44 @@ async fn what_a_crash_caught_has_the_time_of_its_commit() {
 }
 
 #[tokio::test]
+async fn what_was_not_kept_for_long_before_a_crash_is_a_gap() {
+    let mut world = World::new(18).await;
+    world.step().await;
+    world.sql("INSERT INTO t (k) VALUES ('long ago')").await;
+    let mut world = world.killed_with(time_ms(), |path| {
+        let outside = Connection::open(path).unwrap();
+        outside.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        let ago = "UPDATE _tide_log SET time = time - 10000 WHERE revision = (SELECT max(revision) FROM _tide_log)";
+        outside.execute_batch(ago).unwrap();
+    });
+    world.truth.clear();
+    world.note();
+    world.check_all();
+    let report = world.report();
+    assert_eq!((report.gaps.len(), world.files("snapshots")), (1, 2), "{report:?}");
+    let archive = Archive::read(&world.root()).unwrap();
+    let snapshot = archive.records().filter(|record| record.level == 9).map(|record| record.time_ms).max().unwrap();
+    let inside = Moment::Time(i64::try_from(snapshot).unwrap() - 1);
+    let refused = restore(&world.root(), inside, &world.folder.path().join("to")).unwrap_err();
+    assert!(refused.message.contains("there is a gap"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_commit_has_the_time_at_which_others_see_it() {
+    let world = World::new(19).await;
+    assert!(world.backups().flush(PATIENCE));
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)";
+    let begun = time_ms();
+    world.sql(&format!("{rows} INSERT INTO t (k, v) SELECT 'k' || i, randomblob(100) FROM n")).await;
+    let middle = i64::midpoint(begun, time_ms());
+    assert!(world.backups().flush(PATIENCE));
+    let to = world.folder.path().join("to");
+    restore(&world.root(), Moment::Time(middle), &to).unwrap();
+    let rows: i64 = Connection::open(&to).unwrap().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test]
 async fn seconds_in_which_nothing_could_be_kept_are_told_apart_afterwards() {
     let mut world = World::new(17).await;
     world.step().await;
@@ -538,6 +582,8 @@ async fn seconds_in_which_nothing_could_be_kept_are_told_apart_afterwards() {
         world.sql(&format!("INSERT INTO t (k) VALUES ('second {second}')")).await;
         said.push((time_ms(), world.engine.revision()));
         assert!(!world.backups().flush(PATIENCE), "it cannot be written");
+        // Nor can files be merged; none is damaged by that.
+        world.backups().tidy(time_ms() + 2 * DAY_MS).unwrap_err();
         until_after(time_ms().div_euclid(1000) * 1000 + 999).await;
     }
     assert!(!world.report().ok);

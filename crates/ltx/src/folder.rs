@@ -26,6 +26,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 pub const MANIFEST: &str = "manifest.jsonl";
 const DRAFT: &str = "tmp";
+/// A large file goes to the disk as it is written. Gigabytes that are left to the end are written back in one flood, and whoever syncs a
+/// few bytes of his own meanwhile waits for it.
+const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 
 /// 0 to 9. What lies on which is the policy of whoever writes; Litestream takes snapshots from 9 only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +143,7 @@ impl Folder {
     pub fn draft(&self, level: Level) -> Result<Draft> {
         let folder = self.level(level);
         let (file, path) = self.new_file(&folder)?;
-        Ok(Draft { file: Digesting::new(file), path, folder, level })
+        Ok(Draft { file: Digesting::new(file), path, folder, level, unsynced: 0 })
     }
 
     /// Removes drafts that a crash left. Only for the one who writes, and before it does.
@@ -196,6 +199,8 @@ pub struct Draft {
     path: PathBuf,
     folder: PathBuf,
     level: Level,
+    /// Bytes that the disk may not have yet.
+    unsynced: u64,
 }
 
 impl Draft {
@@ -225,7 +230,13 @@ impl Draft {
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let length = self.file.write(bytes)?;
+        self.unsynced += length as u64;
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.file.out().sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {

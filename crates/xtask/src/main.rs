@@ -139,7 +139,9 @@ fn oracles(litestream: &[Variable]) -> Result<()> {
     ] {
         run::program_with("target/release/tidebase-trials", &[trial, &["--seed", &seed]].concat(), litestream)?;
     }
-    program("target/release/tidebase-trials", &["bulk", "--server", "target/debug/tidebase"])?;
+    // How long writes wait is a figure, and not one of a machine that does other things: half a minute means that they do not end.
+    let bulk = ["bulk", "--server", "target/debug/tidebase", "--wait-max", "30000"];
+    program("target/release/tidebase-trials", &bulk)?;
     // The same each time: what SQL leaves open is not all known, and must not be taken for a leak.
     program("target/release/tidebase-trials", &["policies", "--statements", "16000", "--seed", "1"])?;
     Ok(())

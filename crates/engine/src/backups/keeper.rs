@@ -54,9 +54,7 @@ impl Keeper {
         loop {
             match self.keep(&mut rest) {
                 Ok(Next::Over) => return,
-                Ok(_) => tracing::warn!(
-                    "the WAL had to be emptied before all of it was kept: backups begin with all pages again"
-                ),
+                Ok(_) => tracing::warn!("not all that was committed could be kept: backups begin with all pages again"),
                 Err(error) => {
                     self.marks.failed();
                     tracing::error!(%error, retry_after = ?rest, "backups are not kept");
@@ -66,7 +64,7 @@ impl Keeper {
                         tracing::error!(%error, "the backups' folder cannot be opened");
                         self.shelf.note(Err(&error));
                     }
-                    if !self.marks.rest(rest) {
+                    if !self.marks.rest(rest, || self.stop_reading()) {
                         return;
                     }
                     rest = (rest * 2).min(REST_MAX);
@@ -84,6 +82,15 @@ impl Keeper {
         let (Some(stand), Some(known)) = (stand, &trail.position) else { return Ok(()) };
         let is_next = stand.salts[0] == known.salts[0].wrapping_add(1) && self.marks.may_begin_anew();
         if stand.salts == known.salts || is_next { Ok(()) } else { Err(Error::unavailable(EMPTIED)) }
+    }
+
+    /// What is in the WAL is given up.
+    fn stop_reading(&self) {
+        if !self.sqlite.is_autocommit()
+            && let Err(error) = self.sqlite.own.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "backups hold the WAL though it is lost to them");
+        }
     }
 
     fn let_go(&self) -> Result<()> {
@@ -121,10 +128,14 @@ impl Keeper {
         if !self.sqlite.is_autocommit() {
             self.sqlite.own.execute_batch("ROLLBACK")?;
         }
+        if self.marks.begin() {
+            // The moments between cannot be told apart any more: no file may join them.
+            self.shelf.wish();
+        }
         let pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
         let last = self.shelf.archive().last().copied();
         // What cannot be restored as it is needs all pages anew.
-        let is_whole = !self.shelf.take_wish() && self.shelf.archive().is_whole();
+        let is_whole = !self.shelf.wants_snapshot() && self.shelf.archive().is_whole();
         let known = match &last {
             Some(last) if is_whole => self.end_of(&pinned, last)?,
             _ => None,
@@ -171,6 +182,7 @@ impl Keeper {
         let (draft, written, checksum) = written.map_err(damage)?;
         let (stored, sha256) = draft.publish(&written).map_err(damage)?;
         self.shelf.add(&stored, sha256, checksum, Some(revision))?;
+        self.shelf.fulfil();
         Ok(Trail { position: pinned.position, rolling })
     }
 

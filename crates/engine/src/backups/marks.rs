@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub struct Mark {
     /// Frames in the WAL.
     pub frames: u32,
-    /// When its transaction began.
+    /// When it was committed.
     pub time_ms: i64,
     pub revision: Revision,
 }
@@ -174,6 +174,11 @@ impl Marks {
         are_kept
     }
 
+    /// The keeper looks at all pages. True if something was lost since it did so last.
+    pub fn begin(&self) -> bool {
+        std::mem::take(&mut self.lock().is_lost)
+    }
+
     /// The WAL is checkpointed though not all of it is kept.
     pub fn lose(&self) {
         let mut state = self.lock();
@@ -206,7 +211,7 @@ impl Marks {
     pub fn next(&self, now_ms: impl Fn() -> i64) -> Next {
         let mut state = self.lock();
         loop {
-            if std::mem::take(&mut state.is_lost) {
+            if state.is_lost {
                 state.stage = Stage::Beginning;
                 return Next::BeginAgain;
             }
@@ -280,11 +285,14 @@ impl Marks {
         self.for_writer.notify_all();
     }
 
-    /// Waits before another try; false if there is an end.
-    pub fn rest(&self, time: Duration) -> bool {
+    /// Waits before another try; false if there is an end. Whoever is held up by what the keeper holds is let go, once something is lost.
+    pub fn rest(&self, time: Duration, mut let_go: impl FnMut()) -> bool {
         let until = Instant::now() + time;
         let mut state = self.lock();
         while !state.is_over {
+            if state.is_lost {
+                let_go();
+            }
             let Some(rest) = until.checked_duration_since(Instant::now()) else {
                 state.stage = Stage::Beginning;
                 return true;
@@ -355,8 +363,9 @@ mod tests {
         marks.lose();
         assert!(!marks.settle(Duration::ZERO));
         assert_eq!(marks.next(|| 1000), Next::BeginAgain);
+        assert!(marks.begin());
         marks.begun(1);
-        assert!(marks.settle(Duration::ZERO));
+        assert!(marks.settle(Duration::ZERO) && !marks.begin());
     }
 
     #[test]

@@ -84,8 +84,10 @@ impl Merger {
         // One that is damaged does not keep the others from being merged; the keeper writes all pages behind it.
         let merges = due::merges(&files, now_ms);
         let failed: Vec<Error> = merges.iter().filter_map(|merge| self.merge(merge).err()).collect();
-        if let Some(error) = failed.into_iter().next() {
+        if failed.iter().any(is_of_damage) {
             self.begin_again("a file is damaged");
+        }
+        if let Some(error) = failed.into_iter().next() {
             return Err(error);
         }
         let files = self.shelf.archive().files()?;
@@ -123,4 +125,10 @@ impl Merger {
         self.shelf.tell();
         Ok(())
     }
+}
+
+/// And not of a disk that is full, or away.
+fn is_of_damage(error: &Error) -> bool {
+    let source = error.source.as_deref().and_then(|source| source.downcast_ref::<tidebase_ltx::Error>());
+    source.is_some_and(|source| source.code == tidebase_ltx::Code::Damaged)
 }

@@ -82,8 +82,12 @@ impl Shelf {
         self.wants_snapshot.store(true, Ordering::Release);
     }
 
-    fn take_wish(&self) -> bool {
-        self.wants_snapshot.swap(false, Ordering::AcqRel)
+    fn wants_snapshot(&self) -> bool {
+        self.wants_snapshot.load(Ordering::Acquire)
+    }
+
+    fn fulfil(&self) {
+        self.wants_snapshot.store(false, Ordering::Release);
     }
 
     fn reopen(&self) -> Result<()> {
@@ -113,7 +117,7 @@ impl Shelf {
 }
 
 impl Backups {
-    /// Opens the folder and starts the threads. Nothing may be checkpointed before they have begun.
+    /// Opens the folder and starts the threads. Nothing may be checkpointed before they have begun. `found` is what the WAL holds.
     ///
     /// # Errors
     /// Those of [`Archive::open`].
@@ -123,17 +127,22 @@ impl Backups {
         database: &Path,
         marks: Arc<Marks>,
         limits: Arc<Limits>,
-        open: impl FnOnce() -> Result<Sqlite>,
+        found: Mark,
+        sqlite: Sqlite,
     ) -> Result<Self> {
-        let archive = Mutex::new(Archive::open_or_set_aside(root, name)?);
-        let (state, wants_snapshot) = Default::default();
-        let shelf = Arc::new(Shelf { archive, state, wants_snapshot, grown: watch::Sender::new(0) });
-        let keeper = Keeper {
-            sqlite: open()?,
-            wal: beside(database, "-wal"),
-            marks: Arc::clone(&marks),
-            shelf: Arc::clone(&shelf),
+        let archive = Archive::open_or_set_aside(root, name)?;
+        let wants_snapshot = AtomicBool::new(is_long(&sqlite.own, &archive, found)?);
+        let shelf = Shelf {
+            archive: Mutex::new(archive),
+            state: Mutex::default(),
+            wants_snapshot,
+            grown: watch::Sender::new(0),
         };
+        let shelf = Arc::new(shelf);
+        marks.note(found);
+        marks.cut();
+        let keeper =
+            Keeper { sqlite, wal: beside(database, "-wal"), marks: Arc::clone(&marks), shelf: Arc::clone(&shelf) };
         let merger = Arc::new(Merger::new(Arc::clone(&shelf), Arc::clone(&marks), limits));
         let its = Arc::clone(&merger);
         let threads =
@@ -193,6 +202,13 @@ pub(crate) fn left_at(database: &Path) -> i64 {
     changed.min(now)
 }
 
+/// Does the WAL hold more than a moment that is not kept? Nobody knows any more which of its frames came when.
+fn is_long(connection: &Connection, archive: &Archive, found: Mark) -> Result<bool> {
+    let Some(kept) = archive.last().and_then(|record| record.revision) else { return Ok(false) };
+    let first = log::first_time_after(connection, kept)?;
+    Ok(first.is_some_and(|first| found.time_ms - first > MOMENT_MS_MAX))
+}
+
 /// What is in the WAL at a start: one moment, of that time.
 pub(crate) fn found(connection: &Connection, time_ms: i64) -> Result<Mark> {
     let reading = connection.unchecked_transaction()?;
@@ -201,6 +217,9 @@ pub(crate) fn found(connection: &Connection, time_ms: i64) -> Result<Mark> {
     let stand = pages::stand(&reading, page_size as usize)?;
     Ok(Mark { frames: stand.map_or(0, |stand| stand.frames), time_ms, revision })
 }
+
+/// What a crash catches before it is kept has come within this time, as a rule.
+const MOMENT_MS_MAX: i64 = 5000;
 
 /// How long a restore waits until what was just committed can be restored too.
 const SETTLE_MAX: Duration = Duration::from_secs(2);

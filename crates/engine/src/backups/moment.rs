@@ -62,9 +62,9 @@ fn ago(text: &str) -> Option<i64> {
 fn of_sqlite(text: &str) -> Option<i64> {
     // Words like "now" and numbers of days are SQLite's too, and nobody's here.
     let is_date = text.len() >= 10 && text.as_bytes()[4] == b'-';
-    let read = |own: Connection| {
-        own.query_row("SELECT CAST(round(unixepoch(?1, 'subsec') * 1000) AS INTEGER)", [text], |row| row.get(0))
-    };
+    // It takes 30 February for 2 March.
+    let sql = "SELECT CAST(round(unixepoch(?1, 'subsec') * 1000) AS INTEGER) WHERE date(substr(?1, 1, 10)) = substr(?1, 1, 10)";
+    let read = |own: Connection| own.query_row(sql, [text], |row| row.get(0));
     Connection::open_in_memory().and_then(read).ok().flatten().filter(|_| is_date)
 }
 
@@ -83,9 +83,19 @@ mod tests {
         let now = clock::now_ms();
         let Ok(Moment::Time(ago)) = at("2h") else { panic!("a time") };
         assert!((now - 7_200_000..=clock::now_ms() - 7_200_000).contains(&ago));
-        for bad in
-            ["", "now", "yesterday", "2461000.5", "5", "-5m", "h", "2023-13-01", "3000-01-01", "9999999999999999"]
-        {
+        for bad in [
+            "",
+            "now",
+            "yesterday",
+            "2461000.5",
+            "5",
+            "-5m",
+            "h",
+            "2023-13-01",
+            "3000-01-01",
+            "2026-02-30",
+            "9999999999999999",
+        ] {
             // A small number is a time long ago: it is refused where there is no backup of it.
             assert!(at(bad).is_err() || bad == "5", "{bad}");
         }

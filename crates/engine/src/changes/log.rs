@@ -39,6 +39,12 @@ pub fn stand(connection: &Connection) -> Result<(Revision, i64)> {
     Ok(statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?.unwrap_or((0, 0)))
 }
 
+/// When the first change after a revision was made, in milliseconds since 1970; `None` if there is none.
+pub fn first_time_after(connection: &Connection, revision: Revision) -> Result<Option<i64>> {
+    let first = "SELECT time FROM _tide_log WHERE revision > ?1 ORDER BY revision LIMIT 1";
+    Ok(connection.query_row(first, [revision], |row| row.get(0)).optional()?)
+}
+
 /// The change sets after `after`, oldest first, until `bytes_max` of log was read; `None` if some are gone.
 ///
 /// The caller reads on from the last one's revision; it is at the end when it has reached the revision it knows.

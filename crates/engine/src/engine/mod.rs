@@ -108,10 +108,9 @@ impl Engine {
         let backups = match (&marks, backups) {
             (Some(marks), Some(root)) => {
                 let name = crate::backups::archive::begin(&writing.own)?;
-                marks.note(crate::backups::found(&writing.own, left_at_ms)?);
-                marks.cut();
-                let open = || open(&path, vfs.as_deref(), Purpose::Read, limits.lock_wait_max);
-                Some(Backups::start(&root, &name, &path, Arc::clone(marks), Arc::clone(&limits), open)?)
+                let found = crate::backups::found(&writing.own, left_at_ms)?;
+                let sqlite = open(&path, vfs.as_deref(), Purpose::Read, limits.lock_wait_max)?;
+                Some(Backups::start(&root, &name, &path, Arc::clone(marks), Arc::clone(&limits), found, sqlite)?)
             }
             _ => None,
         };

@@ -118,6 +118,11 @@ fn parted(text: &str) -> Result<(Script, Option<Script>)> {
     let mut found: Option<usize> = None;
     for (at, is_within) in down_lines(text) {
         let line = line_at(text, at);
+        if !is_it(text, at) {
+            return Err(Error::invalid(format!(
+                "line {line}: this is a comment, and what follows belongs to the way up. Write \"{DOWN}\", alone in its line."
+            )));
+        }
         if is_within {
             return Err(Error::invalid(format!(
                 "line {line}: \"{DOWN}\" stands within a statement; is the semicolon before it missing?"
@@ -163,7 +168,7 @@ fn comments(text: &str, from: usize, to: usize, found: &mut dyn FnMut(usize)) {
         if rest.starts_with("--") {
             let end = rest.find('\n').unwrap_or(rest.len());
             let is_alone = text[..at].rsplit('\n').next().is_none_or(|before| before.trim().is_empty());
-            if is_alone && rest[..end].trim_end().eq_ignore_ascii_case(DOWN) {
+            if is_alone && means_it(&rest[..end]) {
                 found(at);
             }
             at += end;
@@ -173,6 +178,16 @@ fn comments(text: &str, from: usize, to: usize, found: &mut dyn FnMut(usize)) {
             at += rest.chars().next().map_or(1, char::len_utf8);
         }
     }
+}
+
+/// `--down` and `-- down: the way back` as well: whoever wrote that must hear that it is none.
+fn means_it(comment: &str) -> bool {
+    let word = comment.trim_start_matches('-').trim().to_ascii_lowercase();
+    word == "down" || word.starts_with("down:")
+}
+
+fn is_it(text: &str, at: usize) -> bool {
+    text[at..].lines().next().is_some_and(|line| line.trim_end().eq_ignore_ascii_case(DOWN))
 }
 
 impl Error {
@@ -201,6 +216,14 @@ mod tests {
         assert_eq!(read("SELECT 1;\n-- down\n-- nothing yet\n").down, None);
         for (text, words) in [
             ("CREATE TABLE t (a)\n-- down\nDROP TABLE t;", "line 2: \"-- down\" stands within a statement"),
+            (
+                "SELECT 1;\n--down\nSELECT 2;\n",
+                "line 2: this is a comment, and what follows belongs to the way up. Write \"-- down\", alone in its line.",
+            ),
+            (
+                "SELECT 1;\n-- Down: back again\nSELECT 2;\n",
+                "line 2: this is a comment, and what follows belongs to the way up. Write \"-- down\", alone in its line.",
+            ),
             (
                 "SELECT 1;\n-- down\nSELECT 2;\n-- down\n",
                 "line 4: there is a second \"-- down\"; the first is in line 2",

@@ -362,6 +362,8 @@ impl Writer {
         if commits != self.marked {
             self.marked = commits;
             let frames = u32::try_from(self.wal_frames.load(Ordering::Relaxed)).unwrap_or(0);
+            // Now is when others see it, and not when its transaction began.
+            self.time_ms = self.time_ms.max(clock::now_ms());
             marks.note(Mark { frames, time_ms: self.time_ms, revision });
         }
     }

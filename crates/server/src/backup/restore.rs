@@ -33,7 +33,10 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
     // Its files go when it is restored.
     let fetched;
     let folder = match place(&args.kept)? {
-        Place::Folder(folder) => folder,
+        Place::Folder(folder) => {
+            is_outside(to, &folder)?;
+            folder
+        }
         Place::Store(store) => {
             fetched = brought(&store, moment, to)?;
             fetched.folder().to_owned()
@@ -58,6 +61,15 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
         size(restored.bytes),
         started.elapsed().as_secs_f64()
     ));
+    Ok(())
+}
+
+/// A file among the backups would be taken for one of them.
+fn is_outside(to: &Path, backups: &Path) -> Result<()> {
+    let beside = to.parent().and_then(|folder| folder.canonicalize().ok());
+    if beside.zip(backups.canonicalize().ok()).is_some_and(|(beside, backups)| beside.starts_with(backups)) {
+        return Err(Error::invalid(format!("{} is within the backups. Name another folder.", config::display(to))));
+    }
     Ok(())
 }
 

@@ -179,5 +179,5 @@ async fn a_restore_under_which_the_server_is_killed_leaves_one_state_or_the_othe
             assert_eq!(states(&server).await, is_second);
         }
     }
-    assert_eq!((seen.first(), seen.last()), (Some(&false), Some(&true)), "{seen:?}");
+    assert!(seen.contains(&false) && seen.last() == Some(&true), "each came about: {seen:?}");
 }
