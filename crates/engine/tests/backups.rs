@@ -584,7 +584,7 @@ async fn seconds_in_which_nothing_could_be_kept_are_told_apart_afterwards() {
         assert!(!world.backups().flush(PATIENCE), "it cannot be written");
         // Nor can files be merged; none is damaged by that.
         world.backups().tidy(time_ms() + 2 * DAY_MS).unwrap_err();
-        until_after(time_ms().div_euclid(1000) * 1000 + 999).await;
+        until_after(time_ms().div_euclid(1000) * 1000 + 1000).await;
     }
     assert!(!world.report().ok);
     drop(unwritable);

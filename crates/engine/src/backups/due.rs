@@ -29,7 +29,7 @@ pub fn merges(files: &[Stored], now_ms: u64) -> Vec<Merge> {
 
 fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: u64) -> Vec<Merge> {
     let reached = of(files, into).map(|file| file.span.last).max().unwrap_or(0);
-    let is_over = |file: &&Stored| file.time_ms / period_ms < now_ms / period_ms;
+    let is_over = |file: &&Stored| number(file.time_ms, period_ms) < number(now_ms, period_ms);
     let rest = of(files, from).filter(|file| file.span.first > reached).take_while(is_over);
     let mut merges: Vec<Merge> = Vec::new();
     for file in rest {
@@ -43,7 +43,13 @@ fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: 
 
 fn belongs(merge: &[Stored], file: &Stored, period_ms: u64) -> bool {
     let joins = |last: &Stored| last.span.last + 1 == file.span.first;
-    merge.last().is_some_and(|last| joins(last) && last.time_ms / period_ms == file.time_ms / period_ms)
+    let is_of_it = |last: &Stored| number(last.time_ms, period_ms) == number(file.time_ms, period_ms);
+    merge.last().is_some_and(|last| joins(last) && is_of_it(last))
+}
+
+/// Which minute or hour, up to its last millisecond and with it: the state of 10:00:00.000 is all that was committed by then.
+fn number(time_ms: u64, period_ms: u64) -> u64 {
+    time_ms.saturating_sub(1) / period_ms
 }
 
 fn of(files: &[Stored], level: Level) -> impl Iterator<Item = &Stored> {
@@ -127,10 +133,10 @@ mod tests {
 
     #[test]
     fn minutes_and_hours_are_merged_when_they_are_over() {
-        let of = files(&[(9, 1, 1, 0, 9), (0, 2, 2, 10, 1), (0, 3, 3, 59, 1), (0, 4, 4, 60, 1), (0, 5, 5, 130, 1)]);
+        let of = files(&[(9, 1, 1, 0, 9), (0, 2, 2, 10, 1), (0, 3, 3, 60, 1), (0, 4, 4, 61, 1), (0, 5, 5, 130, 1)]);
         assert_eq!(told(&merges(&of, 135_000)), "1 = 0:2-2 0:3-3; 1 = 0:4-4");
-        assert_eq!(told(&merges(&of, 59_999)), "");
-        let of = files(&[(1, 2, 3, 59, 1), (1, 4, 9, 3599, 1), (1, 10, 11, 3600, 1), (0, 10, 11, 3600, 1)]);
+        assert_eq!(told(&merges(&of, 60_000)), "");
+        let of = files(&[(1, 2, 3, 59, 1), (1, 4, 9, 3600, 1), (1, 10, 11, 3601, 1), (0, 10, 11, 3601, 1)]);
         assert_eq!(told(&merges(&of, 3_700_000)), "2 = 1:2-3 1:4-9");
         let of = files(&[(0, 2, 2, 10, 1), (0, 4, 4, 20, 1)]);
         assert_eq!(told(&merges(&of, 70_000)), "1 = 0:2-2; 1 = 0:4-4", "between them all began again");

@@ -20,8 +20,9 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Up to its last millisecond and with it, so that the state of 10:00:00.000 is all that was committed by then.
     fn second(self) -> i64 {
-        self.time_ms.div_euclid(1000)
+        (self.time_ms - 1).div_euclid(1000)
     }
 }
 
@@ -222,7 +223,7 @@ impl Marks {
             let wait_ms = match state.waiting.front() {
                 Some(&mark) => {
                     // A clock that was put back is not waited for.
-                    let rest = ((mark.second() + 1) * 1000 - now_ms()).min(1000);
+                    let rest = ((mark.second() + 1) * 1000 + 1 - now_ms()).min(1000);
                     if rest <= 0
                         || state.waiting.len() > 1
                         || state.awaited_by > 0
@@ -315,13 +316,13 @@ mod tests {
     fn commits_of_a_second_share_a_mark_unless_it_was_cut() {
         let marks = Marks::default();
         marks.begun(0);
-        marks.note(mark(1, 1000));
-        marks.note(mark(2, 1999));
-        marks.note(mark(3, 2000));
+        marks.note(mark(1, 1001));
+        marks.note(mark(2, 2000));
+        marks.note(mark(3, 2001));
         marks.cut();
-        marks.note(mark(4, 2001));
+        marks.note(mark(4, 2002));
         assert_eq!(marks.next(|| 9000), Next::Hold);
-        for expected in [mark(2, 1999), mark(3, 2000), mark(4, 2001)] {
+        for expected in [mark(2, 2000), mark(3, 2001), mark(4, 2002)] {
             assert_eq!(marks.next(|| 9000), Next::Take(expected));
             marks.kept(expected);
         }
@@ -333,13 +334,13 @@ mod tests {
     fn what_was_committed_while_a_file_was_written_goes_into_the_next() {
         let marks = Marks::default();
         marks.begun(0);
-        marks.note(mark(1, 1000));
-        assert_eq!(marks.next(|| 2000), Next::Hold);
-        assert_eq!(marks.next(|| 2000), Next::Take(mark(1, 1000)));
+        marks.note(mark(1, 1001));
+        assert_eq!(marks.next(|| 2001), Next::Hold);
+        assert_eq!(marks.next(|| 2001), Next::Take(mark(1, 1001)));
         marks.note(mark(2, 1500));
-        marks.kept(mark(1, 1000));
+        marks.kept(mark(1, 1001));
         assert!(!marks.settle(Duration::ZERO));
-        assert_eq!(marks.next(|| 2000), Next::Take(mark(2, 1500)));
+        assert_eq!(marks.next(|| 2001), Next::Take(mark(2, 1500)));
         marks.kept(mark(2, 1500));
         assert!(marks.settle(Duration::ZERO));
     }
