@@ -297,6 +297,8 @@ async fn a_damaged_file_is_named_and_gone_around() {
     assert!(world.files("minutes") >= 1);
     let minutes = world.root().join("ltx/1");
     let minute = fs::read_dir(&minutes).unwrap().next().unwrap().unwrap().path();
+    // Running it would put such files aside, in its time.
+    world.stop();
     flip(&minute);
     let checked = verify(&Archive::read(&world.root()).unwrap(), |_| Ok(()), |_, _, _| {}).unwrap();
     assert_eq!(checked.damaged.len(), 1, "{checked:?}");
@@ -317,6 +319,88 @@ async fn a_damaged_file_is_named_and_gone_around() {
             .unwrap()
             .all(|entry| { !entry.unwrap().file_name().to_string_lossy().contains("nowhere") })
     );
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_found_put_aside_and_made_good_for() {
+    for level in ["9", "0", "1"] {
+        let mut world = World::new(15).await;
+        for _ in 0..4 {
+            world.step().await;
+        }
+        if level == "1" {
+            // A minute takes the place of its seconds, and the hour is made of it.
+            world.backups().tidy(time_ms() + 120_000).unwrap();
+        }
+        let files = fs::read_dir(world.root().join("ltx").join(level)).unwrap();
+        let file = files.map(|entry| entry.unwrap().path()).min().unwrap();
+        flip(&file);
+        world.backups().tidy(time_ms() + 3 * 3_600_000).unwrap();
+        assert!(world.backups().report().unwrap().set_aside == 1 && !file.exists(), "{level}: {:?}", world.report());
+        // What joined nothing any more is no state to go back to: all that comes is.
+        world.truth.clear();
+        for _ in 0..3 {
+            world.step().await;
+        }
+        world.backups().tidy(time_ms() + 3 * 3_600_000).unwrap();
+        let report = world.backups().report().unwrap();
+        assert!(report.ok && report.set_aside == 1, "{level}: {report:?}");
+        let checked = verify(&Archive::read(&world.root()).unwrap(), |_| Ok(()), |_, _, _| {}).unwrap();
+        assert!(checked.damaged.is_empty(), "{checked:?}");
+        world.check_all();
+        agrees(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_line_of_a_list_costs_no_more_than_its_file() {
+    let mut world = World::new(17).await;
+    for _ in 0..6 {
+        world.step().await;
+    }
+    world.stop();
+    let list = world.root().join("groups.jsonl");
+    let text = fs::read_to_string(&list).unwrap();
+    let number = text.lines().count() / 2;
+    let line = text.lines().nth(number - 1).unwrap();
+    fs::write(&list, text.replacen(line, &line.replacen("level", "revel", 1), 1)).unwrap();
+    // Who only reads passes over it, and says so.
+    let archive = Archive::read(&world.root()).unwrap();
+    let what = format!("line {number} of groups.jsonl");
+    assert_eq!(verify(&archive, |_| Ok(()), |_, _, _| {}).unwrap_err().code, Code::NotFound, "there is a hole");
+    let first = world.truth[0].0;
+    let to = world.folder.path().join("first");
+    let restored = restore(&world.root(), Moment::Revision(first), &to).unwrap();
+    assert_eq!(restored.passed_over, std::slice::from_ref(&what));
+    assert_eq!(whole(&to), world.truth[0].1);
+    let error = restore(&world.root(), Moment::Latest, &to.with_extension("last")).unwrap_err();
+    assert!(error.message.contains(&format!("Damaged: {what}.")), "{error}");
+    // A server goes on without it, in the same folder.
+    let known: Vec<_> = world.truth.drain(..).take_while(|(revision, _)| *revision == first).collect();
+    world.start();
+    agrees(&world).await;
+    world.truth = known;
+    world.note();
+    world.step().await;
+    world.check_all();
+    let beside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(beside.into_iter().all(|name| !name.to_string_lossy().contains("-damaged-")));
+    assert_eq!(world.report().set_aside, 1, "the file of that line");
+}
+
+#[tokio::test]
+async fn nothing_is_put_aside_under_who_reads() {
+    let mut world = World::new(16).await;
+    world.step().await;
+    let snapshot = fs::read_dir(world.root().join("ltx/9")).unwrap().next().unwrap().unwrap().path();
+    let reading = tidebase_engine::backups::archive::hold(&world.root()).unwrap();
+    flip(&snapshot);
+    world.backups().tidy(time_ms()).unwrap();
+    assert!(snapshot.exists());
+    drop(reading);
+    world.backups().tidy(time_ms()).unwrap();
+    assert!(!snapshot.exists());
+    agrees(&world).await;
 }
 
 fn flip(path: &Path) {

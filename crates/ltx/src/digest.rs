@@ -52,6 +52,7 @@ impl<W: Write> Write for Digesting<W> {
 }
 
 /// Reads a file of a known size and SHA-256; at its end, if it is another, that is an error of the kind `InvalidData`.
+#[derive(Debug)]
 pub struct Checked<R> {
     file: R,
     digest: Sha256,

@@ -15,6 +15,7 @@ use crate::digest::{Digesting, Hash, hexadecimal};
 use crate::encode::Written;
 use crate::error::{Error, Result};
 use crate::format::{HEADER_SIZE, Header, Span};
+use crate::manifest::Record;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -210,21 +211,36 @@ impl Draft {
     /// `Refused` if there is such a file already: another writer was quicker. `Io`.
     pub fn publish(self, written: &Written) -> Result<(Stored, Hash)> {
         let Header { span, time_ms, .. } = written.header;
-        let path = self.folder.join(name(span));
-        let cannot = |error| Error::io(format!("{} cannot be written", path.display()), error);
         let (size, hash) = self.file.told();
-        let file = self.file.out();
         if size != written.size {
             return Err(Error::refused(format!("the draft has {size} bytes, and the encoder wrote {}", written.size)));
         }
+        self.name(span, time_ms)?;
+        Ok((Stored { level: self.level, span, time_ms, size }, hash))
+    }
+
+    /// The same with what was published once and has gone, or been damaged, if it is that to the byte.
+    ///
+    /// # Errors
+    /// `Damaged` if it is something else. As for `publish`.
+    pub fn publish_again(self, record: &Record) -> Result<()> {
+        if self.file.told() != (record.size, record.sha256) {
+            return Err(Error::damaged(format!("what was found of {} is not what was written", record.span())));
+        }
+        self.name(record.span(), record.time_ms)
+    }
+
+    fn name(&self, span: Span, time_ms: u64) -> Result<()> {
+        let path = self.folder.join(name(span));
+        let cannot = |error| Error::io(format!("{} cannot be written", path.display()), error);
+        let file = self.file.out();
         file.set_modified(UNIX_EPOCH + Duration::from_millis(time_ms)).map_err(cannot)?;
         file.sync_all().map_err(cannot)?;
         put(&self.path, &path).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Error::refused(format!("{} is there already", path.display())),
             _ => cannot(error),
         })?;
-        sync_folder(&self.folder).map_err(cannot)?;
-        Ok((Stored { level: self.level, span, time_ms, size }, hash))
+        sync_folder(&self.folder).map_err(cannot)
     }
 }
 

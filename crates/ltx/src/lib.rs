@@ -45,6 +45,6 @@ pub use encode::{Encoder, Written, snapshot};
 pub use error::{Code, Error, Result};
 pub use folder::{Draft, Folder, Level, Stored};
 pub use format::{Header, Origin, PageSize, Span};
-pub use manifest::{Chain, Manifest, ManifestFile, Record};
+pub use manifest::{Chain, Manifest, ManifestFile, Record, Salvaged};
 pub use plan::{Target, plan};
 pub use restore::{Restored, restore, restore_to};

@@ -126,6 +126,39 @@ impl Manifest {
     }
 }
 
+/// What is left of a damaged manifest.
+#[derive(Debug)]
+pub struct Salvaged {
+    pub records: Vec<Record>,
+    /// The numbers of lines that cannot be trusted: they cannot be read, or the next one says that they were others.
+    pub lost: Vec<usize>,
+}
+
+impl Salvaged {
+    /// The lines that follow a damaged one vouch for each other again.
+    pub fn of(text: &[u8]) -> Self {
+        let end = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        let lines: Vec<&[u8]> = text[..end].split(|byte| *byte == b'\n').collect();
+        let (mut records, mut lost, mut next) = (Vec::new(), Vec::new(), None::<Record>);
+        for (index, line) in lines.iter().enumerate().rev() {
+            let record = serde_json::from_slice(line).ok().filter(|record: &Record| is_span(record));
+            let is_vouched = next.is_none_or(|next| next.previous == Hash::of(line));
+            next = record.filter(|_| is_vouched);
+            match next {
+                Some(record) => records.push(record),
+                None => lost.push(index + 1),
+            }
+        }
+        records.reverse();
+        lost.reverse();
+        Self { records, lost }
+    }
+}
+
+fn is_span(record: &Record) -> bool {
+    Span::new(record.first, record.last).is_ok()
+}
+
 /// A manifest that records are added to, durably.
 #[derive(Debug)]
 pub struct ManifestFile {
@@ -157,13 +190,30 @@ impl ManifestFile {
         let whole = std::fs::read(path).map_err(cannot)?;
         let ends = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         let from = ends.take(lines).last().unwrap_or(0);
-        let short = path.with_extension("new");
-        let mut file =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&short).map_err(cannot)?;
-        file.write_all(&whole[from..]).and_then(|()| file.sync_all()).map_err(cannot)?;
-        std::fs::rename(&short, path).map_err(cannot)?;
-        sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(cannot)?;
+        replace(path, &whole[from..]).map_err(cannot)?;
         Self::open(path).map(|(file, _)| file)
+    }
+
+    /// Writes a damaged one anew, without the lines that cannot be trusted; their numbers are told. Of a whole one there are none.
+    ///
+    /// # Errors
+    /// `Damaged` if there is little left. `Io`.
+    pub fn mend(path: &Path) -> Result<Vec<usize>> {
+        let cannot = |error| Error::io(format!("{} cannot be mended", path.display()), error);
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(cannot(error)),
+        };
+        let Err(error) = Manifest::read(&text[..]) else { return Ok(Vec::new()) };
+        let Salvaged { records, lost } = Salvaged::of(&text);
+        if records.len() < lost.len() {
+            return Err(error.within(path.display()));
+        }
+        let mut chain = Chain::default();
+        let lines: Vec<String> = records.into_iter().map(|record| chain.add(record)).collect::<Result<_>>()?;
+        replace(path, lines.concat().as_bytes()).map_err(cannot)?;
+        Ok(lost)
     }
 
     /// When this returns, the record is on the disk. After an error the manifest has to be opened anew: how much of the
@@ -175,6 +225,15 @@ impl ManifestFile {
             .and_then(|()| self.file.sync_data())
             .map_err(|error| Error::io("the manifest cannot be written", error))
     }
+}
+
+/// At once, or not at all.
+fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text).and_then(|()| file.sync_all())?;
+    std::fs::rename(&new, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde's way.
@@ -268,5 +327,43 @@ mod tests {
             assert!(Manifest::read(&bad[..]).is_err(), "byte {at}");
         }
         assert!(Manifest::read(&[b'x'; 5000][..]).is_err());
+    }
+
+    #[test]
+    fn what_is_around_a_damaged_line_is_left() {
+        let good = lines();
+        let numbers = |text: &[u8]| {
+            let left = Salvaged::of(text);
+            (left.records.iter().map(|record| record.last).collect::<Vec<_>>(), left.lost)
+        };
+        assert_eq!(numbers(good.concat().as_bytes()), (vec![1, 2, 3, 4, 5], vec![]));
+        // Whatever is changed, nothing that is left is other than it was written.
+        let text = good.concat().into_bytes();
+        let written = Manifest::read(&text[..]).unwrap().records;
+        for at in 0..text.len() - good[4].len() {
+            let mut bad = text.clone();
+            bad[at] ^= 1;
+            let Salvaged { records, lost } = Salvaged::of(&bad);
+            assert!((1..=2).contains(&lost.len()) && records.len() >= 3, "byte {at}: {lost:?}");
+            let fields = |record: &Record| Record { previous: Hash::default(), ..*record };
+            assert!(records.iter().all(|left| written.iter().any(|it| fields(it) == fields(left))), "byte {at}");
+        }
+        assert_eq!(numbers(&[&good[0], "\0\0\n", &good[2], "{\"level\""].concat().into_bytes()), (vec![1, 3], vec![2]));
+        assert_eq!(numbers(b"nothing"), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn a_damaged_one_is_written_anew_without_the_line() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("manifest.jsonl");
+        assert!(ManifestFile::mend(&path).unwrap().is_empty());
+        std::fs::write(&path, lines().concat().replacen("\"last\":2", "\"last\":9", 1)).unwrap();
+        assert_eq!(ManifestFile::mend(&path).unwrap(), [2]);
+        let (mut file, records) = ManifestFile::open(&path).unwrap();
+        assert_eq!(records.iter().map(|record| record.last).collect::<Vec<_>>(), [1, 3, 4, 5]);
+        file.add(records[0]).unwrap();
+        assert!(ManifestFile::mend(&path).unwrap().is_empty());
+        std::fs::write(&path, "no list\n").unwrap();
+        assert_eq!(ManifestFile::mend(&path).unwrap_err().code, crate::Code::Damaged);
     }
 }

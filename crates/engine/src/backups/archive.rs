@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! about.json        which database it is of
-//! set-aside/        what was found and is in no list
+//! set-aside/        what was found damaged, or in no list
 //! lock              held by the server that writes it, and shared by who reads while files may be removed
 //! groups.jsonl      a line for each file of level 0
 //! manifest.jsonl    a line for each of the others
@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Span, Stored, Target};
+use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Salvaged, Span, Stored, Target};
 
 pub const ABOUT: &str = "about.json";
 /// Two clocks that are right may be this far apart.
@@ -67,21 +67,36 @@ pub struct Archive {
 struct Book {
     path: PathBuf,
     records: Vec<Record>,
+    /// The numbers of lines that were passed over, for they cannot be trusted.
+    lost: Vec<usize>,
     /// None for who only reads, and after an error.
     file: Option<ManifestFile>,
 }
 
 impl Book {
     fn read(path: PathBuf) -> Result<Self> {
-        let records = match File::open(&path) {
-            Ok(file) => {
-                let read = Manifest::read(std::io::BufReader::new(file));
-                read.map_err(|error| damage(error.within(path.display())))?.records
-            }
+        let text = match fs::read(&path) {
+            Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(io(&path, error)),
         };
-        Ok(Self { path, records, file: None })
+        let (records, lost) = match Manifest::read(&text[..]) {
+            Ok(read) => (read.records, Vec::new()),
+            Err(error) => match Salvaged::of(&text) {
+                left if left.records.is_empty() => return Err(damage(error.within(path.display()))),
+                left => (left.records, left.lost),
+            },
+        };
+        Ok(Self { path, records, lost, file: None })
+    }
+
+    /// For who writes it: one that is damaged goes on without the lines that were.
+    fn mend(path: &Path) -> Result<()> {
+        let lost = ManifestFile::mend(path).map_err(damage)?;
+        if !lost.is_empty() {
+            tracing::error!(path = %path.display(), lines = ?lost, "lines of the backups' list are damaged; it goes on without them");
+        }
+        Ok(())
     }
 
     fn add(&mut self, record: Record) -> Result<()> {
@@ -131,6 +146,9 @@ impl Archive {
                     .map_err(|error| io(&about, error))?;
             }
         }
+        readers(root)?;
+        Book::mend(&root.join(GROUPS))?;
+        Book::mend(&Folder::new(root).manifest())?;
         let archive = Self { lock: Some(lock), name: database.into(), ..Self::read(root)? };
         archive.folder.sweep().map_err(damage)?;
         archive.remove_unknown()?;
@@ -220,6 +238,15 @@ impl Archive {
         self.book(level).add(record)
     }
 
+    /// Lines of the lists that cannot be trusted any more, and were passed over.
+    pub fn lost_lines(&self) -> Vec<String> {
+        let of = |book: &Book| {
+            let name = book.path.file_name().unwrap_or_default().display().to_string();
+            book.lost.iter().map(|number| format!("line {number} of {name}")).collect::<Vec<_>>()
+        };
+        [&self.others, &self.groups].into_iter().flat_map(of).collect()
+    }
+
     /// All lines, those of removed files too.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.others.records.iter().chain(&self.groups.records)
@@ -301,7 +328,9 @@ impl Archive {
         }
         let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
             let why = before_the_first(&files, moment).unwrap_or_else(|| error.to_string());
-            let text = format!("{moment} cannot be restored from {}: {why}.", self.place);
+            let lost = self.lost_lines();
+            let damage = if lost.is_empty() { String::new() } else { format!(" Damaged: {}.", lost.join(", ")) };
+            let text = format!("{moment} cannot be restored from {}: {why}.{damage}", self.place);
             Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
         })?;
         let last = plan.last().and_then(|file| self.of(file)).copied();
@@ -354,16 +383,19 @@ impl Archive {
             let path = self.folder.path(file.level, file.span);
             fs::remove_file(&path).map_err(|error| io(&path, error))?;
         }
-        self.shorten()?;
+        self.shorten(files)?;
         Ok(true)
     }
 
-    /// Cuts off the lines in front whose files are gone.
-    fn shorten(&mut self) -> Result<()> {
+    /// Cuts off the lines in front of files that were removed, now or before. Others that are gone may come back.
+    fn shorten(&mut self, removed: &[Stored]) -> Result<()> {
         let there: HashSet<(u8, Span)> =
             self.files()?.into_iter().map(|file| (file.level.number(), file.span)).collect();
-        for book in [&mut self.groups, &mut self.others] {
-            let is_gone = |record: &&Record| !there.contains(&(record.level, record.span()));
+        for (is_groups, book) in [(true, &mut self.groups), (false, &mut self.others)] {
+            let of_book = removed.iter().filter(|file| (file.level == Level::GROUP) == is_groups);
+            let newest = of_book.map(|file| file.time_ms).max().unwrap_or(0);
+            let is_gone =
+                |record: &&Record| record.time_ms <= newest && !there.contains(&(record.level, record.span()));
             let gone = book.records.iter().take_while(is_gone).count();
             // A few more lines are no harm, and each cut writes the rest again.
             if gone > 0 && gone * 4 >= book.records.len() {
@@ -373,22 +405,63 @@ impl Archive {
         Ok(())
     }
 
+    /// The lines of files that are gone, but for those that are old and were removed.
+    ///
+    /// # Errors
+    /// `unavailable` if the folder cannot be listed.
+    pub fn lost(&self, is_old: impl Fn(&Record) -> bool) -> Result<Vec<Record>> {
+        let there = self.there()?;
+        let is_lost = |record: &&Record| !is_old(record) && !there.contains(&(record.level, record.span()));
+        Ok(self.records().filter(is_lost).copied().collect())
+    }
+
+    /// A file that was lost, read from where there is another one, counts again.
+    ///
+    /// # Errors
+    /// `unavailable` if it is not the one that was written, cannot be read, or cannot be written here.
+    pub fn put_back(&self, record: &Record, mut from: impl std::io::Read) -> Result<()> {
+        let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
+        let mut draft = self.folder.draft(level).map_err(damage)?;
+        std::io::copy(&mut from, &mut draft).map_err(|error| io(&self.folder.path(level, record.span()), error))?;
+        draft.publish_again(record).map_err(damage)
+    }
+
+    /// Out of the way with a file that is damaged, unless somebody is reading in the folder: then the next time.
+    pub(super) fn put_aside(&self, file: &Stored) -> Result<bool> {
+        let readers = readers(&self.root)?;
+        if readers.try_lock().is_err() {
+            return Ok(false);
+        }
+        self.set_aside_one(file.level, file.span)?;
+        Ok(true)
+    }
+
+    /// How many files stand apart.
+    pub(super) fn set_aside(&self) -> Result<usize> {
+        let aside = self.root.join(ASIDE);
+        match fs::read_dir(&aside) {
+            Ok(files) => Ok(files.count()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(io(&aside, error)),
+        }
+    }
+
     fn remove_unknown(&self) -> Result<()> {
         let known: HashSet<(u8, Span)> = self.records().map(|record| (record.level, record.span())).collect();
         for level in Level::all() {
             for span in self.folder.spans(level).map_err(damage)? {
+                // A crash leaves one at most; more are there when lines were lost, and may be worth something to somebody.
                 if !known.contains(&(level.number(), span)) {
-                    self.set_aside(level, span)?;
+                    self.set_aside_one(level, span)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A crash leaves one at most; more are there when lines were lost, and may be worth something to somebody.
-    fn set_aside(&self, level: Level, span: Span) -> Result<()> {
+    fn set_aside_one(&self, level: Level, span: Span) -> Result<()> {
         let (path, aside) = (self.folder.path(level, span), self.root.join(ASIDE));
-        tracing::warn!(path = %path.display(), "a file of the backups that is in no list is set aside");
+        tracing::warn!(path = %path.display(), "a file of the backups is set aside");
         fs::create_dir_all(&aside).map_err(|error| io(&aside, error))?;
         let to = aside.join(format!("{}-{}", level.number(), tidebase_ltx::folder::name(span)));
         fs::rename(&path, to).map_err(|error| io(&path, error))
@@ -426,8 +499,9 @@ pub fn hold(root: &Path) -> Result<File> {
 fn readers(root: &Path) -> Result<File> {
     let path = root.join(READERS);
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-    // Who may only read the folder can still lock.
-    opened.or_else(|error| File::open(&path).map_err(|_| error)).map_err(|error| io(&path, error))
+    // Who may only read the folder can still lock; in a copy without the file, the folder itself.
+    let opened = opened.or_else(|error| File::open(&path).or_else(|_| File::open(root)).map_err(|_| error));
+    opened.map_err(|error| io(&path, error))
 }
 
 fn lock(root: &Path) -> Result<File> {

@@ -28,9 +28,14 @@ pub fn merges(files: &[Stored], now_ms: u64) -> Vec<Merge> {
 }
 
 fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: u64) -> Vec<Merge> {
-    let reached = of(files, into).map(|file| file.span.last).max().unwrap_or(0);
+    // Not only those behind the last one: what was lost may have come back.
+    let merged: Vec<&Stored> = of(files, into).collect();
+    let is_merged = |file: &&Stored| {
+        let behind = merged.partition_point(|merged| merged.span.first <= file.span.first);
+        behind > 0 && merged[behind - 1].span.last >= file.span.last
+    };
     let is_over = |file: &&Stored| number(file.time_ms, period_ms) < number(now_ms, period_ms);
-    let rest = of(files, from).filter(|file| file.span.first > reached).take_while(is_over);
+    let rest = of(files, from).filter(|file| !is_merged(file)).take_while(is_over);
     let mut merges: Vec<Merge> = Vec::new();
     for file in rest {
         match merges.last_mut() {
@@ -140,6 +145,15 @@ mod tests {
         assert_eq!(told(&merges(&of, 3_700_000)), "2 = 1:2-3 1:4-9");
         let of = files(&[(0, 2, 2, 10, 1), (0, 4, 4, 20, 1)]);
         assert_eq!(told(&merges(&of, 70_000)), "1 = 0:2-2; 1 = 0:4-4", "between them all began again");
+        let of = files(&[
+            (1, 2, 2, 10, 1),
+            (1, 4, 6, 20, 1),
+            (0, 2, 2, 10, 1),
+            (0, 3, 3, 15, 1),
+            (0, 5, 5, 18, 1),
+            (0, 7, 7, 30, 1),
+        ]);
+        assert_eq!(told(&merges(&of, 70_000)), "1 = 0:3-3; 1 = 0:7-7", "the third was lost, and has come back");
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Keeper {
             self.shelf.wish();
         }
         let pinned = Pinned::new(&self.sqlite, &self.wal, &self.marks)?;
+        self.marks.pinned(pinned.position.map_or(0, |position| position.frames));
         let last = self.shelf.archive().last().copied();
         // What cannot be restored as it is needs all pages anew.
         let is_whole = !self.shelf.wants_snapshot() && self.shelf.archive().is_whole();

@@ -180,6 +180,13 @@ impl Marks {
         std::mem::take(&mut self.lock().is_lost)
     }
 
+    /// What the keeper looks at ends with so many frames. While it looks nothing more can be checkpointed: if all of them have been, the WAL
+    /// may begin anew behind them, once.
+    pub fn pinned(&self, frames: u32) {
+        let mut state = self.lock();
+        state.may_begin_anew &= state.kept == frames && state.waiting.is_empty();
+    }
+
     /// The WAL is checkpointed though not all of it is kept.
     pub fn lose(&self) {
         let mut state = self.lock();
@@ -269,8 +276,8 @@ impl Marks {
         }
         state.stage = Stage::Keeping;
         state.is_held = false;
+        state.may_begin_anew &= state.kept == frames;
         state.kept = frames;
-        state.may_begin_anew = false;
         self.for_writer.notify_all();
     }
 

@@ -1,14 +1,15 @@
-//! The thread that merges files and removes those that are kept no longer: what is due says `due`.
+//! The thread that looks after the files: it merges them, removes those that are kept no longer (what is due says `due`), and puts those
+//! aside that are damaged.
 
 use super::marks::Marks;
-use super::{Shelf, damage, due};
+use super::scrub::Scrub;
+use super::{Shelf, damage, due, is_of_damage, report};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits::Limits;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use tidebase_ltx::{Stored, compact_files};
+use tidebase_ltx::{Record, Stored, compact_files};
 
 /// When a minute is over, what was committed in it is kept a moment later.
 const AFTER_MINUTE_MS: i64 = 3000;
@@ -40,14 +41,13 @@ pub struct Merger {
     marks: Arc<Marks>,
     limits: Arc<Limits>,
     pub end: Arc<End>,
-    tidying: Mutex<()>,
-    /// The keeper was told to begin again.
-    told: AtomicBool,
+    /// One at a time: two would make the same files.
+    scrub: Mutex<Scrub>,
 }
 
 impl Merger {
     pub fn new(shelf: Arc<Shelf>, marks: Arc<Marks>, limits: Arc<Limits>) -> Self {
-        Self { shelf, marks, limits, end: Arc::default(), tidying: Mutex::default(), told: AtomicBool::default() }
+        Self { shelf, marks, limits, end: Arc::default(), scrub: Mutex::default() }
     }
 
     pub fn run(&self) {
@@ -67,52 +67,82 @@ impl Merger {
     /// All that is due at this time.
     ///
     /// # Errors
-    /// `unavailable` if a file is damaged, or the folder cannot be written.
+    /// `unavailable` if the folder cannot be read or written. What does not depend on it is done all the same.
     pub fn tidy(&self, now_ms: i64) -> Result<()> {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
-        // One at a time: two would make the same files.
-        let _one = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
-        // While there is nothing at all the first look at all pages is under way; of a large database it takes minutes.
+        let mut scrub = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
+        self.mend();
+        let done = [self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(now_ms)];
+        self.mend();
+        done.into_iter().collect()
+    }
+
+    /// What does not do for a restore any more begins with all pages again.
+    fn mend(&self) {
         let is_whole = {
             let archive = self.shelf.archive();
+            // While there is nothing at all the first look at all pages is under way; of a large database it takes minutes.
             archive.last().is_none() || archive.is_whole()
         };
-        if !is_whole {
-            self.begin_again("files are missing");
+        if !is_whole && !self.shelf.wants_snapshot() {
+            tracing::error!("files of the backups are missing; they begin with all pages again");
+            self.shelf.wish();
+            self.marks.lose();
         }
+    }
+
+    fn merge_due(&self, now_ms: u64) -> Result<()> {
         let files = self.shelf.archive().files()?;
-        // One that is damaged does not keep the others from being merged; the keeper writes all pages behind it.
-        let merges = due::merges(&files, now_ms);
-        let failed: Vec<Error> = merges.iter().filter_map(|merge| self.merge(merge).err()).collect();
-        if failed.iter().any(is_of_damage) {
-            self.begin_again("a file is damaged");
-        }
-        if let Some(error) = failed.into_iter().next() {
-            return Err(error);
-        }
+        let merges: Vec<Result<()>> = due::merges(&files, now_ms).iter().map(|merge| self.merge_sound(merge)).collect();
+        merges.into_iter().collect::<Result<()>>()?;
         let files = self.shelf.archive().files()?;
-        if let Some(merge) = due::snapshot(&files, now_ms) {
-            self.merge(&merge)?;
+        due::snapshot(&files, now_ms).map_or(Ok(()), |merge| self.merge_sound(&merge))
+    }
+
+    fn read_some(&self, scrub: &mut Scrub) -> Result<()> {
+        let (folder, kept) = {
+            let archive = self.shelf.archive();
+            let kept: Vec<(Stored, Record)> =
+                archive.kept()?.into_iter().map(|(file, record)| (file, *record)).collect();
+            (archive.folder.clone(), kept)
+        };
+        match scrub.round(&folder, &kept)? {
+            Some(damaged) => self.put_aside(&[damaged]).map(|_| ()),
+            None => Ok(()),
         }
+    }
+
+    fn remove_forgotten(&self, now_ms: u64) -> Result<()> {
         let files = self.shelf.archive().files()?;
         let gone = due::forgotten(&files, now_ms, self.limits.backup_groups_age_max, self.limits.backup_age_max);
         if !gone.is_empty() {
             self.shelf.archive().remove(&gone)?;
         }
-        if is_whole {
-            self.told.store(false, Ordering::Release);
-        }
         Ok(())
     }
 
-    /// Not twice for one thing: what is damaged stays so.
-    fn begin_again(&self, why: &str) {
-        if self.told.swap(true, Ordering::AcqRel) {
-            return;
+    /// What is damaged does not keep the rest from being merged, the next time.
+    fn merge_sound(&self, merge: &due::Merge) -> Result<()> {
+        match self.merge(merge) {
+            Err(error) if is_of_damage(&error) && self.put_aside(&merge.0)? => Ok(()),
+            merged => merged,
         }
-        tracing::error!(why, "backups begin with all pages again");
-        self.shelf.wish();
-        self.marks.lose();
+    }
+
+    /// Those of these files that are not as they were written. True if there are any.
+    fn put_aside(&self, files: &[Stored]) -> Result<bool> {
+        let folder = self.shelf.archive().folder.clone();
+        let mut any = false;
+        for file in files {
+            let Some(record) = self.shelf.archive().of(file).copied() else { continue };
+            if let Err(error) = report::check(&folder, file, &record)
+                && is_of_damage(&error)
+            {
+                tracing::error!(%error, %file, "a file of the backups is damaged");
+                any |= self.shelf.archive().put_aside(file)?;
+            }
+        }
+        Ok(any)
     }
 
     fn merge(&self, (files, level): &due::Merge) -> Result<()> {
@@ -125,10 +155,4 @@ impl Merger {
         self.shelf.tell();
         Ok(())
     }
-}
-
-/// And not of a disk that is full, or away.
-fn is_of_damage(error: &Error) -> bool {
-    let source = error.source.as_deref().and_then(|source| source.downcast_ref::<tidebase_ltx::Error>());
-    source.is_some_and(|source| source.code == tidebase_ltx::Code::Damaged)
 }

@@ -1,7 +1,7 @@
 //! Backups, all the time: whatever is committed is kept in a folder of its own within a second, and any moment can be restored.
 //!
 //! ```text
-//! writer ── marks ──▶ keeper ── a file of each second ──▶ archive ◀── merger (minutes, hours, snapshots; removes)
+//! writer ── marks ──▶ keeper ── a file of each second ──▶ archive ◀── merger (minutes, hours, snapshots; removes, reads)
 //!    ▲                  │ reads the WAL, writes nothing     │
 //!    └── "all is kept" ─┘                                   └──▶ restore (a new file), swap (in place of the database)
 //! ```
@@ -19,6 +19,7 @@ pub mod moment;
 mod pinned;
 mod report;
 mod restore;
+mod scrub;
 pub(crate) mod swap;
 
 pub use archive::Archive;
@@ -235,4 +236,10 @@ fn io(path: &Path, error: std::io::Error) -> Error {
 
 fn damage(error: tidebase_ltx::Error) -> Error {
     Error::new(Code::Unavailable, format!("{error}.")).caused_by(error)
+}
+
+/// And not of a disk that is full, or away.
+fn is_of_damage(error: &Error) -> bool {
+    let source = error.source.as_deref().and_then(|source| source.downcast_ref::<tidebase_ltx::Error>());
+    source.is_some_and(|source| source.code == tidebase_ltx::Code::Damaged)
 }

@@ -7,8 +7,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::fmt;
-use std::io::Read as _;
-use tidebase_ltx::{Level, Record, Stored};
+use tidebase_ltx::{Folder, Level, Record, Stored};
 
 /// How the threads fare.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +47,8 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     pub files: usize,
     pub bytes: u64,
+    /// Files that were found damaged, or in no list, and stand apart.
+    pub set_aside: usize,
     pub levels: Vec<LevelReport>,
 }
 
@@ -105,6 +106,7 @@ impl Report {
             gaps: gaps(&kept).into_iter().map(Gap::of).collect(),
             files: files.len(),
             bytes: files.iter().map(|file| file.size).sum(),
+            set_aside: archive.set_aside()?,
             levels: levels.into_iter().filter_map(|(name, level)| LevelReport::of(name, level, &files)).collect(),
         })
     }
@@ -137,7 +139,7 @@ impl LevelReport {
 pub struct Checked {
     pub files: usize,
     pub bytes: u64,
-    /// The files that are not as they were written, and how.
+    /// The files that are not as they were written, and how; lines of the lists too.
     pub damaged: Vec<String>,
 }
 
@@ -154,10 +156,10 @@ pub fn verify(
     let _held = archive::hold(archive.root())?;
     let kept = archive.kept()?;
     let total = kept.iter().map(|(file, _)| file.size).sum();
-    let mut checked = Checked::default();
+    let mut checked = Checked { damaged: archive.lost_lines(), ..Checked::default() };
     for (file, record) in &kept {
         bring(file)?;
-        if let Err(error) = check(archive, file, record) {
+        if let Err(error) = check(&archive.folder, file, record) {
             checked.damaged.push(format!("{file}: {error}"));
         }
         checked.files += 1;
@@ -171,18 +173,11 @@ pub fn verify(
 }
 
 /// Is this file the one that was written?
-pub(super) fn check(archive: &Archive, file: &Stored, record: &Record) -> Result<()> {
-    let opened = archive.folder.open(file.level, file.span).map_err(damage)?;
-    let mut read = record.checked(opened);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match read.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => return Err(Error::unavailable(error.to_string())),
-        }
-    }
-    let mut decoder = archive.folder.decode(file.level, file.span).map_err(damage)?;
+pub(super) fn check(folder: &Folder, file: &Stored, record: &Record) -> Result<()> {
+    let mut read = record.checked(folder.open(file.level, file.span).map_err(damage)?);
+    std::io::copy(&mut read, &mut std::io::sink())
+        .map_err(|error| damage(tidebase_ltx::Error::io("not as it was written", error)))?;
+    let mut decoder = folder.decode(file.level, file.span).map_err(damage)?;
     while decoder.next().map_err(damage)?.is_some() {}
     Ok(())
 }

@@ -16,7 +16,7 @@ pub struct Restored {
     pub time: String,
     pub revision: Option<i64>,
     pub bytes: u64,
-    /// Damaged files that others were taken for.
+    /// What is damaged: files that others were taken for, and lines of the lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub fn restore(root: &Path, moment: Moment, to: &Path) -> Result<Restored> {
         return Err(Error::conflict(format!("{} exists already; a restore never overwrites a file.", to.display())));
     }
     let (mut files, last) = archive.find(moment)?;
-    let mut passed_over = Vec::new();
+    let mut passed_over = archive.lost_lines();
     let manifest = archive.manifest();
     let done = loop {
         match restore_to(&archive.folder, &files, Some(&manifest), to) {
@@ -58,7 +58,8 @@ pub fn restore(root: &Path, moment: Moment, to: &Path) -> Result<Restored> {
 }
 
 fn damaged(archive: &Archive, files: &[Stored]) -> Vec<Stored> {
-    let is_bad = |file: &&Stored| archive.of(file).is_none_or(|record| report::check(archive, file, record).is_err());
+    let is_bad =
+        |file: &&Stored| archive.of(file).is_none_or(|record| report::check(&archive.folder, file, record).is_err());
     files.iter().filter(is_bad).copied().collect()
 }
 

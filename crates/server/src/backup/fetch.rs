@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidebase_engine::backups::{Archive, ManifestFile, Record, Stored, parse_name};
 use tidebase_engine::{Code, Error, Result};
-use tidebase_ltx::{Manifest, Span};
+use tidebase_ltx::{Manifest, Salvaged, Span};
 use tokio::io::AsyncWriteExt as _;
 
 pub const MANIFEST: &str = tidebase_ltx::folder::MANIFEST;
@@ -68,9 +68,16 @@ async fn small(store: &Store, name: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Of a damaged list those that can be trusted.
+///
+/// # Errors
+/// `unavailable` if there are none.
 pub fn lines(text: &[u8]) -> Result<Vec<Record>> {
-    let read = Manifest::read(text).map_err(|error| Error::unavailable(format!("{error}.")).caused_by(error))?;
-    Ok(read.records)
+    match (Manifest::read(text), Salvaged::of(text).records) {
+        (Ok(read), _) => Ok(read.records),
+        (Err(error), left) if left.is_empty() => Err(damaged(error)),
+        (Err(_), left) => Ok(left),
+    }
 }
 
 pub fn name(level: u8, span: Span) -> String {
@@ -145,6 +152,9 @@ async fn bring_lists(store: &Store, folder: &Path) -> Result<HashSet<(u8, Span)>
         if let Some(text) = small(store, name).await? {
             let path = folder.join(name);
             tokio::fs::write(&path, text).await.map_err(|error| cannot(&path, error))?;
+            for line in ManifestFile::mend(&path).map_err(damaged)? {
+                eprintln!("Line {line} of {name} in {store} is damaged, and passed over.");
+            }
         }
     }
     let path = folder.join(GROUPS);

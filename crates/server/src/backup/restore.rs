@@ -50,8 +50,8 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
     if args.kept.json {
         return printed(&restored);
     }
-    for file in &restored.passed_over {
-        eprintln!("{file} is damaged; other files were taken for it.");
+    for damaged in &restored.passed_over {
+        eprintln!("{damaged} is damaged, and was passed over.");
     }
     let revision = restored.revision.map_or_else(String::new, |revision| format!(", revision {revision}"));
     print_lines(&format!(
