@@ -11,16 +11,17 @@
 use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
 use crate::store::Store;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidebase_engine::backups::archive::ABOUT;
-use tidebase_engine::backups::{Level, Record, Stored, due};
-use tidebase_engine::{Code, Engine, Error, Result, clock};
+use tidebase_engine::backups::{Archive, Level, Record, Stored, due};
+use tidebase_engine::{Code, Engine, Error, Limits, Result, clock};
 use tidebase_ltx::Span;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 const LISTS_EVERY: Duration = Duration::from_mins(1);
 const REST_MIN: Duration = Duration::from_secs(1);
@@ -68,9 +69,20 @@ pub struct Fares {
     pub error: Option<String>,
 }
 
+/// What is in the folder.
+struct Here {
+    /// With their lines.
+    files: Vec<(Stored, Record)>,
+    /// The lines of files that should be there.
+    lost: Vec<Record>,
+    root: PathBuf,
+}
+
 /// What is in the place, as far as this server knows.
 struct There {
     known: Known,
+    /// Files that were lost in the folder, and wanted back.
+    asked_for: HashSet<(u8, Span)>,
     listed_at: Option<Instant>,
     are_lists_old: bool,
 }
@@ -160,13 +172,20 @@ impl Mirror {
     }
 
     async fn step(&self, is_last: bool) -> Result<()> {
-        let (files, root) = self.files().await?;
+        let Here { files, lost, root } = self.here().await?;
         let mut known = self.known.lock().await;
         self.look(&files, known.as_ref());
         if known.is_none() {
-            *known = Some(self.begin(&files, &root).await?);
+            *known = Some(self.begin(&files, &lost, &root).await?);
         }
         let Some(there) = known.as_mut() else { return Ok(()) };
+        for record in lost {
+            let key = (record.level, record.span());
+            // Once: what is no better there is no better the next time.
+            if there.known.files.contains(&key) && there.asked_for.insert(key) {
+                self.bring_back(record).await?;
+            }
+        }
         let mut new: Vec<&(Stored, Record)> =
             files.iter().filter(|(file, _)| !there.known.files.contains(&(file.level.number(), file.span))).collect();
         new.sort_by_key(|(file, _)| (file.span.last, file.level));
@@ -213,28 +232,60 @@ impl Mirror {
         }
     }
 
-    /// The files with their lines, and where they are.
-    async fn files(&self) -> Result<(Vec<(Stored, Record)>, PathBuf)> {
-        let engine = Arc::clone(&self.engine);
-        let read = tokio::task::spawn_blocking(move || {
-            let backups = engine.backups().ok_or_else(|| Error::internal("there are no backups"))?;
-            let archive = backups.shelf.archive();
+    async fn here(&self) -> Result<Here> {
+        let its = Arc::clone(&self.engine);
+        self.with_archive(move |archive| {
             let files = archive.kept()?.into_iter().map(|(file, record)| (file, *record)).collect();
-            Ok((files, archive.root().to_owned()))
+            let lost = archive.lost(|record| is_old(record.level, record.time_ms, its.limits()))?;
+            Ok(Here { files, lost, root: archive.root().to_owned() })
+        })
+        .await
+    }
+
+    /// Looks at the folder, which may take a moment.
+    async fn with_archive<T, Look>(&self, look: Look) -> Result<T>
+    where
+        T: Send + 'static,
+        Look: FnOnce(&Archive) -> Result<T> + Send + 'static,
+    {
+        let engine = Arc::clone(&self.engine);
+        let looked = tokio::task::spawn_blocking(move || {
+            let backups = engine.backups().ok_or_else(|| Error::internal("there are no backups"))?;
+            look(&backups.shelf.archive())
         });
-        read.await.map_err(|error| Error::internal("reading backups panicked").caused_by(error))?
+        looked.await.map_err(|error| Error::internal("looking at backups panicked").caused_by(error))?
+    }
+
+    /// What the folder has lost, or put aside for it was damaged, and this place has.
+    async fn bring_back(&self, record: Record) -> Result<()> {
+        let name = fetch::name(record.level, record.span());
+        let found = self.store.get(&name).await?;
+        let cannot = |error: std::io::Error| Error::unavailable(format!("{name} cannot be brought: {error}."));
+        let mut brought = tokio::fs::File::from_std(tempfile::tempfile().map_err(cannot)?);
+        let mut pieces = std::pin::pin!(found.read(0..found.bytes));
+        while let Some(piece) = pieces.try_next().await? {
+            brought.write_all(&piece).await.map_err(cannot)?;
+            self.lock().asked_at = Some(Instant::now());
+        }
+        brought.rewind().await.map_err(cannot)?;
+        let brought = brought.into_std().await;
+        match self.with_archive(move |archive| archive.put_back(&record, brought)).await {
+            Ok(()) => tracing::warn!(place = %self.store, name, "a lost file of the backups is brought back"),
+            Err(error) => tracing::error!(%error, place = %self.store, name, "a lost file of the backups stays lost"),
+        }
+        Ok(())
     }
 
     /// # Errors
     /// `conflict` if there are backups that this server knows nothing of.
-    async fn begin(&self, files: &[(Stored, Record)], root: &std::path::Path) -> Result<There> {
+    async fn begin(&self, files: &[(Stored, Record)], lost: &[Record], root: &std::path::Path) -> Result<There> {
         let about = root.join(ABOUT);
         let text = tokio::fs::read(&about).await.map_err(|error| cannot(&about, error))?;
         self.put_new(ABOUT, text.into()).await?;
         let known = fetch::known(&self.store).await?;
         // It is of this folder, for it says so. Another server with a copy of it may have gone on in its own way.
         if let Some(theirs) = &known.last {
-            let ours = files.iter().map(|(file, _)| file.span.last).max().unwrap_or(0);
+            let ours = files.iter().map(|(_, record)| record).chain(lost).map(|record| record.last).max().unwrap_or(0);
             let is_other = |(_, record): &(Stored, Record)| {
                 (record.level, record.span()) == (theirs.level, theirs.span()) && record.sha256 != theirs.sha256
             };
@@ -242,7 +293,8 @@ impl Mirror {
                 return Err(self.foreign());
             }
         }
-        let ours: HashSet<_> = files.iter().map(|(_, record)| (record.level, record.span())).collect();
+        let records = files.iter().map(|(_, record)| record).chain(lost);
+        let ours: HashSet<_> = records.map(|record| (record.level, record.span())).collect();
         let is_lost = |key: &(u8, Span)| {
             known.times.get(key).is_some_and(|time| !ours.contains(key) && !self.is_old(key.0, *time))
         };
@@ -254,7 +306,7 @@ impl Mirror {
                 fetch::name(*level, *span)
             )));
         }
-        Ok(There { known, listed_at: None, are_lists_old: true })
+        Ok(There { known, asked_for: HashSet::new(), listed_at: None, are_lists_old: true })
     }
 
     async fn put(&self, name: &str, path: PathBuf, size: u64) -> Result<()> {
@@ -300,17 +352,12 @@ impl Mirror {
     }
 
     fn is_old(&self, level: u8, time_ms: u64) -> bool {
-        let (now, limits) = (u64::try_from(clock::now_ms()).unwrap_or(0), self.engine.limits());
-        due::is_old(level, time_ms, now, limits.backup_groups_age_max, limits.backup_age_max)
+        is_old(level, time_ms, self.engine.limits())
     }
 
     /// What was lost in the folder must not be lost here, too.
     async fn is_whole(&self) -> Result<bool> {
-        let engine = Arc::clone(&self.engine);
-        let looked = tokio::task::spawn_blocking(move || {
-            engine.backups().is_some_and(|backups| backups.shelf.archive().is_whole())
-        });
-        looked.await.map_err(|error| Error::internal("looking at backups panicked").caused_by(error))
+        self.with_archive(|archive| Ok(archive.is_whole())).await
     }
 
     /// The lists as they are now; then what is in no list any more can go.
@@ -347,6 +394,11 @@ impl Mirror {
         (there.listed_at, there.are_lists_old) = (Some(Instant::now()), false);
         Ok(())
     }
+}
+
+fn is_old(level: u8, time_ms: u64, limits: &Limits) -> bool {
+    let now = u64::try_from(clock::now_ms()).unwrap_or(0);
+    due::is_old(level, time_ms, now, limits.backup_groups_age_max, limits.backup_age_max)
 }
 
 fn cannot(path: &std::path::Path, error: std::io::Error) -> Error {

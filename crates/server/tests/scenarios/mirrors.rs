@@ -153,3 +153,62 @@ async fn what_the_folder_loses_the_second_place_keeps() {
         assert_eq!(restored(&to, "SELECT count(*) FROM t"), 1);
     }
 }
+
+#[tokio::test]
+async fn what_the_folder_has_lost_comes_back_from_the_second_place() {
+    let home = Home::new();
+    for place in &places(&home).await {
+        let home = Home::new();
+        let server = start(&home, place).await;
+        server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+        let mut revisions = Vec::new();
+        for number in 0..6 {
+            server.sql(&format!("INSERT INTO t VALUES ({number})")).await;
+            revisions.push(carried(&server).await);
+        }
+        server.stop().await;
+        let of_seconds = home.folder.path().join("test.db-backups/ltx/0");
+        let names = std::fs::read_dir(&of_seconds).unwrap().map(|entry| entry.unwrap().path());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        // One in the middle, the newest, and one of which the other copy is bad as well.
+        let (middle, newest, bad) = (&names[2], &names[names.len() - 1], &names[3]);
+        let before = [middle, newest].map(|name| std::fs::read(name).unwrap());
+        let elsewhere = std::path::Path::new(&place.name);
+        let is_bad = elsewhere.is_dir();
+        for lost in [middle, newest, bad].iter().take(if is_bad { 3 } else { 2 }) {
+            std::fs::remove_file(lost).unwrap();
+        }
+        if is_bad {
+            let copy = elsewhere.join("ltx/0").join(bad.file_name().unwrap());
+            let mut bytes = std::fs::read(&copy).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&copy, bytes).unwrap();
+        }
+        let server = start(&home, place).await;
+        within("both files", async {
+            while !(middle.exists() && newest.exists()) {
+                let mirror = read(&server, "/backups").await["mirror"].clone();
+                assert_eq!(mirror["ok"], true, "{mirror}");
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!([middle, newest].map(|name| std::fs::read(name).unwrap()), before);
+        server.sql("INSERT INTO t VALUES (100)").await;
+        carried(&server).await;
+        let checked = command(&home, place, &["backup", "verify", "--db", "test.db"]);
+        assert!(checked.contains("as they were written"), "{checked}");
+        assert_eq!(bad.exists(), !is_bad);
+        let (_, output) = server.stop().await;
+        assert!(output.err.contains("is brought back"), "{}", output.err);
+        assert_eq!(output.err.contains("stays lost"), is_bad, "{}", output.err);
+        let to = |name: &str| home.folder.path().join(format!("{name}.db")).display().to_string();
+        command(&home, place, &["restore", "--db", "test.db", "--to", &to("last")]);
+        assert_eq!(restored(&to("last"), "SELECT count(*) FROM t"), 7);
+        let early = revisions[0].to_string();
+        command(&home, place, &["restore", "--db", "test.db", "--revision", &early, "--to", &to("early")]);
+        assert_eq!(restored(&to("early"), "SELECT count(*) FROM t"), 1);
+    }
+}
