@@ -440,7 +440,7 @@ pub struct KeptArgs {
     /// The SQLite file [env: TIDEBASE_DB] [default: ./data/tidebase.db]
     #[arg(long, value_name = "FILE", global = true)]
     pub db: Option<PathBuf>,
-    /// Where its backups are: a folder, or s3://bucket/prefix [default: <db>-backups]
+    /// Where its backups are: a folder, or s3://bucket/prefix [env: TIDEBASE_BACKUPS] [default: <db>-backups]
     #[arg(long, value_name = "PLACE", global = true)]
     pub from: Option<PathBuf>,
     /// The answer as JSON, for programs.
@@ -451,7 +451,7 @@ pub struct KeptArgs {
 #[derive(Clone, Debug, Args)]
 pub struct RestoreArgs {
     /// A time such as 2026-11-22T10:00:00Z, or how long ago: 90s, 10m, 2h, 3d [default: the latest]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<String>,
     /// A revision, as answers and `GET /backups` tell it.
     #[arg(long, value_name = "NUMBER", conflicts_with = "at")]

@@ -474,6 +474,14 @@ pub fn database(flag: Option<&PathBuf>) -> Result<PathBuf> {
     Ok(load(&args, &|name| std::env::var(name).ok())?.db)
 }
 
+/// Where the backups of a database are, if nobody says which are meant.
+pub fn backups(db: Option<&PathBuf>) -> Result<PathBuf> {
+    let args = ServeArgs { db: db.cloned(), ..ServeArgs::default() };
+    let Config { db, backups, .. } = load(&args, &|name| std::env::var(name).ok())?;
+    // Where none are kept any more, some may be left.
+    Ok(backups.unwrap_or_else(|| folder_of(&db)))
+}
+
 /// How a command opens a file that no server has open: within the limits of the settings, and what it writes is in the backups, if a
 /// server has begun some.
 pub fn opening(path: PathBuf) -> Result<Options> {

@@ -136,6 +136,7 @@ fn a_file_that_cannot_be_a_migration_is_named_and_nothing_is_done() {
     for (name, text, words) in [
         ("second.sql", &b"SELECT 1;"[..], "second.sql: a migration is called like 0001_first_tables.sql"),
         ("0001_again.sql", b"SELECT 1;", "0001_again.sql and 0001_boat.sql have the same number"),
+        ("0002_x.SQL", b"SELECT 1;", "0002_x.SQL: the name of a migration ends with .sql, in small letters"),
         ("0002_x.sql", b"", "0002_x.sql: there is no statement in it"),
         ("0002_x.sql", b"-- nothing\n", "0002_x.sql: there is no statement in it"),
         ("0002_x.sql", b"SELECT 1;\nSELECT '\xe4';", "0002_x.sql, line 2: the file is not UTF-8"),

@@ -16,7 +16,7 @@ use crate::print_lines;
 use fetch::Fetched;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
-use tidebase_engine::backups::{Archive, Report, Stored, folder_of, verify};
+use tidebase_engine::backups::{Archive, Report, Stored, verify};
 use tidebase_engine::{Error, Result, clock};
 
 pub fn run(args: &BackupArgs) -> Result<()> {
@@ -31,7 +31,7 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     }
 }
 
-/// Where the backups are that are meant: in the place that is named, or in the folder beside the database.
+/// Where the backups are that are meant: in the place that is named, or in the folder that the settings name.
 enum Place {
     Folder(PathBuf),
     Store(String),
@@ -45,7 +45,7 @@ fn place(args: &KeptArgs) -> Result<Place> {
         Some(store) => Place::Store(store.to_owned()),
         None => Place::Folder(match from {
             Some(folder) => folder.to_owned(),
-            None => folder_of(&config::database(args.db.as_ref())?),
+            None => config::backups(args.db.as_ref())?,
         }),
     })
 }
@@ -71,7 +71,8 @@ fn status(args: &KeptArgs) -> Result<()> {
         return printed(&report);
     }
     let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) else {
-        print_lines(&format!("There is nothing in {} yet.", report.folder));
+        let what = if report.files == 0 { "nothing yet" } else { "no snapshot, and so nothing that can be restored" };
+        print_lines(&format!("There is {what} in {}.", report.folder));
         return Ok(());
     };
     let mut lines = vec![
@@ -80,6 +81,9 @@ fn status(args: &KeptArgs) -> Result<()> {
         format!("{} files, {}", report.files, size(report.bytes)),
     ];
     lines.extend(report.gaps.iter().map(|gap| format!("nothing between {} and {}", gap.after, gap.before)));
+    if report.set_aside > 0 {
+        lines.push(format!("{} files were damaged, or in no list, and are set aside", report.set_aside));
+    }
     lines.push(String::new());
     for level in &report.levels {
         let (name, files, bytes) = (level.level, level.files, size(level.bytes));

@@ -10,7 +10,7 @@ use tidebase_engine::backups::{Archive, Moment, Report};
 use tidebase_engine::{Code, Error, Result, clock};
 
 /// What is younger than this may be on its way.
-const LATE_MS: i64 = 60_000;
+const LATE_MS: i64 = 10_000;
 
 pub fn examine(config: &Config, tell: &mut dyn FnMut(Finding)) {
     let Some(folder) = &config.backups else {
@@ -42,10 +42,9 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
     }
     let archive = Archive::read(folder)?;
     let report = Report::of_archive(&archive)?;
-    let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) else {
-        return Ok(None);
-    };
+    let Some(newest) = &report.newest else { return Ok(None) };
     archive.find(Moment::Latest)?;
+    let Some(oldest) = &report.oldest else { return Ok(None) };
     let (from, to, size) = (&oldest.time, &newest.time, bytes(report.bytes));
     let reached = newest.revision.unwrap_or(0);
     Ok(Some(match late(db, reached) {
@@ -54,6 +53,14 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
             format!(
                 "They end at {to} (revision {reached}), and revision {revision} of {time} is not kept. `GET /backups` of the running server \
                  says why; if none runs, its next start keeps it."
+            ),
+        ),
+        None if report.set_aside > 0 => Finding::note(
+            "backups",
+            format!(
+                "From {from} to {to}, {size} in {}. {} files were damaged, or in no list, and are in set-aside there: look at the disk.",
+                display(folder),
+                report.set_aside
             ),
         ),
         None => Finding::ok("backups", format!("from {from} to {to}, {size} in {}", display(folder))),

@@ -198,6 +198,12 @@ impl Dumps {
             Error::too_many(format!("{most} downloads are running. Try again when one is done.")).retry_after(10)
         })?;
         let found = self.store.get(&dump.file).await?;
+        if let Some(bytes) = dump.bytes.filter(|bytes| *bytes != found.bytes) {
+            return Err(Error::unavailable(format!(
+                "{} has {} bytes where it is kept, and had {bytes} when it was made. Make another dump.",
+                dump.file, found.bytes
+            )));
+        }
         Ok(Download { dump, found, permit })
     }
 

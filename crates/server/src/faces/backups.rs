@@ -3,11 +3,11 @@
 use super::body::whole;
 use super::requests::parse;
 use super::{Admin, Shared};
-use crate::answer::{self, Reply};
+use crate::answer::{self, REVISION, Reply};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -34,16 +34,25 @@ pub async fn report(State(app): State<Shared>, _: Admin) -> Reply {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     #[serde(default)]
-    at: Option<String>,
+    at: Option<At>,
     #[serde(default)]
     revision: Option<i64>,
+}
+
+/// As text, or in milliseconds since 1970.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"at\" is a text or a whole number of milliseconds since 1970")]
+enum At {
+    Text(String),
+    Milliseconds(i64),
 }
 
 /// `POST /restore` `{"at": time}` or `{"revision": number}`: the database becomes what it was then, while it is being served.
 pub async fn restore(State(app): State<Shared>, Admin { who }: Admin, body: Result<Bytes, BytesRejection>) -> Reply {
     let body = whole(&app, body)?;
     let moment = match parse(&body)? {
-        Wanted { at: Some(at), revision: None } => Moment::at(&at)?,
+        Wanted { at: Some(At::Text(at)), revision: None } => Moment::at(&at)?,
+        Wanted { at: Some(At::Milliseconds(at)), revision: None } => Moment::at(&at.to_string())?,
         Wanted { at: None, revision: Some(revision) } => Moment::Revision(revision),
         _ => return Err(Error::invalid("A restore wants \"at\", a time, or \"revision\", and not both.").into()),
     };
@@ -54,10 +63,10 @@ pub async fn restore(State(app): State<Shared>, Admin { who }: Admin, body: Resu
     let engine = Arc::clone(&app.engine);
     let swapped = tokio::spawn(async move { engine.swap(fork).await });
     let revision = swapped.await.map_err(|error| Error::internal("a restore panicked").caused_by(error))??.revision;
-    Ok(answer::own(
-        StatusCode::OK,
-        json!({ "revision": revision, "restored": restored, "undo": { "revision": revision - 1 } }),
-    ))
+    let told = json!({ "revision": revision, "restored": restored, "undo": { "revision": revision - 1 } });
+    let mut response = answer::own(StatusCode::OK, told);
+    response.headers_mut().insert(REVISION, HeaderValue::from(revision));
+    Ok(response)
 }
 
 const OFF: &str = "This server keeps no backups: start it with --backups FOLDER.";

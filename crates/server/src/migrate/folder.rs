@@ -78,8 +78,15 @@ impl Folder {
                 .into_string()
                 .map_err(|name| Error::invalid(format!("The name of the file {} is not UTF-8.", name.display())))?;
             // Editors leave hidden files beside.
-            if name.ends_with(EXTENSION) && !name.starts_with('.') {
+            if name.starts_with('.') {
+                continue;
+            }
+            if name.ends_with(EXTENSION) {
                 names.push(name);
+            } else if name.to_lowercase().ends_with(EXTENSION) {
+                return Err(Error::invalid(format!(
+                    "{name}: the name of a migration ends with {EXTENSION}, in small letters."
+                )));
             }
         }
         names.sort();

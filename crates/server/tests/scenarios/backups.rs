@@ -68,7 +68,9 @@ async fn a_server_goes_back_and_what_lives_follows() {
     let id = token["id"].as_str().unwrap();
     assert_eq!(server.send(Request::new("DELETE", format!("/auth/tokens/{id}"))).await.status, 200);
     let bad = kept(&server).await;
-    let answer = restore(&server, json!({ "revision": good })).await.result();
+    let answer = restore(&server, json!({ "revision": good })).await;
+    assert_eq!(answer.header("tidebase-revision"), Some((bad + 1).to_string().as_str()));
+    let answer = answer.result();
     assert_eq!(answer["restored"]["revision"], good);
     assert_eq!(answer["undo"]["revision"], bad);
     assert_eq!(answer["revision"], bad + 1);
@@ -99,6 +101,10 @@ async fn what_cannot_be_gone_back_to_is_told() {
         "invalid",
         "A restore wants \"at\", a time, or \"revision\", and not both.",
     );
+    let number = restore(&server, json!({"at": 1_000_000})).await;
+    assert_eq!((number.status, number.text().contains("1970-01-01T00:16:40")), (404, true), "{}", number.text());
+    let number = restore(&server, json!({"at": 1.5})).await;
+    assert_eq!((number.status, number.text().contains("milliseconds since 1970")), (400, true), "{}", number.text());
     let future = restore(&server, json!({"at": "2999-01-01T00:00:00Z"})).await;
     assert_eq!((future.status, future.text().contains("yet to come")), (400, true), "{}", future.text());
     let past = restore(&server, json!({"at": "2001-01-01T00:00:00Z"})).await;
@@ -148,7 +154,8 @@ async fn the_commands_look_into_the_folder_while_it_is_written() {
     let told = said(&tidebase(&home, &[], &["restore", "--revision", &one, "--url", &url]));
     assert!(told.contains("To undo: tidebase restore --url"), "{told}");
     assert_eq!(server.sql("SELECT text FROM notes").await, json!([{"text": "one"}]));
-    // A file that was tampered with is named, and the command fails.
+    // A file that was tampered with is named, and the command fails. The server would put it aside, in its time.
+    server.stop().await;
     let files = home.folder.path().join("test.db-backups/ltx/9");
     let snapshot = std::fs::read_dir(files).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&snapshot).unwrap();
@@ -157,6 +164,10 @@ async fn the_commands_look_into_the_folder_while_it_is_written() {
     std::fs::write(&snapshot, bytes).unwrap();
     let damaged = complained(&tidebase(&home, &[], &["backup", "verify", "--db", "test.db"]));
     assert!(damaged.contains("One file is damaged:\n  ltx/9/"), "{damaged}");
+    // Without a word the settings say where.
+    let elsewhere = [("TIDEBASE_BACKUPS", "elsewhere".to_owned())];
+    let unknown = complained(&tidebase(&home, &elsewhere, &["backup", "status", "--db", "test.db"]));
+    assert!(unknown.contains("There are no backups in elsewhere."), "{unknown}");
     let nowhere = complained(&tidebase(&home, &[], &["backup", "status", "--from", "nowhere"]));
     assert!(nowhere.contains("There are no backups in nowhere."), "{nowhere}");
 }

@@ -52,6 +52,21 @@ async fn a_dump_is_begun_again_when_the_server_was_killed_under_it() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_as_it_was_made_is_not_sent() {
+    let server = Server::start().await;
+    server.sql("CREATE TABLE t (a); INSERT INTO t VALUES ('a row of some length')").await;
+    let key = ask(&server, json!({"format": "sql"})).await;
+    completed(&server, &key).await;
+    let name = format!("{key}.sql");
+    let file = server.home.folder.path().join("test.db-dumps").join(&name);
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    download(&server, &name).await.is_refused(503, "unavailable", "Make another dump.");
+    std::fs::remove_file(&file).unwrap();
+    download(&server, &name).await.is_refused(404, "not_found", &name);
+}
+
+#[tokio::test]
 async fn a_dump_under_which_the_server_ends_again_and_again_fails() {
     let server = Server::start().await;
     let key = under_way(&server).await;

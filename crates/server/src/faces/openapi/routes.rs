@@ -254,6 +254,7 @@ fn backups() -> Json {
         ("gaps", array(object(&[("after", reached()), ("before", reached())]))),
         ("files", integer()),
         ("bytes", integer()),
+        ("set_aside", integer()),
         (
             "levels",
             array(object(&[
@@ -622,7 +623,7 @@ fn data_routes() -> Vec<Route> {
         route("post", "/restore", "go back to a moment of the backups", result(restored()))
             .body(json!({
                 "type": "object",
-                "properties": { "at": { "type": "string" }, "revision": { "type": "integer" } },
+                "properties": { "at": { "type": ["string", "integer"] }, "revision": { "type": "integer" } },
                 "additionalProperties": false,
                 "minProperties": 1,
                 "maxProperties": 1
