@@ -415,17 +415,6 @@ impl Archive {
         Ok(self.records().filter(is_lost).copied().collect())
     }
 
-    /// A file that was lost, read from where there is another one, counts again.
-    ///
-    /// # Errors
-    /// `unavailable` if it is not the one that was written, cannot be read, or cannot be written here.
-    pub fn put_back(&self, record: &Record, mut from: impl std::io::Read) -> Result<()> {
-        let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
-        let mut draft = self.folder.draft(level).map_err(damage)?;
-        std::io::copy(&mut from, &mut draft).map_err(|error| io(&self.folder.path(level, record.span()), error))?;
-        draft.publish_again(record).map_err(damage)
-    }
-
     /// Out of the way with a file that is damaged, unless somebody is reading in the folder: then the next time.
     pub(super) fn put_aside(&self, file: &Stored) -> Result<bool> {
         let readers = readers(&self.root)?;
@@ -487,6 +476,17 @@ fn check_times(files: &[Stored]) -> Result<()> {
          backup list` has them.",
         clock::spoken(newest)
     )))
+}
+
+/// A file that was lost, read from where there is another one, counts again.
+///
+/// # Errors
+/// `unavailable` if it is not the one that was written, cannot be read, or cannot be written here.
+pub fn put_back(folder: &Folder, record: &Record, mut from: impl std::io::Read) -> Result<()> {
+    let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
+    let mut draft = folder.draft(level).map_err(damage)?;
+    std::io::copy(&mut from, &mut draft).map_err(|error| io(&folder.path(level, record.span()), error))?;
+    draft.publish_again(record).map_err(damage)
 }
 
 /// While this is held no file of the folder is removed.

@@ -8,6 +8,7 @@
 //! A small file is put where none is yet. If one of its name holds something else, another server writes to the same place: then this one
 //! stops, for what it would add would fit to nothing. How it comes back is in [`super::fetch`].
 
+use super::blocking;
 use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
 use crate::store::Store;
 use bytes::Bytes;
@@ -17,10 +18,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidebase_engine::backups::archive::ABOUT;
+use tidebase_engine::backups::archive::{ABOUT, put_back};
 use tidebase_engine::backups::{Archive, Level, Record, Stored, due};
 use tidebase_engine::{Code, Engine, Error, Limits, Result, clock};
-use tidebase_ltx::Span;
+use tidebase_ltx::{Folder, Span};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 const LISTS_EVERY: Duration = Duration::from_mins(1);
@@ -183,7 +184,7 @@ impl Mirror {
             let key = (record.level, record.span());
             // Once: what is no better there is no better the next time.
             if there.known.files.contains(&key) && there.asked_for.insert(key) {
-                self.bring_back(record).await?;
+                self.bring_back(record, &root).await?;
             }
         }
         let mut new: Vec<&(Stored, Record)> =
@@ -249,19 +250,19 @@ impl Mirror {
         Look: FnOnce(&Archive) -> Result<T> + Send + 'static,
     {
         let engine = Arc::clone(&self.engine);
-        let looked = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let backups = engine.backups().ok_or_else(|| Error::internal("there are no backups"))?;
             look(&backups.shelf.archive())
-        });
-        looked.await.map_err(|error| Error::internal("looking at backups panicked").caused_by(error))?
+        })
+        .await
     }
 
     /// What the folder has lost, or put aside for it was damaged, and this place has.
-    async fn bring_back(&self, record: Record) -> Result<()> {
+    async fn bring_back(&self, record: Record, root: &std::path::Path) -> Result<()> {
         let name = fetch::name(record.level, record.span());
         let found = self.store.get(&name).await?;
         let cannot = |error: std::io::Error| Error::unavailable(format!("{name} cannot be brought: {error}."));
-        let mut brought = tokio::fs::File::from_std(tempfile::tempfile().map_err(cannot)?);
+        let mut brought = tokio::fs::File::from_std(tempfile::tempfile_in(root).map_err(cannot)?);
         let mut pieces = std::pin::pin!(found.read(0..found.bytes));
         while let Some(piece) = pieces.try_next().await? {
             brought.write_all(&piece).await.map_err(cannot)?;
@@ -269,7 +270,8 @@ impl Mirror {
         }
         brought.rewind().await.map_err(cannot)?;
         let brought = brought.into_std().await;
-        match self.with_archive(move |archive| archive.put_back(&record, brought)).await {
+        let folder = Folder::new(root);
+        match blocking(move || put_back(&folder, &record, brought)).await {
             Ok(()) => tracing::warn!(place = %self.store, name, "a lost file of the backups is brought back"),
             Err(error) => tracing::error!(%error, place = %self.store, name, "a lost file of the backups stays lost"),
         }

@@ -145,6 +145,12 @@ fn check(args: &KeptArgs) -> Result<()> {
     )))
 }
 
+/// Work on the backups' folder, which waits for the disk.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal("work on backups panicked").caused_by(error))?
+}
+
 fn printed(answer: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string(answer);
     print_lines(&text.map_err(|error| Error::internal("an answer cannot be written").caused_by(error))?);

@@ -4,6 +4,7 @@ use super::body::whole;
 use super::requests::parse;
 use super::{Admin, Shared};
 use crate::answer::{self, REVISION, Reply};
+use crate::backup::blocking;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -70,8 +71,3 @@ pub async fn restore(State(app): State<Shared>, Admin { who }: Admin, body: Resu
 }
 
 const OFF: &str = "This server keeps no backups: start it with --backups FOLDER.";
-
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::internal("the work panicked").caused_by(error))?
-}

@@ -1,9 +1,9 @@
 //! How the server is: for load balancers (`/health`, `/ready`), for Prometheus (`/metrics`), for people (`/status/database`,
 //! `/status/live`).
 
-use super::backups::blocking;
 use super::{Admin, Shared};
 use crate::answer::{self, Reply};
+use crate::backup::blocking;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
