@@ -173,12 +173,20 @@ mod tests {
         check(&found(&path, &[]), "second place", Word::Note, "--backup-mirror");
         let mirror = [("TIDEBASE_BACKUP_MIRROR", "/mnt/other")];
         assert!(found(&path, &mirror).iter().all(|finding| finding.subject != "second place"));
+        std::fs::create_dir(backups.join("set-aside")).unwrap();
+        std::fs::write(backups.join("set-aside/one"), "").unwrap();
+        check(&found(&path, &[]), "backups", Word::Note, "no list: 1. Look at the disk");
+        let list = backups.join("groups.jsonl");
+        let lines = std::fs::read_to_string(&list).unwrap();
+        std::fs::write(&list, format!("damage\n{lines}")).unwrap();
+        check(&found(&path, &[]), "backups", Word::Warning, "line 1 of groups.jsonl");
+        std::fs::write(&list, lines).unwrap();
         // Something was committed a while ago that is in no file.
         let late = "insert into _tide_log select revision + 1, revision + 1, time - 61000, schema_epoch, bytes_so_far, changes from _tide_log order by revision desc limit 1";
         rusqlite::Connection::open(&path).unwrap().execute_batch(late).unwrap();
         check(&found(&path, &[]), "backups", Word::Warning, "is not kept");
         std::fs::remove_dir_all(backups.join("ltx")).unwrap();
-        check(&found(&path, &[]), "backups", Word::Note, "none in");
+        check(&found(&path, &[]), "backups", Word::Warning, "cannot be restored");
         std::fs::write(backups.join("groups.jsonl"), "{\"level\":0}\n").unwrap();
         check(&found(&path, &[]), "backups", Word::Warning, "aside");
         std::fs::remove_dir_all(&backups).unwrap();

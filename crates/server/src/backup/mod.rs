@@ -82,7 +82,7 @@ fn status(args: &KeptArgs) -> Result<()> {
     ];
     lines.extend(report.gaps.iter().map(|gap| format!("nothing between {} and {}", gap.after, gap.before)));
     if report.set_aside > 0 {
-        lines.push(format!("{} files were damaged, or in no list, and are set aside", report.set_aside));
+        lines.push(format!("set aside, being damaged or in no list: {}", report.set_aside));
     }
     lines.push(String::new());
     for level in &report.levels {

@@ -42,9 +42,16 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
     }
     let archive = Archive::read(folder)?;
     let report = Report::of_archive(&archive)?;
-    let Some(newest) = &report.newest else { return Ok(None) };
+    if archive.last().is_none() {
+        return Ok(None);
+    }
     archive.find(Moment::Latest)?;
-    let Some(oldest) = &report.oldest else { return Ok(None) };
+    let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) else { return Ok(None) };
+    let lost = archive.lost_lines();
+    if !lost.is_empty() {
+        let text = format!("Damaged in {}: {}. The next start goes on without.", display(folder), lost.join(", "));
+        return Ok(Some(Finding::warning("backups", text)));
+    }
     let (from, to, size) = (&oldest.time, &newest.time, bytes(report.bytes));
     let reached = newest.revision.unwrap_or(0);
     Ok(Some(match late(db, reached) {
@@ -58,7 +65,7 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
         None if report.set_aside > 0 => Finding::note(
             "backups",
             format!(
-                "From {from} to {to}, {size} in {}. {} files were damaged, or in no list, and are in set-aside there: look at the disk.",
+                "From {from} to {to}, {size} in {}. In set-aside there, being damaged or in no list: {}. Look at the disk, then empty that folder.",
                 display(folder),
                 report.set_aside
             ),
