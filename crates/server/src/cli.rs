@@ -521,9 +521,9 @@ pub struct ImportArgs {
     /// A name in the file and the column it is for. Repeatable.
     #[arg(long = "map", value_name = "NAME=COLUMN")]
     pub mapping: Vec<String>,
-    /// What parts the fields of CSV: one character, or `tab`.
-    #[arg(long, value_name = "CHAR", default_value = ",")]
-    pub delimiter: String,
+    /// What parts the fields of CSV: one character, or `tab` [default: tab for .tsv, a comma otherwise]
+    #[arg(long, value_name = "CHAR")]
+    pub delimiter: Option<String>,
     /// Keep what can be kept, and tell of the rest.
     #[arg(long)]
     pub partial: bool,

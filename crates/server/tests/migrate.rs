@@ -163,6 +163,19 @@ fn a_file_that_cannot_be_a_migration_is_named_and_nothing_is_done() {
 }
 
 #[test]
+fn a_new_one_that_cannot_be_written_whole_is_not_left_there() {
+    let place = Place::new(&[]);
+    let mut shell = Command::new("sh");
+    // No file may have any bytes. Without the trap one that has would end the process.
+    shell.arg("-c").arg("ulimit -f 0; trap '' XFSZ; exec \"$0\" \"$@\"").arg(env!("CARGO_BIN_EXE_tidebase"));
+    shell.current_dir(place.path()).env_clear().stdin(Stdio::null()).args(["migrate", "new", "boat"]);
+    let output = shell.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("0001_boat.sql cannot be written"), "{said}");
+    assert_eq!(std::fs::read_dir(place.path().join("migrations")).unwrap().count(), 0);
+}
+
+#[test]
 fn one_that_fails_says_file_line_and_statement_and_those_before_it_stay() {
     let place = Place::new(&[BOAT]);
     place.write("0002_x.sql", "INSERT INTO boat VALUES ('Ada');\n\nINSERT INTO ship VALUES (1);\n-- down\nSELECT 1;");

@@ -7,9 +7,11 @@
 mod server;
 
 use server::{Home, TOKEN};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tidebase_engine::export::Squeeze;
 
 fn tidebase(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidebase"));
@@ -72,13 +74,65 @@ fn an_export_that_is_interrupted_leaves_nothing() {
     rusqlite::Connection::open(folder.path().join("t.db")).unwrap().execute_batch(&made).unwrap();
     let arguments = ["export", "--db", "t.db", "--table", "endless", "--to", "out.csv"];
     let mut child = tidebase(folder.path(), &arguments).spawn().unwrap();
-    until(&mut child, || folder.path().join("out.csv-partial").exists());
+    until(&mut child, || names(folder.path()).iter().any(|name| name.starts_with("out.csv-partial-")));
     let output = interrupted(child);
     assert_eq!(
         (output.status.code(), text(&output.stderr)),
         (Some(1), "tidebase: Interrupted. Nothing was written.\n".into())
     );
     assert!(!names(folder.path()).iter().any(|name| name.starts_with("out.csv")));
+}
+
+#[test]
+fn an_export_that_finds_no_room_names_its_own_file_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = "CREATE TABLE t (a); INSERT INTO t VALUES (hex(zeroblob(50000)))";
+    rusqlite::Connection::open(folder.path().join("t.db")).unwrap().execute_batch(made).unwrap();
+    let mut shell = Command::new("sh");
+    // A file may have some KiB. Without the trap a longer one would end the process.
+    shell.arg("-c").arg("ulimit -f 16; trap '' XFSZ; exec \"$0\" \"$@\"").arg(env!("CARGO_BIN_EXE_tidebase"));
+    let output = shell
+        .current_dir(folder.path())
+        .env_clear()
+        .args(["export", "--db", "t.db", "--to", "out.sql"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(said.starts_with("tidebase: out.sql cannot be written: "), "{said}");
+    assert!(!names(folder.path()).iter().any(|name| name.starts_with("out.sql")));
+}
+
+#[test]
+fn the_delimiter_is_what_was_said_or_else_as_the_file_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let squeezed = |text: &str, squeeze: Squeeze| {
+        let mut out = squeeze.onto(Vec::new()).unwrap();
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    };
+    let (tabs, commas) = ("a\tb\n1,5\t2\n", "a,b\n1\t5,2\n");
+    for (name, text, said, a) in [
+        ("small.tsv", tabs, None, "1,5"),
+        ("large.TSV", tabs, None, "1,5"),
+        ("t.tsv.gz", tabs, None, "1,5"),
+        ("t.tsv.zst", tabs, None, "1,5"),
+        ("said.tsv", commas, Some(","), "1\t5"),
+        ("t.csv", commas, None, "1\t5"),
+        ("tabs.csv", tabs, Some("tab"), "1,5"),
+    ] {
+        std::fs::write(folder.path().join(name), squeezed(text, Squeeze::of_file(name))).unwrap();
+        let database = format!("{name}.db");
+        let mut arguments = vec!["import", name, "--table", "t", "--create", "--db", &database];
+        arguments.extend(said.map(|said| ["--delimiter", said]).into_iter().flatten());
+        let output = tidebase(folder.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+        let there = rusqlite::Connection::open(folder.path().join(&database)).unwrap();
+        let row: (String, String) = there
+            .query_row("SELECT CAST(a AS TEXT), CAST(b AS TEXT) FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(row, (a.to_owned(), "2".to_owned()), "{name}");
+    }
 }
 
 #[test]

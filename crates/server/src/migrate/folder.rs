@@ -106,9 +106,11 @@ impl Folder {
     pub fn write(&self, number: i64, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.path.join(label(number, name));
         let mut file = File::create_new(&path).map_err(|error| cannot("written", &path, error))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(|error| cannot("written", &path, error))?;
+        if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
+            // The next `up` would apply a part of it, and take that for the whole.
+            let _ = std::fs::remove_file(&path);
+            return Err(cannot("written", &path, error));
+        }
         Ok(path)
     }
 }

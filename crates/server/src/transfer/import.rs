@@ -49,12 +49,13 @@ fn what(args: &ImportArgs, format: Format) -> Result<What> {
         None => Err(Error::invalid(format!("--map {pair:?} is like Name=column."))),
     });
     let mapping: HashMap<String, String> = mapping.collect::<Result<_>>()?;
-    let is_tsv = args.from.extension().is_some_and(|extension| extension == "tsv");
-    let delimiter = match args.delimiter.as_bytes() {
-        b"tab" => b'\t',
-        b"," if is_tsv => b'\t',
-        [byte] if !matches!(byte, b'"' | b'\r' | b'\n') => *byte,
-        _ => return Err(Error::invalid("--delimiter is one character, or tab.")),
+    let is_tsv = args.format.as_deref() == Some("tsv") || is_tsv(&args.from);
+    let delimiter = match args.delimiter.as_deref().map(str::as_bytes) {
+        None if is_tsv => b'\t',
+        None => b',',
+        Some(b"tab") => b'\t',
+        Some([byte]) if !matches!(byte, b'"' | b'\r' | b'\n') => *byte,
+        Some(_) => return Err(Error::invalid("--delimiter is one character, or tab.")),
     };
     let form = match form {
         Form::Csv => import::Form::Csv,
@@ -62,6 +63,13 @@ fn what(args: &ImportArgs, format: Format) -> Result<What> {
         Form::NdJson => import::Form::NdJson,
     };
     Ok(What::Rows(Rows { table: table.clone(), form, mapping, create: args.create, delimiter }))
+}
+
+/// The name is read as `format` reads it: squeezed or not, in small letters or not.
+fn is_tsv(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("tsv"))
 }
 
 fn into_file(args: &ImportArgs, format: Format, file: File, cancel: &Cancel) -> Result<()> {
