@@ -389,6 +389,66 @@ async fn a_damaged_line_of_a_list_costs_no_more_than_its_file() {
 }
 
 #[tokio::test]
+async fn what_can_still_be_asked_for_is_lost_and_what_was_forgotten_is_not() {
+    let mut world = World::new(18).await;
+    for _ in 0..4 {
+        world.step().await;
+    }
+    let of = |world: &World| {
+        let inventory = world.backups().inventory(&[]).unwrap();
+        let names = |files: &[(tidebase_engine::backups::Stored, tidebase_engine::backups::Record)]| {
+            files.iter().map(|(file, _)| file.to_string()).collect::<Vec<_>>()
+        };
+        (names(&inventory.files), names(&inventory.lost))
+    };
+    let (files, lost) = of(&world);
+    assert!(files.len() > 4 && lost.is_empty(), "{files:?} {lost:?}");
+    // Seconds have become minutes, and were removed.
+    world.backups().tidy(time_ms() + 2 * DAY_MS).unwrap();
+    let (later, _) = of(&world);
+    assert!(later.iter().all(|file| !file.starts_with("ltx/0/")), "{later:?}");
+    let snapshot = later.iter().find(|file| file.starts_with("ltx/9/")).unwrap();
+    fs::remove_file(world.root().join(snapshot)).unwrap();
+    let (_, lost) = of(&world);
+    assert!(lost.contains(snapshot), "{lost:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_damage_moves_nothing() {
+    let mut world = World::new(19).await;
+    world.step().await;
+    world.stop();
+    // Not to be read, for now.
+    let (list, kept) = (world.root().join("groups.jsonl"), world.root().join("kept"));
+    fs::rename(&list, &kept).unwrap();
+    fs::create_dir(&list).unwrap();
+    let refused = Engine::open(options(&world.path)).err().unwrap();
+    assert!(refused.message.contains("groups.jsonl cannot be"), "{refused}");
+    fs::remove_dir(&list).unwrap();
+    fs::rename(&kept, &list).unwrap();
+    world.start();
+    world.step().await;
+    world.check_all();
+    assert_eq!(world.report().set_aside, 0);
+}
+
+#[tokio::test]
+async fn what_came_to_stand_in_the_way_of_a_file_is_set_aside() {
+    let mut world = World::new(20).await;
+    world.step().await;
+    let mut names: Vec<_> = fs::read_dir(world.root().join("ltx/0")).unwrap().map(|it| it.unwrap().path()).collect();
+    names.sort();
+    let last = names.last().unwrap();
+    let number =
+        u64::from_str_radix(last.file_stem().unwrap().to_str().unwrap().split('-').next().unwrap(), 16).unwrap();
+    // As where a disk was full between a file and its line.
+    fs::copy(last, last.with_file_name(format!("{:016x}-{0:016x}.ltx", number + 1))).unwrap();
+    world.step().await;
+    assert_eq!(world.report().set_aside, 1);
+    world.check_all();
+}
+
+#[tokio::test]
 async fn nothing_is_put_aside_under_who_reads() {
     let mut world = World::new(16).await;
     world.step().await;
@@ -734,6 +794,10 @@ async fn a_time_in_a_gap_is_refused_and_its_ends_are_not() {
     assert!(refused.message.contains("there is a gap"), "{refused}");
     let restored = restore(&world.root(), at(&before), &to).unwrap();
     assert_eq!(restored.revision, before.revision);
+    // By their revisions, too.
+    let revision = Moment::Revision(lost.revision.unwrap());
+    let refused = restore(&world.root(), revision, &to.with_extension("lost")).unwrap_err();
+    assert!(refused.code == Code::NotFound && refused.message.contains("there is a gap"), "{refused}");
     // Before the first there is nothing either.
     let early = restore(&world.root(), Moment::Time(1_700_000_000_000), &to.with_extension("early")).unwrap_err();
     assert!(early.message.contains("the first backup is of 20"), "{early}");

@@ -18,6 +18,9 @@ pub enum Code {
     Refused,
 }
 
+/// "I/O error", on every system with disks.
+const EIO: i32 = 5;
+
 #[derive(Debug)]
 pub struct Error {
     pub code: Code,
@@ -39,8 +42,9 @@ impl Error {
     }
 
     pub fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        // A reader that checks what it reads says so in this way.
-        let code = if source.kind() == io::ErrorKind::InvalidData { Code::Damaged } else { Code::Io };
+        // A reader that checks what it reads says so in the first way, a disk with a bad sector in the second.
+        let is_damage = source.kind() == io::ErrorKind::InvalidData || source.raw_os_error() == Some(EIO);
+        let code = if is_damage { Code::Damaged } else { Code::Io };
         Self { code, message: doing.into(), source: Some(source) }
     }
 

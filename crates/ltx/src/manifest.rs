@@ -135,8 +135,8 @@ pub struct Salvaged {
 }
 
 impl Salvaged {
-    /// The lines that follow a damaged one vouch for each other again.
-    pub fn of(text: &[u8]) -> Self {
+    /// The lines that follow a damaged one vouch for each other again. None if less than half is left: then it is hardly a manifest.
+    pub fn of(text: &[u8]) -> Option<Self> {
         let end = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         let lines: Vec<&[u8]> = text[..end].split(|byte| *byte == b'\n').collect();
         let (mut records, mut lost, mut next) = (Vec::new(), Vec::new(), None::<Record>);
@@ -151,7 +151,7 @@ impl Salvaged {
         }
         records.reverse();
         lost.reverse();
-        Self { records, lost }
+        (records.len() >= lost.len()).then_some(Self { records, lost })
     }
 }
 
@@ -206,10 +206,7 @@ impl ManifestFile {
             Err(error) => return Err(cannot(error)),
         };
         let Err(error) = Manifest::read(&text[..]) else { return Ok(Vec::new()) };
-        let Salvaged { records, lost } = Salvaged::of(&text);
-        if records.len() < lost.len() {
-            return Err(error.within(path.display()));
-        }
+        let Some(Salvaged { records, lost }) = Salvaged::of(&text) else { return Err(error.within(path.display())) };
         let mut chain = Chain::default();
         let lines: Vec<String> = records.into_iter().map(|record| chain.add(record)).collect::<Result<_>>()?;
         replace(path, lines.concat().as_bytes()).map_err(cannot)?;
@@ -333,7 +330,7 @@ mod tests {
     fn what_is_around_a_damaged_line_is_left() {
         let good = lines();
         let numbers = |text: &[u8]| {
-            let left = Salvaged::of(text);
+            let left = Salvaged::of(text).unwrap();
             (left.records.iter().map(|record| record.last).collect::<Vec<_>>(), left.lost)
         };
         assert_eq!(numbers(good.concat().as_bytes()), (vec![1, 2, 3, 4, 5], vec![]));
@@ -343,13 +340,13 @@ mod tests {
         for at in 0..text.len() - good[4].len() {
             let mut bad = text.clone();
             bad[at] ^= 1;
-            let Salvaged { records, lost } = Salvaged::of(&bad);
+            let Salvaged { records, lost } = Salvaged::of(&bad).unwrap();
             assert!((1..=2).contains(&lost.len()) && records.len() >= 3, "byte {at}: {lost:?}");
             let fields = |record: &Record| Record { previous: Hash::default(), ..*record };
             assert!(records.iter().all(|left| written.iter().any(|it| fields(it) == fields(left))), "byte {at}");
         }
         assert_eq!(numbers(&[&good[0], "\0\0\n", &good[2], "{\"level\""].concat().into_bytes()), (vec![1, 3], vec![2]));
-        assert_eq!(numbers(b"nothing"), (vec![], vec![1]));
+        assert!(Salvaged::of(b"nothing").is_none());
     }
 
     #[test]

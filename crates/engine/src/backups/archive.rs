@@ -3,7 +3,8 @@
 //! ```text
 //! about.json        which database it is of
 //! set-aside/        what was found damaged, or in no list
-//! lock              held by the server that writes it, and shared by who reads while files may be removed
+//! lock              held by the server that writes it
+//! readers           shared by who reads: meanwhile no file is removed
 //! groups.jsonl      a line for each file of level 0
 //! manifest.jsonl    a line for each of the others
 //! ltx/…             the files: `tidebase_ltx::folder`
@@ -14,9 +15,9 @@
 use super::gap::gaps;
 use super::moment::Moment;
 use super::report::Reached;
-use super::{damage, io};
+use super::{damage, io, is_of_damage};
 use crate::clock;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::storage::system;
 use crate::storage::vouch::beside;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,19 @@ pub struct Archive {
     lock: Option<File>,
     /// The files that count as there, if they are not in the folder itself.
     elsewhere: Option<HashSet<(u8, Span)>>,
+    /// Lines that were passed over there.
+    lost: Vec<String>,
+}
+
+/// The files of a folder, by level and span, each with its line.
+#[derive(Debug)]
+pub struct Inventory {
+    pub root: PathBuf,
+    pub files: Vec<(Stored, Record)>,
+    /// Those that should be there and are not.
+    pub lost: Vec<(Stored, Record)>,
+    /// Level and span of those that no promise needs any more, there or not.
+    pub forgotten: HashSet<(u8, Span)>,
 }
 
 /// One file of lines.
@@ -78,13 +92,13 @@ impl Book {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(io(&path, error)),
+            Err(error) => return Err(unreadable(&path, error)),
         };
         let (records, lost) = match Manifest::read(&text[..]) {
             Ok(read) => (read.records, Vec::new()),
             Err(error) => match Salvaged::of(&text) {
-                left if left.records.is_empty() => return Err(damage(error.within(path.display()))),
-                left => (left.records, left.lost),
+                Some(left) => (left.records, left.lost),
+                None => return Err(damage(error.within(path.display()))),
             },
         };
         Ok(Self { path, records, lost, file: None })
@@ -124,9 +138,12 @@ impl Archive {
     /// # Errors
     /// `conflict` if it is of another database, or another server writes it. `unavailable` if it is damaged or cannot be
     /// written.
-    pub fn open(root: &Path, database: &str) -> Result<Self> {
+    fn open(root: &Path, database: &str, held: Option<File>) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| io(root, error))?;
-        let lock = lock(root)?;
+        let lock = match held.filter(|held| is_at(held, &root.join(LOCK))) {
+            Some(held) => held,
+            None => lock(root)?,
+        };
         let about = root.join(ABOUT);
         match about_of(root)? {
             Some(about) if about.database == database => {}
@@ -149,30 +166,44 @@ impl Archive {
         readers(root)?;
         Book::mend(&root.join(GROUPS))?;
         Book::mend(&Folder::new(root).manifest())?;
-        let archive = Self { lock: Some(lock), name: database.into(), ..Self::read(root)? };
-        archive.folder.sweep().map_err(damage)?;
-        archive.remove_unknown()?;
-        Ok(archive)
+        Ok(Self { lock: Some(lock), name: database.into(), ..Self::read(root)? })
     }
 
-    /// The same; a folder that is damaged is given another name, and a new one begun.
+    /// Opens a folder for the one who writes, and makes it if it is not there. One that is damaged is given another name, and a new one
+    /// begun. `held` is the lock of who has it open already.
     ///
     /// # Errors
-    /// As [`Archive::open`], but for damage.
-    pub fn open_or_set_aside(root: &Path, database: &str) -> Result<Self> {
-        match Self::open(root, database) {
-            Err(error) if error.code == Code::Unavailable && root.is_dir() => {
+    /// `conflict` if it is of another database, or another server writes it. `unavailable` if it cannot be written.
+    pub(super) fn open_or_set_aside(root: &Path, database: &str, held: Option<File>) -> Result<Self> {
+        match Self::open(root, database, held) {
+            // And not for want of file handles, say.
+            Err(error) if is_of_damage(&error) => {
                 let aside = beside(root, &format!("-damaged-{}", clock::now_ms()));
                 tracing::error!(%error, aside = %aside.display(), "the backups' folder is damaged; it is set aside, and a new one begun");
                 fs::rename(root, &aside).map_err(|error| io(root, error))?;
-                Self::open(root, database)
+                Self::open(root, database, None)
             }
             opened => opened,
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Removes and sets aside what a crash has left, before anybody writes.
+    ///
+    /// # Errors
+    /// `unavailable` if the folder cannot be written.
+    pub(super) fn clean(&self) -> Result<()> {
+        self.folder.sweep().map_err(damage)?;
+        self.remove_unknown()
+    }
+
+    /// The same folder, looked at anew. If that fails, nothing changes.
+    ///
+    /// # Errors
+    /// As [`Archive::open_or_set_aside`].
+    pub(super) fn reopen(&mut self) -> Result<()> {
+        let held = self.lock.as_ref().map(File::try_clone).transpose().map_err(|error| io(&self.root, error))?;
+        *self = Self::open_or_set_aside(&self.root, &self.name, held)?;
+        Ok(())
     }
 
     /// Is the folder still the one that was opened?
@@ -180,12 +211,7 @@ impl Archive {
     /// # Errors
     /// `unavailable` if it was removed or replaced.
     pub(super) fn check_place(&self) -> Result<()> {
-        let path = self.root.join(LOCK);
-        let is_same = |ours: &File| {
-            let (ours, found) = (ours.metadata().ok()?, fs::metadata(&path).ok()?);
-            Some((ours.dev(), ours.ino()) == (found.dev(), found.ino()))
-        };
-        if self.lock.as_ref().is_none_or(|ours| is_same(ours) == Some(true)) {
+        if self.lock.as_ref().is_some_and(|held| is_at(held, &self.root.join(LOCK))) {
             return Ok(());
         }
         Err(Error::unavailable(format!(
@@ -205,15 +231,16 @@ impl Archive {
         let folder = Folder::new(root);
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
         let place = root.display().to_string();
-        Ok(Self { folder, root: root.into(), place, name: String::new(), groups, others, lock: None, elsewhere: None })
+        let (name, lost) = (String::new(), Vec::new());
+        Ok(Self { folder, root: root.into(), place, name, groups, others, lock: None, elsewhere: None, lost })
     }
 
-    /// Looks at the lines of a folder whose files are somewhere else: those, in that place.
+    /// Looks at the lines of a folder whose files are somewhere else: those, in that place, and lines of its lists that were `lost`.
     ///
     /// # Errors
     /// As [`Archive::read`].
-    pub fn read_elsewhere(root: &Path, place: String, files: HashSet<(u8, Span)>) -> Result<Self> {
-        Ok(Self { elsewhere: Some(files), place, ..Self::read(root)? })
+    pub fn read_elsewhere(root: &Path, place: String, files: HashSet<(u8, Span)>, lost: Vec<String>) -> Result<Self> {
+        Ok(Self { elsewhere: Some(files), lost, place, ..Self::read(root)? })
     }
 
     /// Another may write from now on.
@@ -244,7 +271,7 @@ impl Archive {
             let name = book.path.file_name().unwrap_or_default().display().to_string();
             book.lost.iter().map(|number| format!("line {number} of {name}")).collect::<Vec<_>>()
         };
-        [&self.others, &self.groups].into_iter().flat_map(of).collect()
+        [&self.others, &self.groups].into_iter().flat_map(of).chain(self.lost.iter().cloned()).collect()
     }
 
     /// All lines, those of removed files too.
@@ -335,24 +362,27 @@ impl Archive {
         })?;
         let last = plan.last().and_then(|file| self.of(file)).copied();
         let last = last.ok_or_else(|| Error::internal("a plan without an end"))?;
-        if let Moment::Time(time_ms) = moment {
-            self.check_gap(time_ms, &last, &kept)?;
+        let is_exact = match moment {
+            Moment::Latest => true,
+            Moment::Time(time_ms) => u64::try_from(time_ms) == Ok(last.time_ms),
+            Moment::Revision(revision) => last.revision == Some(revision),
+        };
+        if !is_exact {
+            self.check_gap(moment, &last, &kept)?;
         }
         Ok((plan, last))
     }
 
     /// What was there between the ends of a gap cannot be told.
-    fn check_gap(&self, time_ms: i64, last: &Record, kept: &[(Stored, &Record)]) -> Result<()> {
-        let is_exact = u64::try_from(time_ms) == Ok(last.time_ms);
+    fn check_gap(&self, moment: Moment, last: &Record, kept: &[(Stored, &Record)]) -> Result<()> {
         match gaps(kept).into_iter().find(|(after, _)| after.last == last.last) {
-            Some((after, before)) if !is_exact => Err(Error::not_found(format!(
-                "{} was not kept: between {} and {} there is a gap in {}. Restore one of these two.",
-                Moment::Time(time_ms),
+            Some((after, before)) => Err(Error::not_found(format!(
+                "{moment} was not kept: between {} and {} there is a gap in {}. Restore one of these two.",
                 Reached::of(after),
                 Reached::of(before),
                 self.place,
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -405,24 +435,58 @@ impl Archive {
         Ok(())
     }
 
-    /// The lines of files that are gone, but for those that are old and were removed.
+    /// What is there, what is not, and what need not be any more: by all lines, also those of files that have gone. `more` are lines from
+    /// elsewhere.
     ///
     /// # Errors
     /// `unavailable` if the folder cannot be listed.
-    pub fn lost(&self, is_old: impl Fn(&Record) -> bool) -> Result<Vec<Record>> {
+    pub fn inventory(&self, more: &[Record], is_forgotten: impl Fn(&[Stored]) -> Vec<Stored>) -> Result<Inventory> {
         let there = self.there()?;
-        let is_lost = |record: &&Record| !is_old(record) && !there.contains(&(record.level, record.span()));
-        Ok(self.records().filter(is_lost).copied().collect())
+        let mut lines: Vec<(Stored, Record)> = self
+            .records()
+            .chain(more)
+            .filter_map(|record| Level::new(record.level).map(|level| (stored(level, record), *record)))
+            .collect();
+        lines.sort_by_key(|(file, _)| (file.level, file.span));
+        lines.dedup_by_key(|(file, _)| *file);
+        let all: Vec<Stored> = lines.iter().map(|(file, _)| *file).collect();
+        let forgotten: HashSet<_> = is_forgotten(&all).iter().map(key).collect();
+        let (files, gone): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(file, _)| there.contains(&key(file)));
+        let lost = gone.into_iter().filter(|(file, _)| !forgotten.contains(&key(file))).collect();
+        Ok(Inventory { root: self.root.clone(), files, lost, forgotten })
+    }
+
+    /// Lines of files that this folder does not know any more, and that are somewhere else: they are lost here, and may come back.
+    ///
+    /// # Errors
+    /// `unavailable` if they cannot be written.
+    pub(super) fn adopt(&mut self, records: &[Record]) -> Result<()> {
+        for record in records {
+            let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
+            self.book(level).add(*record)?;
+        }
+        Ok(())
+    }
+
+    /// What stands in the place of a new file and is in no list, as where a full disk came between the two, is set aside.
+    ///
+    /// # Errors
+    /// `unavailable` if it cannot be moved.
+    pub(super) fn make_room(&self, level: Level, span: Span) -> Result<()> {
+        let is_known = self.records().any(|record| (record.level, record.span()) == (level.number(), span));
+        if !is_known && self.folder.path(level, span).exists() {
+            self.set_aside_one(level, span)?;
+        }
+        Ok(())
     }
 
     /// Out of the way with a file that is damaged, unless somebody is reading in the folder: then the next time.
-    pub(super) fn put_aside(&self, file: &Stored) -> Result<bool> {
+    pub(super) fn put_aside(&self, file: &Stored) -> Result<()> {
         let readers = readers(&self.root)?;
         if readers.try_lock().is_err() {
-            return Ok(false);
+            return Ok(());
         }
-        self.set_aside_one(file.level, file.span)?;
-        Ok(true)
+        self.set_aside_one(file.level, file.span)
     }
 
     /// How many files stand apart.
@@ -478,15 +542,18 @@ fn check_times(files: &[Stored]) -> Result<()> {
     )))
 }
 
-/// A file that was lost, read from where there is another one, counts again.
+/// A file that was lost, read from where there is another one, counts again. False if that is not the one that was written.
 ///
 /// # Errors
-/// `unavailable` if it is not the one that was written, cannot be read, or cannot be written here.
-pub fn put_back(folder: &Folder, record: &Record, mut from: impl std::io::Read) -> Result<()> {
+/// `unavailable` if it cannot be read, or cannot be written here.
+pub fn put_back(folder: &Folder, record: &Record, mut from: impl std::io::Read) -> Result<bool> {
     let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
     let mut draft = folder.draft(level).map_err(damage)?;
     std::io::copy(&mut from, &mut draft).map_err(|error| io(&folder.path(level, record.span()), error))?;
-    draft.publish_again(record).map_err(damage)
+    match draft.publish_again(record) {
+        Err(error) if error.code == tidebase_ltx::Code::Damaged => Ok(false),
+        put => put.map(|()| true).map_err(damage),
+    }
 }
 
 /// While this is held no file of the folder is removed.
@@ -517,12 +584,28 @@ fn lock(root: &Path) -> Result<File> {
 fn about_of(root: &Path) -> Result<Option<About>> {
     let path = root.join(ABOUT);
     match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| Error::unavailable(format!("{} cannot be understood: {error}.", path.display()))),
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+            damage(tidebase_ltx::Error::damaged(format!("{} cannot be understood: {error}", path.display())))
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io(&path, error)),
+        Err(error) => Err(unreadable(&path, error)),
     }
+}
+
+/// A bad sector is damage, a lack of rights is none.
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    damage(tidebase_ltx::Error::io(format!("{} cannot be read", path.display()), error))
+}
+
+/// Is this open file the one of that name?
+fn is_at(held: &File, path: &Path) -> bool {
+    let place = |found: std::io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    let held = place(held.metadata());
+    held.is_some() && held == place(fs::metadata(path))
+}
+
+pub fn key(file: &Stored) -> (u8, Span) {
+    (file.level.number(), file.span)
 }
 
 /// Before there is a writer. Gives the name under which the database's backups are kept, made when it is first needed.

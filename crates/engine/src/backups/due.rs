@@ -30,12 +30,8 @@ pub fn merges(files: &[Stored], now_ms: u64) -> Vec<Merge> {
 fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: u64) -> Vec<Merge> {
     // Not only those behind the last one: what was lost may have come back.
     let merged: Vec<&Stored> = of(files, into).collect();
-    let is_merged = |file: &&Stored| {
-        let behind = merged.partition_point(|merged| merged.span.first <= file.span.first);
-        behind > 0 && merged[behind - 1].span.last >= file.span.last
-    };
     let is_over = |file: &&Stored| number(file.time_ms, period_ms) < number(now_ms, period_ms);
-    let rest = of(files, from).filter(|file| !is_merged(file)).take_while(is_over);
+    let rest = of(files, from).filter(|file| !is_within(file, &merged)).take_while(is_over);
     let mut merges: Vec<Merge> = Vec::new();
     for file in rest {
         match merges.last_mut() {
@@ -44,6 +40,12 @@ fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: 
         }
     }
     merges
+}
+
+/// Is all of a file in one of these, which are in order and do not overlap?
+fn is_within(file: &Stored, merged: &[&Stored]) -> bool {
+    let behind = merged.partition_point(|merged| merged.span.first <= file.span.first);
+    behind > 0 && merged[behind - 1].span.last >= file.span.last
 }
 
 fn belongs(merge: &[Stored], file: &Stored, period_ms: u64) -> bool {
@@ -85,12 +87,6 @@ pub fn snapshot(files: &[Stored], now_ms: u64) -> Option<Merge> {
     is_due.then_some((merge, Level::SNAPSHOT))
 }
 
-/// Is a file of this level and time older than any promise, whatever else there is?
-pub fn is_old(level: u8, time_ms: u64, now_ms: u64, groups_age: Duration, age: Duration) -> bool {
-    let kept = if level == Level::GROUP.number() { groups_age } else { age };
-    u128::from(now_ms.saturating_sub(time_ms)) > kept.as_millis()
-}
-
 /// Files that no promise needs any more.
 pub fn forgotten(files: &[Stored], now_ms: u64, groups_age: Duration, age: Duration) -> Vec<Stored> {
     let before = |age: Duration| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
@@ -98,10 +94,10 @@ pub fn forgotten(files: &[Stored], now_ms: u64, groups_age: Duration, age: Durat
     // The oldest state that can still be asked for starts with this one.
     let base = of(files, Level::SNAPSHOT).filter(|file| file.time_ms <= from).max_by_key(|file| file.span.last);
     let base = base.map_or(0, |file| file.span.last);
-    let minutes = of(files, Level::MINUTE).map(|file| file.span.last).max().unwrap_or(0);
+    let minutes: Vec<&Stored> = of(files, Level::MINUTE).collect();
     let is_gone = |file: &&Stored| match file.level {
         Level::SNAPSHOT => file.span.last < base,
-        Level::GROUP => file.span.last <= base || file.time_ms < groups_from && file.span.last <= minutes,
+        Level::GROUP => file.span.last <= base || file.time_ms < groups_from && is_within(file, &minutes),
         _ => file.span.last <= base,
     };
     files.iter().filter(is_gone).copied().collect()
@@ -187,9 +183,12 @@ mod tests {
             (0, 40, 40, 40 * day, 1),
             (0, 41, 41, 40 * day, 1),
             (0, 42, 42, 42 * day, 1),
+            (1, 44, 50, 40 * day, 1),
+            (0, 43, 43, 40 * day, 1),
+            (0, 44, 44, 40 * day, 1),
         ]);
         let gone = forgotten(&of, 42 * day * 1000, Duration::from_hours(24), Duration::from_hours(30 * 24));
         let gone: Vec<_> = gone.iter().map(|file| (file.level.number(), file.span.first, file.span.last)).collect();
-        assert_eq!(gone, [(0, 40, 40), (1, 2, 10), (9, 1, 1)], "41 is in no minute yet");
+        assert_eq!(gone, [(0, 40, 40), (0, 44, 44), (1, 2, 10), (9, 1, 1)], "41 and 43 are in no minute yet");
     }
 }

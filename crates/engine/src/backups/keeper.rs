@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidebase_ltx::wal::{self, Committed, Found, Position};
-use tidebase_ltx::{Encoder, Header, Level, Origin, Record, Rolling, Span, snapshot};
+use tidebase_ltx::{Encoder, Folder, Header, Level, Origin, Record, Rolling, Span, snapshot};
 
 const EMPTIED: &str =
     "Another program has emptied the WAL before all of it was kept; backups begin with all pages again.";
@@ -175,7 +175,7 @@ impl Keeper {
 
     fn write_snapshot(&self, pinned: &Pinned<'_>, before: u64) -> Result<Trail> {
         let (page_size, commit, revision) = (pinned.page_size, pinned.commit, pinned.revision);
-        let folder = self.shelf.archive().folder.clone();
+        let folder = self.room_for(Level::SNAPSHOT, Span { first: 1, last: before + 1 })?;
         let draft = folder.draft(Level::SNAPSHOT).map_err(damage)?;
         let mut rolling = Rolling::new(page_size);
         let end = (before + 1, self.time_after_last(clock::now_ms()));
@@ -220,11 +220,9 @@ impl Keeper {
         note: impl Fn(u32, &[u8]),
         checksum: impl Fn() -> u64,
     ) -> Result<()> {
-        let (folder, last) = {
-            let archive = self.shelf.archive();
-            (archive.folder.clone(), archive.last().map_or(0, |record| record.last))
-        };
+        let last = self.shelf.archive().last().map_or(0, |record| record.last);
         let span = Span { first: last + 1, last: last + 1 };
+        let folder = self.room_for(Level::GROUP, span)?;
         let header = Header {
             page_size: committed.page_size,
             commit: committed.commit,
@@ -243,6 +241,12 @@ impl Keeper {
         let (draft, written) = encoder.finish().map_err(damage)?;
         let (stored, sha256) = draft.publish(&written).map_err(damage)?;
         self.shelf.add(&stored, sha256, checksum(), Some(mark.revision))
+    }
+
+    fn room_for(&self, level: Level, span: Span) -> Result<Folder> {
+        let archive = self.shelf.archive();
+        archive.make_room(level, span)?;
+        Ok(archive.folder.clone())
     }
 
     /// A clock that was put back does not put the order of files back.

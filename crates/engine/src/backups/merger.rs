@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use tidebase_ltx::{Record, Stored, compact_files};
+use tidebase_ltx::{Record, Span, Stored, compact_files};
 
 /// When a minute is over, what was committed in it is kept a moment later.
 const AFTER_MINUTE_MS: i64 = 3000;
@@ -54,7 +54,7 @@ impl Merger {
         let till_next =
             || Duration::from_millis((AFTER_MINUTE_MS + 60_000 - clock::now_ms().rem_euclid(60_000)).unsigned_abs());
         while !self.end.wait(till_next()) {
-            if let Err(error) = self.tidy(clock::now_ms()) {
+            if let Err(error) = self.tidy_at(clock::now_ms(), self.shelf.steady_ms()) {
                 // Nothing is lost by it: there are more files than need be.
                 tracing::error!(%error, "backups are not merged");
                 self.shelf.note_merging(Some(&error));
@@ -69,10 +69,15 @@ impl Merger {
     /// # Errors
     /// `unavailable` if the folder cannot be read or written. What does not depend on it is done all the same.
     pub fn tidy(&self, now_ms: i64) -> Result<()> {
+        self.tidy_at(now_ms, now_ms)
+    }
+
+    /// `steady_ms` is the time that what is old is told by.
+    fn tidy_at(&self, now_ms: i64, steady_ms: i64) -> Result<()> {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
         let mut scrub = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
         self.mend();
-        let done = [self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(now_ms)];
+        let done = [self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(steady_ms)];
         self.mend();
         done.into_iter().collect()
     }
@@ -94,9 +99,9 @@ impl Merger {
     fn merge_due(&self, now_ms: u64) -> Result<()> {
         let files = self.shelf.archive().files()?;
         let merges: Vec<Result<()>> = due::merges(&files, now_ms).iter().map(|merge| self.merge_sound(merge)).collect();
-        merges.into_iter().collect::<Result<()>>()?;
         let files = self.shelf.archive().files()?;
-        due::snapshot(&files, now_ms).map_or(Ok(()), |merge| self.merge_sound(&merge))
+        let snapshot = due::snapshot(&files, now_ms).map_or(Ok(()), |merge| self.merge_sound(&merge));
+        merges.into_iter().chain([snapshot]).collect()
     }
 
     fn read_some(&self, scrub: &mut Scrub) -> Result<()> {
@@ -112,13 +117,19 @@ impl Merger {
         }
     }
 
-    fn remove_forgotten(&self, now_ms: u64) -> Result<()> {
+    fn remove_forgotten(&self, now_ms: i64) -> Result<()> {
         let files = self.shelf.archive().files()?;
-        let gone = due::forgotten(&files, now_ms, self.limits.backup_groups_age_max, self.limits.backup_age_max);
+        let gone = self.forgotten(&files, now_ms);
         if !gone.is_empty() {
             self.shelf.archive().remove(&gone)?;
         }
         Ok(())
+    }
+
+    /// Which of these files no promise needs any more.
+    pub fn forgotten(&self, files: &[Stored], now_ms: i64) -> Vec<Stored> {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        due::forgotten(files, now_ms, self.limits.backup_groups_age_max, self.limits.backup_age_max)
     }
 
     /// What is damaged does not keep the rest from being merged, the next time.
@@ -129,8 +140,8 @@ impl Merger {
         }
     }
 
-    /// Those of these files that are not as they were written. True if there are any.
-    fn put_aside(&self, files: &[Stored]) -> Result<bool> {
+    /// Those of these files that are not as they were written: now, or when nobody reads in the folder any more. True if there are any.
+    pub fn put_aside(&self, files: &[Stored]) -> Result<bool> {
         let folder = self.shelf.archive().folder.clone();
         let mut any = false;
         for file in files {
@@ -139,7 +150,8 @@ impl Merger {
                 && is_of_damage(&error)
             {
                 tracing::error!(%error, %file, "a file of the backups is damaged");
-                any |= self.shelf.archive().put_aside(file)?;
+                self.shelf.archive().put_aside(file)?;
+                any = true;
             }
         }
         Ok(any)
@@ -150,6 +162,9 @@ impl Merger {
         let Some(last) = files.last().and_then(|last: &Stored| self.shelf.archive().of(last).copied()) else {
             return Ok(());
         };
+        if let (Some(first), Some(last)) = (files.first(), files.last()) {
+            self.shelf.archive().make_room(*level, Span { first: first.span.first, last: last.span.last })?;
+        }
         let (stored, sha256) = compact_files(&folder, files, *level).map_err(damage)?;
         self.shelf.archive().add(&stored, sha256, last.checksum, last.revision)?;
         self.shelf.tell();

@@ -22,10 +22,10 @@ mod restore;
 mod scrub;
 pub(crate) mod swap;
 
-pub use archive::Archive;
+pub use archive::{Archive, Inventory};
 pub use moment::Moment;
 pub use report::{Checked, Report, State, verify};
-pub use restore::{Restored, restore};
+pub use restore::{Restored, restore, restore_from};
 /// What files are called, and what is noted of them.
 pub use tidebase_ltx::{Hash, Level, ManifestFile, Record, Stored, folder::parse as parse_name};
 
@@ -40,11 +40,12 @@ use crate::storage::vouch::beside;
 use keeper::Keeper;
 use merger::Merger;
 use rusqlite::Connection;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use swap::Fork;
 use tokio::sync::watch;
 
@@ -67,6 +68,8 @@ pub struct Shelf {
     /// All pages are to be written again.
     wants_snapshot: AtomicBool,
     grown: watch::Sender<u64>,
+    /// The same moment by the steady clock and by the wall clock.
+    begun: (Instant, i64),
 }
 
 impl Shelf {
@@ -92,11 +95,14 @@ impl Shelf {
     }
 
     fn reopen(&self) -> Result<()> {
-        let mut archive = self.archive();
-        archive.let_go();
-        let (root, name) = (archive.root().to_owned(), archive.name().to_owned());
-        *archive = Archive::open_or_set_aside(&root, &name)?;
-        Ok(())
+        self.archive().reopen()
+    }
+
+    /// The time that what is old is told by: a clock that leaps ahead while the server runs makes nothing old.
+    fn steady_ms(&self) -> i64 {
+        let (begun, begun_ms) = self.begun;
+        let elapsed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        clock::now_ms().min(begun_ms.saturating_add(elapsed_ms).saturating_add(CLOCK_LEAP_MS_MAX))
     }
 
     /// Changes whenever a file was added.
@@ -131,13 +137,15 @@ impl Backups {
         found: Mark,
         sqlite: Sqlite,
     ) -> Result<Self> {
-        let archive = Archive::open_or_set_aside(root, name)?;
+        let archive = Archive::open_or_set_aside(root, name, None)?;
+        archive.clean()?;
         let wants_snapshot = AtomicBool::new(is_long(&sqlite.own, &archive, found)?);
         let shelf = Shelf {
             archive: Mutex::new(archive),
             state: Mutex::default(),
             wants_snapshot,
             grown: watch::Sender::new(0),
+            begun: (Instant::now(), clock::now_ms()),
         };
         let shelf = Arc::new(shelf);
         marks.note(found);
@@ -190,6 +198,35 @@ impl Backups {
         self.merger.tidy(now_ms)
     }
 
+    /// Is this file as it was written? If not, it is put aside, and made good for.
+    ///
+    /// # Errors
+    /// `unavailable` if it cannot be moved.
+    pub fn is_sound(&self, file: &Stored) -> Result<bool> {
+        self.merger.put_aside(std::slice::from_ref(file)).map(|any| !any)
+    }
+
+    /// What the folder has, and what it has lost, by its lines and `more` from elsewhere. Reads the folder.
+    ///
+    /// # Errors
+    /// `unavailable` if it cannot be listed.
+    pub fn inventory(&self, more: &[Record]) -> Result<Inventory> {
+        let now_ms = self.shelf.steady_ms();
+        self.shelf.archive().inventory(more, |files| self.merger.forgotten(files, now_ms))
+    }
+
+    /// These lines were found where the backups are carried to: what the folder has forgotten of them though it should not is lost.
+    ///
+    /// # Errors
+    /// As [`Backups::inventory`].
+    pub fn adopt(&self, found: &[Record]) -> Result<()> {
+        let known: HashSet<_> = self.shelf.archive().records().map(|record| (record.level, record.span())).collect();
+        let lost = self.inventory(found)?.lost;
+        let unknown = lost.iter().filter(|(file, _)| !known.contains(&archive::key(file)));
+        let unknown: Vec<Record> = unknown.map(|(_, record)| *record).collect();
+        self.shelf.archive().adopt(&unknown)
+    }
+
     pub fn report(&self) -> Result<Report> {
         Report::of(&self.shelf.archive(), self.shelf.state())
     }
@@ -221,6 +258,9 @@ pub(crate) fn found(connection: &Connection, time_ms: i64) -> Result<Mark> {
 
 /// What a crash catches before it is kept has come within this time, as a rule.
 const MOMENT_MS_MAX: i64 = 5000;
+
+/// What a clock is set by, at most, that is not wrong.
+const CLOCK_LEAP_MS_MAX: i64 = 3_600_000;
 
 /// How long a restore waits until what was just committed can be restored too.
 const SETTLE_MAX: Duration = Duration::from_secs(2);

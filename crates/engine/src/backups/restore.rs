@@ -27,8 +27,20 @@ pub struct Restored {
 /// `not_found` for a moment that is not kept, `conflict` if there is a file already, `unavailable` if files are damaged and no
 /// others hold the same, or the disk is full.
 pub fn restore(root: &Path, moment: Moment, to: &Path) -> Result<Restored> {
-    let archive = Archive::read(root)?;
-    let _held = archive::hold(root)?;
+    restore_from(&Archive::read(root)?, moment, to, |_| Ok(()))
+}
+
+/// The same of files that may be elsewhere: `bring` is asked for those that are needed.
+///
+/// # Errors
+/// As [`restore`], and those of `bring`.
+pub fn restore_from(
+    archive: &Archive,
+    moment: Moment,
+    to: &Path,
+    bring: impl Fn(&[Stored]) -> Result<()>,
+) -> Result<Restored> {
+    let _held = archive::hold(archive.root())?;
     if to.exists() {
         return Err(Error::conflict(format!("{} exists already; a restore never overwrites a file.", to.display())));
     }
@@ -36,15 +48,16 @@ pub fn restore(root: &Path, moment: Moment, to: &Path) -> Result<Restored> {
     let mut passed_over = archive.lost_lines();
     let manifest = archive.manifest();
     let done = loop {
+        bring(&files)?;
         match restore_to(&archive.folder, &files, Some(&manifest), to) {
             Ok(done) => break done,
             Err(error) if error.code == tidebase_ltx::Code::Damaged => {
-                let bad = damaged(&archive, &files);
+                let bad = damaged(archive, &files);
                 if bad.is_empty() {
                     return Err(damage(error));
                 }
                 passed_over.extend(bad.iter().map(ToString::to_string));
-                files = around(&archive, &passed_over, last.last)?;
+                files = around(archive, &passed_over, last.last)?;
             }
             Err(error) => return Err(damage(error)),
         }

@@ -26,17 +26,20 @@ impl Scrub {
     /// Reads on, at most once around. `kept` are the files by level and span. Gives the first file that is not as it was written.
     ///
     /// # Errors
-    /// `unavailable` if one cannot be read; it is tried again.
+    /// `unavailable` if one cannot be read, when the others were.
     pub fn round(&mut self, folder: &Folder, kept: &[(Stored, Record)]) -> Result<Option<Stored>> {
-        let (mut left, mut buffer) = (BYTES_A_ROUND, vec![0; 256 << 10]);
+        let (mut left, mut buffer, mut unread) = (BYTES_A_ROUND, vec![0; 256 << 10], Ok(None));
         while left > 0 {
             if self.reading.is_none() {
                 let Some((file, record)) = self.next(kept) else {
                     self.done = None;
-                    return Ok(None);
+                    return unread;
                 };
-                self.reading = Some((*file, record.checked(folder.open(file.level, file.span).map_err(damage)?)));
                 left = left.saturating_sub(OPENING_BYTES);
+                match folder.open(file.level, file.span) {
+                    Ok(opened) => self.reading = Some((*file, record.checked(opened))),
+                    Err(error) => (self.done, unread) = (Some(*file), Err(damage(error))),
+                }
             }
             let Some((file, read)) = &mut self.reading else { continue };
             let file = *file;
@@ -46,11 +49,14 @@ impl Scrub {
                 Err(error) => {
                     self.reading = None;
                     let error = Error::io(format!("{file} cannot be read"), error);
-                    return if error.code == Code::Damaged { Ok(Some(file)) } else { Err(damage(error)) };
+                    if error.code == Code::Damaged {
+                        return Ok(Some(file));
+                    }
+                    (self.done, unread) = (Some(file), Err(damage(error)));
                 }
             }
         }
-        Ok(None)
+        unread
     }
 
     fn next<'a>(&self, kept: &'a [(Stored, Record)]) -> Option<&'a (Stored, Record)> {

@@ -3,7 +3,7 @@
 use crate::config::ServerLimits;
 use crate::store::Store;
 use futures_util::TryStreamExt as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidebase_engine::backups::{Archive, ManifestFile, Record, Stored, parse_name};
@@ -21,8 +21,8 @@ pub const TAIL: &str = "tail/0-";
 pub struct Known {
     /// Level and span.
     pub files: HashSet<(u8, Span)>,
-    /// When their last commit was, of those in the lists.
-    pub times: HashMap<(u8, Span), u64>,
+    /// The lines of the lists there.
+    pub records: Vec<Record>,
     /// The last transactions of files whose line is in no list yet.
     pub tails: Vec<u64>,
     /// The line of the last file.
@@ -34,18 +34,16 @@ pub struct Known {
 pub async fn known(store: &Store) -> Result<Known> {
     let files = store.list("ltx/").await?.iter().filter_map(|file| parse(&file.name)).collect();
     let tails = tails(store).await?;
-    let mut last: Option<Record> = None;
-    let mut times = HashMap::new();
+    let mut records = Vec::new();
     for name in LISTS {
-        let listed = lines(&small(store, name).await?.unwrap_or_default())?;
-        times.extend(listed.iter().map(|record| ((record.level, record.span()), record.time_ms)));
-        last = listed.into_iter().chain(last).max_by_key(|record| record.last);
+        records.extend(lines(&small(store, name).await?.unwrap_or_default())?);
     }
-    if let Some(&newest) = tails.last() {
-        let line = tail(store, newest).await?;
-        last = Some(line).into_iter().chain(last).max_by_key(|record| record.last);
-    }
-    Ok(Known { files, times, tails, last })
+    let newest = match tails.last() {
+        Some(&newest) => Some(tail(store, newest).await?),
+        None => None,
+    };
+    let last = records.iter().copied().chain(newest).max_by_key(|record| record.last);
+    Ok(Known { files, records, tails, last })
 }
 
 async fn tails(store: &Store) -> Result<Vec<u64>> {
@@ -73,10 +71,9 @@ async fn small(store: &Store, name: &str) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// `unavailable` if there are none.
 pub fn lines(text: &[u8]) -> Result<Vec<Record>> {
-    match (Manifest::read(text), Salvaged::of(text).records) {
-        (Ok(read), _) => Ok(read.records),
-        (Err(error), left) if left.is_empty() => Err(damaged(error)),
-        (Err(_), left) => Ok(left),
+    match Manifest::read(text) {
+        Ok(read) => Ok(read.records),
+        Err(error) => Salvaged::of(text).map(|left| left.records).ok_or_else(|| damaged(error)),
     }
 }
 
@@ -109,16 +106,12 @@ impl Fetched {
             Error::unavailable(format!("{} cannot be written: {error}.", beside.display())).caused_by(error)
         };
         let folder = made.map_err(cannot)?;
-        let files = crate::runtime()?.block_on(bring_lists(&store, folder.path()))?;
+        let (files, lost) = crate::runtime()?.block_on(bring_lists(&store, folder.path()))?;
         if files.is_empty() {
             return Err(Error::not_found(format!("There are no backups in {store}.")));
         }
-        let archive = Archive::read_elsewhere(folder.path(), store.to_string(), files)?;
+        let archive = Archive::read_elsewhere(folder.path(), store.to_string(), files, lost)?;
         Ok(Self { store, folder, archive })
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Brings files; `progress` hears (bytes brought, bytes in all).
@@ -126,6 +119,8 @@ impl Fetched {
     /// # Errors
     /// What the store says; `unavailable` if there is no room here.
     pub fn bring(&self, files: &[Stored], mut progress: impl FnMut(u64, u64)) -> Result<()> {
+        // Those that came before are here.
+        let files: Vec<&Stored> = files.iter().filter(|file| !self.path(file).exists()).collect();
         let total = files.iter().map(|file| file.size).sum();
         crate::runtime()?.block_on(async {
             let mut brought = 0;
@@ -144,7 +139,9 @@ impl Fetched {
     }
 }
 
-async fn bring_lists(store: &Store, folder: &Path) -> Result<HashSet<(u8, Span)>> {
+/// Which files there are, and what was damaged in the lists.
+async fn bring_lists(store: &Store, folder: &Path) -> Result<(HashSet<(u8, Span)>, Vec<String>)> {
+    let mut lost = Vec::new();
     // Files first: a list that is read later has the lines of all of them.
     let files = store.list("ltx/").await?.iter().filter_map(|file| parse(&file.name)).collect();
     let tails = tails(store).await?;
@@ -152,14 +149,14 @@ async fn bring_lists(store: &Store, folder: &Path) -> Result<HashSet<(u8, Span)>
         if let Some(text) = small(store, name).await? {
             let path = folder.join(name);
             tokio::fs::write(&path, text).await.map_err(|error| cannot(&path, error))?;
-            for line in ManifestFile::mend(&path).map_err(damaged)? {
-                eprintln!("Line {line} of {name} in {store} is damaged, and passed over.");
-            }
+            lost.extend(
+                ManifestFile::mend(&path).map_err(damaged)?.iter().map(|line| format!("line {line} of {name}")),
+            );
         }
     }
     let path = folder.join(GROUPS);
     let (mut list, known) = ManifestFile::open(&path).map_err(damaged)?;
-    let mut reached = known.last().map_or(0, |record| record.last);
+    let mut reached = known.iter().map(|record| record.last).max().unwrap_or(0);
     for last in tails {
         if last <= reached {
             continue;
@@ -172,7 +169,7 @@ async fn bring_lists(store: &Store, folder: &Path) -> Result<HashSet<(u8, Span)>
         }
         reached = last;
     }
-    Ok(files)
+    Ok((files, lost))
 }
 
 async fn bring(store: &Store, name: &str, path: &Path, mut progress: impl FnMut(u64)) -> Result<()> {

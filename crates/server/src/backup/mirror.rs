@@ -15,16 +15,19 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidebase_engine::backups::archive::{ABOUT, put_back};
-use tidebase_engine::backups::{Archive, Level, Record, Stored, due};
-use tidebase_engine::{Code, Engine, Error, Limits, Result, clock};
+use tidebase_engine::backups::archive::{ABOUT, key, put_back};
+use tidebase_engine::backups::{Backups, Inventory, Level, Record, Stored};
+use tidebase_engine::{Code, Engine, Error, Result, clock};
 use tidebase_ltx::{Folder, Span};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 const LISTS_EVERY: Duration = Duration::from_mins(1);
+/// Some 2 MB.
+const LINES_A_MINUTE: usize = 8000;
+const LISTS_MINUTES_MAX: u32 = 10;
 const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_mins(1);
 /// A larger file goes in parts.
@@ -70,20 +73,11 @@ pub struct Fares {
     pub error: Option<String>,
 }
 
-/// What is in the folder.
-struct Here {
-    /// With their lines.
-    files: Vec<(Stored, Record)>,
-    /// The lines of files that should be there.
-    lost: Vec<Record>,
-    root: PathBuf,
-}
-
 /// What is in the place, as far as this server knows.
 struct There {
     known: Known,
-    /// Files that were lost in the folder, and wanted back.
-    asked_for: HashSet<(u8, Span)>,
+    /// Files that are lost in the folder, and damaged here as well.
+    is_no_better: HashSet<(u8, Span)>,
     listed_at: Option<Instant>,
     are_lists_old: bool,
 }
@@ -173,48 +167,56 @@ impl Mirror {
     }
 
     async fn step(&self, is_last: bool) -> Result<()> {
-        let Here { files, lost, root } = self.here().await?;
+        let mut here = self.inventory().await?;
         let mut known = self.known.lock().await;
-        self.look(&files, known.as_ref());
+        self.look(&here.files, known.as_ref());
         if known.is_none() {
-            *known = Some(self.begin(&files, &lost, &root).await?);
+            *known = Some(self.begin(&here).await?);
+            here = self.inventory().await?;
         }
         let Some(there) = known.as_mut() else { return Ok(()) };
-        for record in lost {
-            let key = (record.level, record.span());
-            // Once: what is no better there is no better the next time.
-            if there.known.files.contains(&key) && there.asked_for.insert(key) {
-                self.bring_back(record, &root).await?;
+        for (file, record) in &here.lost {
+            let is_there = there.known.files.contains(&key(file));
+            // What is no better there is no better the next time.
+            if is_there
+                && !there.is_no_better.contains(&key(file))
+                && !self.bring_back(file, record, &here.root).await?
+            {
+                there.is_no_better.insert(key(file));
             }
         }
         let mut new: Vec<&(Stored, Record)> =
-            files.iter().filter(|(file, _)| !there.known.files.contains(&(file.level.number(), file.span))).collect();
-        new.sort_by_key(|(file, _)| (file.span.last, file.level));
+            here.files.iter().filter(|(file, _)| !there.known.files.contains(&key(file))).collect();
+        // With one snapshot there, the next holds nothing that is not there already, and may take long.
+        let has_snapshot = there.known.files.iter().any(|(level, _)| *level == Level::SNAPSHOT.number());
+        let can_wait = |file: &Stored| has_snapshot && file.level == Level::SNAPSHOT;
+        new.sort_by_key(|(file, _)| (can_wait(file), file.span.last, file.level));
         for (index, (file, record)) in new.iter().enumerate() {
             self.heard(new.len() - index);
-            self.put(&file.to_string(), root.join(file.to_string()), file.size).await?;
+            if !self.is_sound(*file).await? {
+                continue;
+            }
+            self.put(&file.to_string(), here.root.join(file.to_string()), file.size).await?;
             if file.level == Level::GROUP {
                 self.put_tail(record).await?;
                 there.known.tails.push(record.last);
             }
-            there.known.files.insert((file.level.number(), file.span));
-            there.known.times.insert((file.level.number(), file.span), file.time_ms);
+            there.known.files.insert(key(file));
+            there.known.records.push(*record);
             there.are_lists_old = true;
-            let mut state = self.lock();
-            state.revision = state.revision.max(record.revision);
+            {
+                let mut state = self.lock();
+                state.revision = state.revision.max(record.revision);
+            }
+            self.put_lists_in_time(there, &here, false).await?;
         }
         self.heard(0);
-        let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= LISTS_EVERY);
-        if there.are_lists_old && (is_time || is_last) {
-            self.put_lists(&root, there, &files).await?;
-        }
-        Ok(())
+        self.put_lists_in_time(there, &here, is_last).await
     }
 
     /// What is not known to be there is behind, and nothing is known of a place that was never reached.
     fn look(&self, files: &[(Stored, Record)], there: Option<&There>) {
-        let is_there =
-            |file: &Stored| there.is_some_and(|there| there.known.files.contains(&(file.level.number(), file.span)));
+        let is_there = |file: &Stored| there.is_some_and(|there| there.known.files.contains(&key(file)));
         let mut state = self.lock();
         state.behind = files.iter().filter(|(file, _)| !is_there(file)).count();
         state.looked_at = files.iter().map(|(file, _)| file.span.last).max().unwrap_or(0);
@@ -233,35 +235,32 @@ impl Mirror {
         }
     }
 
-    async fn here(&self) -> Result<Here> {
-        let its = Arc::clone(&self.engine);
-        self.with_archive(move |archive| {
-            let files = archive.kept()?.into_iter().map(|(file, record)| (file, *record)).collect();
-            let lost = archive.lost(|record| is_old(record.level, record.time_ms, its.limits()))?;
-            Ok(Here { files, lost, root: archive.root().to_owned() })
-        })
-        .await
-    }
-
-    /// Looks at the folder, which may take a moment.
-    async fn with_archive<T, Look>(&self, look: Look) -> Result<T>
+    async fn with_backups<T, Look>(&self, look: Look) -> Result<T>
     where
         T: Send + 'static,
-        Look: FnOnce(&Archive) -> Result<T> + Send + 'static,
+        Look: FnOnce(&Backups) -> Result<T> + Send + 'static,
     {
         let engine = Arc::clone(&self.engine);
-        blocking(move || {
-            let backups = engine.backups().ok_or_else(|| Error::internal("there are no backups"))?;
-            look(&backups.shelf.archive())
-        })
-        .await
+        blocking(move || look(engine.backups().ok_or_else(|| Error::internal("there are no backups"))?)).await
     }
 
-    /// What the folder has lost, or put aside for it was damaged, and this place has.
-    async fn bring_back(&self, record: Record, root: &std::path::Path) -> Result<()> {
-        let name = fetch::name(record.level, record.span());
+    async fn inventory(&self) -> Result<Inventory> {
+        self.with_backups(|backups| backups.inventory(&[])).await
+    }
+
+    /// Damage is not carried.
+    async fn is_sound(&self, file: Stored) -> Result<bool> {
+        self.with_backups(move |backups| backups.is_sound(&file)).await
+    }
+
+    /// What the folder has lost, or put aside for it was damaged, and this place has. False if what is here is not it either.
+    ///
+    /// # Errors
+    /// What the store says; `unavailable` if it cannot be written here.
+    async fn bring_back(&self, file: &Stored, record: &Record, root: &Path) -> Result<bool> {
+        let name = file.to_string();
         let found = self.store.get(&name).await?;
-        let cannot = |error: std::io::Error| Error::unavailable(format!("{name} cannot be brought: {error}."));
+        let cannot = |error: std::io::Error| Error::unavailable(format!("{name} cannot be brought back: {error}."));
         let mut brought = tokio::fs::File::from_std(tempfile::tempfile_in(root).map_err(cannot)?);
         let mut pieces = std::pin::pin!(found.read(0..found.bytes));
         while let Some(piece) = pieces.try_next().await? {
@@ -269,46 +268,42 @@ impl Mirror {
             self.lock().asked_at = Some(Instant::now());
         }
         brought.rewind().await.map_err(cannot)?;
-        let brought = brought.into_std().await;
-        let folder = Folder::new(root);
-        match blocking(move || put_back(&folder, &record, brought)).await {
-            Ok(()) => tracing::warn!(place = %self.store, name, "a lost file of the backups is brought back"),
-            Err(error) => tracing::error!(%error, place = %self.store, name, "a lost file of the backups stays lost"),
+        let (folder, record, brought) = (Folder::new(root), *record, brought.into_std().await);
+        let is_it = blocking(move || put_back(&folder, &record, brought)).await?;
+        if is_it {
+            tracing::warn!(place = %self.store, name, "a lost file of the backups is brought back");
+        } else {
+            tracing::error!(place = %self.store, name, "a lost file of the backups stays lost: what is in the second place is not it");
         }
-        Ok(())
+        Ok(is_it)
     }
 
     /// # Errors
     /// `conflict` if there are backups that this server knows nothing of.
-    async fn begin(&self, files: &[(Stored, Record)], lost: &[Record], root: &std::path::Path) -> Result<There> {
-        let about = root.join(ABOUT);
+    async fn begin(&self, here: &Inventory) -> Result<There> {
+        let about = here.root.join(ABOUT);
         let text = tokio::fs::read(&about).await.map_err(|error| cannot(&about, error))?;
         self.put_new(ABOUT, text.into()).await?;
         let known = fetch::known(&self.store).await?;
         // It is of this folder, for it says so. Another server with a copy of it may have gone on in its own way.
         if let Some(theirs) = &known.last {
-            let ours = files.iter().map(|(_, record)| record).chain(lost).map(|record| record.last).max().unwrap_or(0);
-            let is_other = |(_, record): &(Stored, Record)| {
+            let mut ours = here.files.iter().chain(&here.lost).map(|(_, record)| record);
+            let is_other = |record: &Record| {
                 (record.level, record.span()) == (theirs.level, theirs.span()) && record.sha256 != theirs.sha256
             };
-            if theirs.last > ours || files.iter().any(is_other) {
+            if ours.clone().all(|record| record.last < theirs.last) || ours.any(is_other) {
                 return Err(self.foreign());
             }
         }
-        let records = files.iter().map(|(_, record)| record).chain(lost);
-        let ours: HashSet<_> = records.map(|record| (record.level, record.span())).collect();
-        let is_lost = |key: &(u8, Span)| {
-            known.times.get(key).is_some_and(|time| !ours.contains(key) && !self.is_old(key.0, *time))
-        };
-        if let Some((level, span)) = known.files.iter().find(|key| is_lost(key)) {
-            return Err(Error::conflict(format!(
-                "{} has {}, which the folder of backups has lost. Nothing is added and nothing removed there; choose another place, and keep \
-                 this one as long as you may need what is in it.",
-                self.store,
-                fetch::name(*level, *span)
-            )));
-        }
-        Ok(There { known, asked_for: HashSet::new(), listed_at: None, are_lists_old: true })
+        // Lines that were lost here with a damaged list.
+        let found: Vec<Record> = known
+            .records
+            .iter()
+            .filter(|record| known.files.contains(&(record.level, record.span())))
+            .copied()
+            .collect();
+        self.with_backups(move |backups| backups.adopt(&found)).await?;
+        Ok(There { known, is_no_better: HashSet::new(), listed_at: None, are_lists_old: true })
     }
 
     async fn put(&self, name: &str, path: PathBuf, size: u64) -> Result<()> {
@@ -353,27 +348,29 @@ impl Mirror {
         ))
     }
 
-    fn is_old(&self, level: u8, time_ms: u64) -> bool {
-        is_old(level, time_ms, self.engine.limits())
-    }
-
-    /// What was lost in the folder must not be lost here, too.
-    async fn is_whole(&self) -> Result<bool> {
-        self.with_archive(|archive| Ok(archive.is_whole())).await
+    /// Lists that are long go seldom: they go as a whole, and what comes meanwhile has its tail.
+    async fn put_lists_in_time(&self, there: &mut There, here: &Inventory, is_last: bool) -> Result<()> {
+        let lines = here.files.len() + here.lost.len();
+        let every = LISTS_EVERY * u32::try_from(1 + lines / LINES_A_MINUTE).unwrap_or(u32::MAX).min(LISTS_MINUTES_MAX);
+        let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= every);
+        if there.are_lists_old && (is_time || is_last) {
+            self.put_lists(there, here).await?;
+        }
+        Ok(())
     }
 
     /// The lists as they are now; then what is in no list any more can go.
-    async fn put_lists(&self, root: &std::path::Path, there: &mut There, files: &[(Stored, Record)]) -> Result<()> {
+    async fn put_lists(&self, there: &mut There, here: &Inventory) -> Result<()> {
         let mut listed = 0;
         for name in LISTS {
-            let path = root.join(name);
+            let path = here.root.join(name);
             let text = match tokio::fs::read(&path).await {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(cannot(&path, error)),
             };
             if name == GROUPS {
-                listed = fetch::lines(&text)?.last().map_or(0, |record| record.last);
+                listed = fetch::lines(&text)?.iter().map(|record| record.last).max().unwrap_or(0);
             }
             let mut upload = self.store.upload(name).await?;
             upload.write(&text).await?;
@@ -384,25 +381,27 @@ impl Mirror {
             self.store.delete(&format!("{TAIL}{last:016x}.json")).await?;
         }
         there.known.tails.retain(|last| !in_list(last));
-        let kept: HashSet<_> = files.iter().map(|(file, _)| (file.level.number(), file.span)).collect();
-        let is_forgotten = |key: &&(u8, Span)| there.known.times.get(key).is_some_and(|time| self.is_old(key.0, *time));
-        let gone: Vec<_> = there.known.files.difference(&kept).filter(is_forgotten).copied().collect();
-        if !gone.is_empty() && self.is_whole().await? {
-            for (level, span) in gone {
-                self.store.delete(&fetch::name(level, span)).await?;
-                there.known.files.remove(&(level, span));
-            }
+        let kept: HashSet<_> = here.files.iter().map(|(file, _)| key(file)).collect();
+        // By the lines of what is there, too: a folder that was made anew knows nothing, and must not make this place forget.
+        let lines = there.known.records.clone();
+        let (forgotten, is_whole) = self
+            .with_backups(move |backups| Ok((backups.inventory(&lines)?.forgotten, backups.shelf.archive().is_whole())))
+            .await?;
+        let gone: Vec<_> =
+            there.known.files.difference(&kept).filter(|key| is_whole && forgotten.contains(key)).copied().collect();
+        for (level, span) in &gone {
+            self.store.delete(&fetch::name(*level, *span)).await?;
+            there.known.files.remove(&(*level, *span));
+        }
+        if !gone.is_empty() {
+            let files = &there.known.files;
+            there.known.records.retain(|record| files.contains(&(record.level, record.span())));
         }
         (there.listed_at, there.are_lists_old) = (Some(Instant::now()), false);
         Ok(())
     }
 }
 
-fn is_old(level: u8, time_ms: u64, limits: &Limits) -> bool {
-    let now = u64::try_from(clock::now_ms()).unwrap_or(0);
-    due::is_old(level, time_ms, now, limits.backup_groups_age_max, limits.backup_age_max)
-}
-
-fn cannot(path: &std::path::Path, error: std::io::Error) -> Error {
+fn cannot(path: &Path, error: std::io::Error) -> Error {
     Error::unavailable(format!("{} cannot be read: {error}.", path.display())).caused_by(error)
 }

@@ -51,19 +51,38 @@ fn place(args: &KeptArgs) -> Result<Place> {
 }
 
 /// What is known of the files there.
-fn archive(args: &KeptArgs) -> Result<(Archive, Option<Fetched>)> {
-    match place(args)? {
-        Place::Folder(folder) => Ok((Archive::read(&folder)?, None)),
-        Place::Store(store) => {
-            let fetched = Fetched::new(&store, &std::env::temp_dir())?;
-            Ok((Archive::read_elsewhere(fetched.folder(), store, fetched.archive.spans()?)?, Some(fetched)))
+enum Found {
+    Folder(Archive),
+    Store(Fetched),
+}
+
+impl Found {
+    fn new(args: &KeptArgs) -> Result<Self> {
+        Ok(match place(args)? {
+            Place::Folder(folder) => Self::Folder(Archive::read(&folder)?),
+            Place::Store(store) => Self::Store(Fetched::new(&store, &std::env::temp_dir())?),
+        })
+    }
+
+    const fn archive(&self) -> &Archive {
+        match self {
+            Self::Folder(archive) => archive,
+            Self::Store(fetched) => &fetched.archive,
+        }
+    }
+
+    const fn fetched(&self) -> Option<&Fetched> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Store(fetched) => Some(fetched),
         }
     }
 }
 
 fn status(args: &KeptArgs) -> Result<()> {
-    let (archive, _fetched) = archive(args)?;
-    let mut report = Report::of_archive(&archive)?;
+    let found = Found::new(args)?;
+    let archive = found.archive();
+    let mut report = Report::of_archive(archive)?;
     if let Place::Store(store) = place(args)? {
         report.folder = store;
     }
@@ -84,6 +103,7 @@ fn status(args: &KeptArgs) -> Result<()> {
     if report.set_aside > 0 {
         lines.push(format!("set aside, being damaged or in no list: {}", report.set_aside));
     }
+    lines.extend(archive.lost_lines().iter().map(|line| format!("{line} is damaged")));
     lines.push(String::new());
     for level in &report.levels {
         let (name, files, bytes) = (level.level, level.files, size(level.bytes));
@@ -94,7 +114,8 @@ fn status(args: &KeptArgs) -> Result<()> {
 }
 
 fn list(args: &KeptArgs) -> Result<()> {
-    let (archive, _fetched) = archive(args)?;
+    let found = Found::new(args)?;
+    let archive = found.archive();
     let files = archive.files()?;
     if args.json {
         let all: Vec<_> = files.iter().filter_map(|file| archive.of(file)).collect();
@@ -113,14 +134,15 @@ fn list(args: &KeptArgs) -> Result<()> {
 
 /// A damaged file is a failure of the command, so that a script hears of it.
 fn check(args: &KeptArgs) -> Result<()> {
-    let (archive, fetched) = archive(args)?;
+    let found = Found::new(args)?;
+    let fetched = found.fetched();
     let bar = bar("{bar:30} {percent}%  {bytes_per_sec}  {eta} left");
-    let bring = |file: &Stored| fetched.as_ref().map_or(Ok(()), |fetched| fetched.bring(&[*file], |_, _| {}));
-    let checked = verify(&archive, bring, |file, done, total| {
+    let bring = |file: &Stored| fetched.map_or(Ok(()), |fetched| fetched.bring(&[*file], |_, _| {}));
+    let checked = verify(found.archive(), bring, |file, done, total| {
         bar.set_length(total);
         bar.set_position(done);
         // What was only brought to be read need not stay.
-        fetched.as_ref().map(|fetched| std::fs::remove_file(fetched.path(file)));
+        fetched.map(|fetched| std::fs::remove_file(fetched.path(file)));
     })?;
     bar.finish_and_clear();
     if args.json {

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tidebase_engine::backups::{Moment, restore};
+use tidebase_engine::backups::{Archive, Moment, Restored, Stored, restore_from};
 use tidebase_engine::{Error, Result};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
@@ -30,23 +30,17 @@ fn to_file(args: &RestoreArgs, to: &Path) -> Result<()> {
         (Some(_), Some(_)) => return Err(Error::invalid("A moment is --at a time or a --revision, not both.")),
     };
     let started = Instant::now();
-    // Its files go when it is restored.
-    let fetched;
-    let folder = match place(&args.kept)? {
+    let restored = match place(&args.kept)? {
         Place::Folder(folder) => {
             is_outside(to, &folder)?;
-            folder
+            restored(&Archive::read(&folder)?, moment, to, |_| Ok(()))?
         }
         Place::Store(store) => {
-            fetched = brought(&store, moment, to)?;
-            fetched.folder().to_owned()
+            // What is brought goes when it is restored.
+            let fetched = Fetched::new(&store, beside(to))?;
+            restored(&fetched.archive, moment, to, |files| brought(&fetched, files))?
         }
     };
-    let spinner = bar("{spinner} restoring {elapsed}");
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    let restored = restore(&folder, moment, to);
-    spinner.finish_and_clear();
-    let restored = restored?;
     if args.kept.json {
         return printed(&restored);
     }
@@ -73,18 +67,27 @@ fn is_outside(to: &Path, backups: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files of that moment, brought beside the file that is to be.
-fn brought(store: &str, moment: Moment, to: &Path) -> Result<Fetched> {
-    let beside = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let fetched = Fetched::new(store, beside)?;
-    let (plan, _) = fetched.archive.find(moment)?;
+fn restored(archive: &Archive, moment: Moment, to: &Path, bring: impl Fn(&[Stored]) -> Result<()>) -> Result<Restored> {
+    let spinner = bar("{spinner} restoring {elapsed}");
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let restored = restore_from(archive, moment, to, bring);
+    spinner.finish_and_clear();
+    restored
+}
+
+/// The folder of the file that is to be: it has room.
+fn beside(to: &Path) -> &Path {
+    to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn brought(fetched: &Fetched, files: &[Stored]) -> Result<()> {
     let bar = bar("{bar:30} {percent}%  {bytes_per_sec}  {eta} left");
-    fetched.bring(&plan, |done, total| {
+    fetched.bring(files, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
-    Ok(fetched)
+    Ok(())
 }
 
 fn in_place(args: &RestoreArgs) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Backups in a second place: they come back from it alone, after a kill, and nobody else's are touched. In a folder, and in a bucket.
 
-use super::backups::{kept, read, restored, said, tidebase};
+use super::backups::{complained, kept, read, restored, said, tidebase};
 use crate::server::http::Request;
 use crate::server::{Home, Server, within};
 use serde_json::{Value as Json, json};
@@ -211,4 +211,94 @@ async fn what_the_folder_has_lost_comes_back_from_the_second_place() {
         command(&home, place, &["restore", "--db", "test.db", "--revision", &early, "--to", &to("early")]);
         assert_eq!(restored(&to("early"), "SELECT count(*) FROM t"), 1);
     }
+}
+
+#[tokio::test]
+async fn a_restore_from_the_second_place_takes_any_revision_and_goes_around_damage() {
+    let home = Home::new();
+    let place = Place { name: home.folder.path().join("elsewhere").display().to_string(), environment: Vec::new() };
+    let server = start(&home, &place).await;
+    server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+    carried(&server).await;
+    // Of one second, as a rule: they share a file.
+    for number in 0..3 {
+        server.sql(&format!("INSERT INTO t VALUES ({number})")).await;
+    }
+    let last = carried(&server).await;
+    server.sql("INSERT INTO t VALUES (3)").await;
+    carried(&server).await;
+    server.stop().await;
+    let to = |name: &str| home.folder.path().join(format!("{name}.db")).display().to_string();
+    for revision in [last - 1, last] {
+        let name = format!("of-{revision}");
+        let asked = revision.to_string();
+        command(&home, &place, &["restore", "--from", &place.name, "--revision", &asked, "--to", &to(&name)]);
+        assert!(restored(&to(&name), "SELECT count(*) FROM t") <= 3);
+    }
+    // A minute that is damaged there, with its seconds beside it.
+    let root = std::path::Path::new(&place.name);
+    let minutes = root.join("ltx/1");
+    if let Some(minute) = std::fs::read_dir(&minutes).ok().and_then(|mut files| files.next()) {
+        let path = minute.unwrap().path();
+        std::fs::write(&path, "damage").unwrap();
+    }
+    command(&home, &place, &["restore", "--from", &place.name, "--to", &to("around")]);
+    assert_eq!(restored(&to("around"), "SELECT count(*) FROM t"), 4);
+    // And a line of its list.
+    let list = root.join("groups.jsonl");
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text.replacen("\"level\"", "\"revel\"", 1)).unwrap();
+    let told = complained(&tidebase(&home, &[], &["backup", "verify", "--from", &place.name]));
+    assert!(told.contains("groups.jsonl") || told.contains("cannot be restored"), "{told}");
+}
+
+#[tokio::test]
+async fn a_line_that_was_lost_here_comes_back_from_the_second_place() {
+    let home = Home::new();
+    let place = Place { name: home.folder.path().join("elsewhere").display().to_string(), environment: Vec::new() };
+    let server = start(&home, &place).await;
+    server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+    let mut revisions = Vec::new();
+    for number in 0..4 {
+        server.sql(&format!("INSERT INTO t VALUES ({number})")).await;
+        revisions.push(carried(&server).await);
+    }
+    server.stop().await;
+    let list = home.folder.path().join("test.db-backups/groups.jsonl");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let line = text.lines().nth(2).unwrap();
+    std::fs::write(&list, text.replacen(line, &line.replacen("level", "revel", 1), 1)).unwrap();
+    let server = start(&home, &place).await;
+    server.sql("INSERT INTO t VALUES (100)").await;
+    carried(&server).await;
+    let (_, output) = server.stop().await;
+    assert!(output.err.contains("it goes on without them") && output.err.contains("is brought back"), "{}", output.err);
+    for (number, revision) in revisions.iter().enumerate() {
+        let to = home.folder.path().join(format!("{number}.db")).display().to_string();
+        command(&home, &place, &["restore", "--db", "test.db", "--revision", &revision.to_string(), "--to", &to]);
+        assert_eq!(restored(&to, "SELECT count(*) FROM t"), number as i64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn damage_is_not_carried() {
+    let home = Home::new();
+    let server = home.start().await;
+    server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    kept(&server).await;
+    server.stop().await;
+    let of_seconds = home.folder.path().join("test.db-backups/ltx/0");
+    let file = std::fs::read_dir(&of_seconds).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let place = Place { name: home.folder.path().join("elsewhere").display().to_string(), environment: Vec::new() };
+    let server = start(&home, &place).await;
+    server.sql("INSERT INTO t VALUES (2)").await;
+    carried(&server).await;
+    assert_eq!(read(&server, "/backups").await["set_aside"], 1);
+    server.stop().await;
+    let name = std::path::Path::new("ltx/0").join(file.file_name().unwrap());
+    assert!(!std::path::Path::new(&place.name).join(name).exists());
 }
