@@ -12,6 +12,7 @@
 //!
 //! A file counts when its line is written. One without a line is what a crash left; what it holds is still in the WAL then.
 
+use super::book::{Book, unreadable};
 use super::gap::gaps;
 use super::moment::Moment;
 use super::report::Reached;
@@ -26,7 +27,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use tidebase_ltx::{Folder, Hash, Level, Manifest, ManifestFile, Record, Salvaged, Span, Stored, Target};
+use tidebase_ltx::{Folder, Hash, Level, Manifest, Record, Span, Stored, Target};
 
 pub const ABOUT: &str = "about.json";
 /// Two clocks that are right may be this far apart.
@@ -63,73 +64,6 @@ pub struct Archive {
     elsewhere: Option<HashSet<(u8, Span)>>,
     /// Lines that were passed over there.
     lost: Vec<String>,
-}
-
-/// The files of a folder, by level and span, each with its line.
-#[derive(Debug)]
-pub struct Inventory {
-    pub root: PathBuf,
-    pub files: Vec<(Stored, Record)>,
-    /// Those that should be there and are not.
-    pub lost: Vec<(Stored, Record)>,
-    /// Level and span of those that no promise needs any more, there or not.
-    pub forgotten: HashSet<(u8, Span)>,
-}
-
-/// One file of lines.
-#[derive(Debug)]
-struct Book {
-    path: PathBuf,
-    records: Vec<Record>,
-    /// The numbers of lines that were passed over, for they cannot be trusted.
-    lost: Vec<usize>,
-    /// None for who only reads, and after an error.
-    file: Option<ManifestFile>,
-}
-
-impl Book {
-    fn read(path: PathBuf) -> Result<Self> {
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(unreadable(&path, error)),
-        };
-        let (records, lost) = match Manifest::read(&text[..]) {
-            Ok(read) => (read.records, Vec::new()),
-            Err(error) => match Salvaged::of(&text) {
-                Some(left) => (left.records, left.lost),
-                None => return Err(damage(error.within(path.display()))),
-            },
-        };
-        Ok(Self { path, records, lost, file: None })
-    }
-
-    /// For who writes it: one that is damaged goes on without the lines that were.
-    fn mend(path: &Path) -> Result<()> {
-        let lost = ManifestFile::mend(path).map_err(damage)?;
-        if !lost.is_empty() {
-            tracing::error!(path = %path.display(), lines = ?lost, "lines of the backups' list are damaged; it goes on without them");
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, record: Record) -> Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => ManifestFile::open(&self.path).map_err(damage)?.0,
-        };
-        file.add(record).map_err(damage)?;
-        self.file = Some(file);
-        self.records.push(record);
-        Ok(())
-    }
-
-    fn cut(&mut self, lines: usize) -> Result<()> {
-        self.file = None;
-        self.file = Some(ManifestFile::cut(&self.path, lines).map_err(damage)?);
-        self.records.drain(..lines);
-        Ok(())
-    }
 }
 
 impl Archive {
@@ -302,24 +236,11 @@ impl Archive {
         Ok(files)
     }
 
-    /// Level and span of the files that are there, counted or not.
-    ///
-    /// # Errors
-    /// `unavailable` if the folder cannot be listed.
-    pub fn spans(&self) -> Result<HashSet<(u8, Span)>> {
-        self.there().map(Cow::into_owned)
-    }
-
     fn there(&self) -> Result<Cow<'_, HashSet<(u8, Span)>>> {
         if let Some(elsewhere) = &self.elsewhere {
             return Ok(Cow::Borrowed(elsewhere));
         }
-        let mut there = HashSet::new();
-        for level in Level::all() {
-            let spans = self.folder.spans(level).map_err(damage)?;
-            there.extend(spans.into_iter().map(|span| (level.number(), span)));
-        }
-        Ok(Cow::Owned(there))
+        listed(&self.folder).map(Cow::Owned)
     }
 
     pub fn manifest(&self) -> Manifest {
@@ -433,27 +354,6 @@ impl Archive {
             }
         }
         Ok(())
-    }
-
-    /// What is there, what is not, and what need not be any more: by all lines, also those of files that have gone. `more` are lines from
-    /// elsewhere.
-    ///
-    /// # Errors
-    /// `unavailable` if the folder cannot be listed.
-    pub fn inventory(&self, more: &[Record], is_forgotten: impl Fn(&[Stored]) -> Vec<Stored>) -> Result<Inventory> {
-        let there = self.there()?;
-        let mut lines: Vec<(Stored, Record)> = self
-            .records()
-            .chain(more)
-            .filter_map(|record| Level::new(record.level).map(|level| (stored(level, record), *record)))
-            .collect();
-        lines.sort_by_key(|(file, _)| (file.level, file.span));
-        lines.dedup_by_key(|(file, _)| *file);
-        let all: Vec<Stored> = lines.iter().map(|(file, _)| *file).collect();
-        let forgotten: HashSet<_> = is_forgotten(&all).iter().map(key).collect();
-        let (files, gone): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(file, _)| there.contains(&key(file)));
-        let lost = gone.into_iter().filter(|(file, _)| !forgotten.contains(&key(file))).collect();
-        Ok(Inventory { root: self.root.clone(), files, lost, forgotten })
     }
 
     /// Lines of files that this folder does not know any more, and that are somewhere else: they are lost here, and may come back.
@@ -592,16 +492,21 @@ fn about_of(root: &Path) -> Result<Option<About>> {
     }
 }
 
-/// A bad sector is damage, a lack of rights is none.
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    damage(tidebase_ltx::Error::io(format!("{} cannot be read", path.display()), error))
-}
-
 /// Is this open file the one of that name?
 fn is_at(held: &File, path: &Path) -> bool {
     let place = |found: std::io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
     let held = place(held.metadata());
     held.is_some() && held == place(fs::metadata(path))
+}
+
+/// Level and span of the files that are there, counted or not.
+pub(super) fn listed(folder: &Folder) -> Result<HashSet<(u8, Span)>> {
+    let mut there = HashSet::new();
+    for level in Level::all() {
+        let spans = folder.spans(level).map_err(damage)?;
+        there.extend(spans.into_iter().map(|span| (level.number(), span)));
+    }
+    Ok(there)
 }
 
 pub fn key(file: &Stored) -> (u8, Span) {
@@ -622,6 +527,6 @@ pub(crate) fn begin(connection: &rusqlite::Connection) -> Result<String> {
     Ok(name)
 }
 
-fn stored(level: Level, record: &Record) -> Stored {
+pub(super) fn stored(level: Level, record: &Record) -> Stored {
     Stored { level, span: record.span(), time_ms: record.time_ms, size: record.size }
 }

@@ -10,8 +10,10 @@
 //! commit is never held up, only a checkpoint, for a moment. One copy at one time, without any of this: `storage::backup`.
 
 pub mod archive;
+mod book;
 pub mod due;
 mod gap;
+mod inventory;
 mod keeper;
 mod marks;
 mod merger;
@@ -22,7 +24,8 @@ mod restore;
 mod scrub;
 pub(crate) mod swap;
 
-pub use archive::{Archive, Inventory};
+pub use archive::Archive;
+pub use inventory::Inventory;
 pub use moment::Moment;
 pub use report::{Checked, Report, State, verify};
 pub use restore::{Restored, restore, restore_from};
@@ -212,7 +215,12 @@ impl Backups {
     /// `unavailable` if it cannot be listed.
     pub fn inventory(&self, more: &[Record]) -> Result<Inventory> {
         let now_ms = self.shelf.steady_ms();
-        self.shelf.archive().inventory(more, |files| self.merger.forgotten(files, now_ms))
+        // Nobody waits while the folder is listed.
+        let (root, records) = {
+            let archive = self.shelf.archive();
+            (archive.root().to_owned(), archive.records().chain(more).copied().collect())
+        };
+        Inventory::new(root, records, |files| self.merger.forgotten(files, now_ms))
     }
 
     /// These lines were found where the backups are carried to: what the folder has forgotten of them though it should not is lost.
