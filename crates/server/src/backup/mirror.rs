@@ -175,16 +175,12 @@ impl Mirror {
             here = self.inventory().await?;
         }
         let Some(there) = known.as_mut() else { return Ok(()) };
-        for (file, record) in &here.lost {
-            let is_there = there.known.files.contains(&key(file));
-            // What is no better there is no better the next time.
-            if is_there
-                && !there.is_no_better.contains(&key(file))
-                && !self.bring_back(file, record, &here.root).await?
-            {
-                there.is_no_better.insert(key(file));
-            }
-        }
+        self.carry_new(there, &here).await?;
+        self.bring_back_lost(there, &here).await?;
+        self.put_lists_in_time(there, &here, is_last).await
+    }
+
+    async fn carry_new(&self, there: &mut There, here: &Inventory) -> Result<()> {
         let mut new: Vec<&(Stored, Record)> =
             here.files.iter().filter(|(file, _)| !there.known.files.contains(&key(file))).collect();
         // With one snapshot there, the next holds nothing that is not there already, and may take long.
@@ -208,10 +204,31 @@ impl Mirror {
                 let mut state = self.lock();
                 state.revision = state.revision.max(record.revision);
             }
-            self.put_lists_in_time(there, &here, false).await?;
+            self.put_lists_in_time(there, here, false).await?;
         }
         self.heard(0);
-        self.put_lists_in_time(there, &here, is_last).await
+        Ok(())
+    }
+
+    /// What is no better here is no better the next time.
+    async fn bring_back_lost(&self, there: &mut There, here: &Inventory) -> Result<()> {
+        for (file, record) in &here.lost {
+            if !there.known.files.contains(&key(file)) || there.is_no_better.contains(&key(file)) {
+                continue;
+            }
+            match self.bring_back(file, record, &here.root).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    there.is_no_better.insert(key(file));
+                }
+                // Somebody has removed it.
+                Err(error) if error.code == Code::NotFound => {
+                    there.known.files.remove(&key(file));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// What is not known to be there is behind, and nothing is known of a place that was never reached.
