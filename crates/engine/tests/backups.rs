@@ -352,40 +352,76 @@ async fn what_is_damaged_is_found_put_aside_and_made_good_for() {
     }
 }
 
+/// What can be done to a list.
+const SPOILT: [fn(&Path); 6] = [
+    |list| {
+        let text = fs::read_to_string(list).unwrap();
+        let line = text.lines().nth(text.lines().count() / 2).unwrap();
+        fs::write(list, text.replacen(line, &line.replacen("level", "revel", 1), 1)).unwrap();
+    },
+    |list| {
+        let text = fs::read(list).unwrap();
+        fs::write(list, &text[..text.len() / 2]).unwrap();
+    },
+    |list| {
+        let text = fs::read_to_string(list).unwrap();
+        let half = text.lines().count() / 2;
+        fs::write(list, text.lines().skip(half).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    },
+    |list| fs::write(list, "nothing\n").unwrap(),
+    |list| fs::remove_file(list).unwrap(),
+    |list| {
+        fs::remove_file(list).unwrap();
+        fs::create_dir(list).unwrap();
+    },
+];
+
 #[tokio::test]
-async fn a_damaged_line_of_a_list_costs_no_more_than_its_file() {
-    let mut world = World::new(17).await;
-    for _ in 0..6 {
-        world.step().await;
+async fn what_a_list_has_lost_the_files_tell() {
+    for (case, spoil) in SPOILT.iter().enumerate() {
+        for is_stopped in [false, true] {
+            let mut world = World::new(17).await;
+            for _ in 0..5 {
+                world.step().await;
+            }
+            world.backups().tidy(time_ms() + 120_000).unwrap();
+            let name = ["groups.jsonl", "manifest.jsonl"][case % 2];
+            if is_stopped {
+                world.stop();
+                spoil(&world.root().join(name));
+                // By hand, without a server.
+                let to = world.folder.path().join("by-hand");
+                if let Ok(restored) = restore(&world.root(), Moment::Latest, &to) {
+                    assert_eq!(whole(&to), world.truth.last().unwrap().1, "{case} {name} {restored:?}");
+                }
+                world.start();
+            } else {
+                spoil(&world.root().join(name));
+                world.backups().tidy(time_ms() + 120_000).unwrap();
+            }
+            let moments = world.truth.len();
+            for _ in 0..2 {
+                world.step().await;
+            }
+            let report = world.report();
+            assert!(report.ok && report.gaps.is_empty(), "{case} {name} {is_stopped}: {report:?}");
+            // By their times; a line that was made anew knows no revision.
+            for (index, (revision, expected)) in world.truth.iter().enumerate() {
+                let to = world.folder.path().join(format!("restored-{index}"));
+                match restore(&world.root(), Moment::Revision(*revision), &to) {
+                    Ok(_) => assert_eq!(&whole(&to), expected, "{case} {name} {is_stopped}: {revision}"),
+                    Err(error) => {
+                        let is_told = error.message.contains("cannot be told") || error.code == Code::Invalid;
+                        assert!(is_stopped && index <= moments && is_told, "{case} {name}: {error}");
+                    }
+                }
+            }
+            assert!(Archive::read(&world.root()).unwrap().lost_lines().is_empty());
+            let beside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            assert!(beside.into_iter().all(|name| !name.to_string_lossy().contains("-damaged-")));
+            agrees(&world).await;
+        }
     }
-    world.stop();
-    let list = world.root().join("groups.jsonl");
-    let text = fs::read_to_string(&list).unwrap();
-    let number = text.lines().count() / 2;
-    let line = text.lines().nth(number - 1).unwrap();
-    fs::write(&list, text.replacen(line, &line.replacen("level", "revel", 1), 1)).unwrap();
-    // Who only reads passes over it, and says so.
-    let archive = Archive::read(&world.root()).unwrap();
-    let what = format!("line {number} of groups.jsonl");
-    assert_eq!(verify(&archive, |_| Ok(()), |_, _, _| {}).unwrap_err().code, Code::NotFound, "there is a hole");
-    let first = world.truth[0].0;
-    let to = world.folder.path().join("first");
-    let restored = restore(&world.root(), Moment::Revision(first), &to).unwrap();
-    assert_eq!(restored.passed_over, std::slice::from_ref(&what));
-    assert_eq!(whole(&to), world.truth[0].1);
-    let error = restore(&world.root(), Moment::Latest, &to.with_extension("last")).unwrap_err();
-    assert!(error.message.contains(&format!("Damaged: {what}.")), "{error}");
-    // A server goes on without it, in the same folder.
-    let known: Vec<_> = world.truth.drain(..).take_while(|(revision, _)| *revision == first).collect();
-    world.start();
-    agrees(&world).await;
-    world.truth = known;
-    world.note();
-    world.step().await;
-    world.check_all();
-    let beside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(beside.into_iter().all(|name| !name.to_string_lossy().contains("-damaged-")));
-    assert_eq!(world.report().set_aside, 1, "the file of that line");
 }
 
 #[tokio::test]
@@ -421,15 +457,32 @@ async fn what_is_no_damage_moves_nothing() {
     // Not to be read, for now.
     let (list, kept) = (world.root().join("groups.jsonl"), world.root().join("kept"));
     fs::rename(&list, &kept).unwrap();
-    fs::create_dir(&list).unwrap();
+    std::os::unix::fs::symlink(&list, &list).unwrap();
     let refused = Engine::open(options(&world.path)).err().unwrap();
     assert!(refused.message.contains("groups.jsonl cannot be"), "{refused}");
-    fs::remove_dir(&list).unwrap();
+    fs::remove_file(&list).unwrap();
     fs::rename(&kept, &list).unwrap();
     world.start();
     world.step().await;
     world.check_all();
     assert_eq!(world.report().set_aside, 0);
+}
+
+#[tokio::test]
+async fn damage_is_put_aside_wherever_it_can_be() {
+    let mut world = World::new(22).await;
+    world.step().await;
+    let snapshot = fs::read_dir(world.root().join("ltx/9")).unwrap().next().unwrap().unwrap().path();
+    // Nothing can be put there, and there is no file any more.
+    fs::write(world.root().join("set-aside"), "").unwrap();
+    fs::remove_file(&snapshot).unwrap();
+    fs::create_dir(&snapshot).unwrap();
+    world.backups().tidy(time_ms()).unwrap();
+    assert!(snapshot.with_extension("ltx.damaged").is_dir() && !snapshot.exists());
+    world.truth.clear();
+    world.step().await;
+    assert!(world.report().ok);
+    world.check_all();
 }
 
 #[tokio::test]
@@ -446,6 +499,52 @@ async fn what_came_to_stand_in_the_way_of_a_file_is_set_aside() {
     world.step().await;
     assert_eq!(world.report().set_aside, 1);
     world.check_all();
+}
+
+#[tokio::test]
+async fn a_second_that_was_lost_is_no_other_second() {
+    let mut world = World::new(21).await;
+    for _ in 0..5 {
+        world.step().await;
+    }
+    let archive = Archive::read(&world.root()).unwrap();
+    let mut groups: Vec<_> = archive.records().filter(|record| record.level == 0).copied().collect();
+    groups.sort_by_key(|record| record.last);
+    let at = (1..groups.len() - 1)
+        .find(|at| groups[at - 1].time_ms < groups[*at].time_ms && groups[at - 1].revision < groups[*at].revision);
+    let lost = groups[at.unwrap()];
+    let file = world.root().join(format!("ltx/0/{:016x}-{0:016x}.ltx", lost.first));
+    // With what is behind it, in front of the next snapshot, and within a minute.
+    for is_merged in [false, true] {
+        if is_merged {
+            world.backups().tidy(time_ms() + 120_000).unwrap();
+        } else {
+            fs::rename(&file, file.with_extension("away")).unwrap();
+        }
+        if is_merged {
+            fs::remove_file(&file).unwrap();
+        }
+        let to = world.folder.path().join(format!("to-{is_merged}"));
+        for moment in [Moment::Time(lost.time_ms.cast_signed()), Moment::Revision(lost.revision.unwrap())] {
+            let restored = restore(&world.root(), moment, &to);
+            let Err(refused) = restored else { panic!("{is_merged} {moment:?} {lost:?}: {restored:?}") };
+            assert!(refused.message.contains("there is a gap"), "{is_merged}: {refused}");
+        }
+        assert_eq!(world.report().gaps.len(), 1, "{:?}", world.report());
+        if !is_merged {
+            fs::rename(file.with_extension("away"), &file).unwrap();
+            assert!(world.report().gaps.is_empty());
+        }
+    }
+    // The newest, which is in no minute yet.
+    world.step().await;
+    world.stop();
+    let newest = Archive::read(&world.root()).unwrap().last().copied().unwrap();
+    let name = format!("{:016x}-{:016x}.ltx", newest.first, newest.last);
+    fs::remove_file(world.root().join("ltx/0").join(&name)).unwrap();
+    let to = world.folder.path().join("newest");
+    let refused = restore(&world.root(), Moment::Latest, &to).unwrap_err();
+    assert!(refused.message.contains("Restore that one"), "{refused}");
 }
 
 #[tokio::test]
@@ -479,7 +578,7 @@ async fn what_cannot_be_restored_is_told() {
     let error = refused(Moment::Revision(1_000_000));
     assert!(error.code == Code::Invalid && error.message.contains("the newest there is"), "{error}");
     let error = refused(Moment::Revision(-1));
-    assert!(error.code == Code::NotFound && error.message.contains("before the first backup"), "{error}");
+    assert!(error.code == Code::NotFound && error.message.contains("the first backup is of"), "{error}");
     let error = refused(Moment::Time(1_000_000));
     assert!(error.message.contains("tidebase backup list"), "{error}");
     fs::write(&to, "mine").unwrap();
@@ -650,18 +749,14 @@ async fn what_is_taken_from_the_folder_is_made_good_by_all_pages_anew() {
     agrees(&world).await;
     world.note();
     world.check(world.truth.len() - 1);
-    // And the lists, while nobody serves: what is in none is set aside, not lost.
+    // And what says whose it is, while nobody serves: then the folder is set aside as a whole.
     world.stop();
-    fs::remove_file(world.root().join("manifest.jsonl")).unwrap();
-    world.start();
-    agrees(&world).await;
-    assert!(fs::read_dir(world.root().join("set-aside")).unwrap().count() >= 1);
-    world.stop();
-    fs::write(world.root().join("groups.jsonl"), "{\"level\":0}\n").unwrap();
+    fs::write(world.root().join("about.json"), "{").unwrap();
     world.start();
     agrees(&world).await;
     let aside = fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(aside.filter(|name| name.to_string_lossy().contains("-damaged-")).count(), 1);
+    assert_eq!(world.report().set_aside, 1);
 }
 
 #[tokio::test]

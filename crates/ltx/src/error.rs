@@ -42,8 +42,9 @@ impl Error {
     }
 
     pub fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        // A reader that checks what it reads says so in the first way, a disk with a bad sector in the second.
-        let is_damage = source.kind() == io::ErrorKind::InvalidData || source.raw_os_error() == Some(EIO);
+        // A reader that checks what it reads says so in the first way, a disk with a bad sector in the last.
+        let is_damage = matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory)
+            || source.raw_os_error() == Some(EIO);
         let code = if is_damage { Code::Damaged } else { Code::Io };
         Self { code, message: doing.into(), source: Some(source) }
     }

@@ -10,6 +10,7 @@
 //! A file appears whole or not at all, and never in another's place. Its modification time is that of its last
 //! transaction: Litestream restores to a time by it. We do not; `files` reads the headers.
 
+use crate::checksum::Rolling;
 use crate::decode::Decoder;
 use crate::digest::{Digesting, Hash, hexadecimal};
 use crate::encode::Written;
@@ -138,6 +139,31 @@ impl Folder {
     pub fn decode(&self, level: Level, span: Span) -> Result<Decoder<File>> {
         let path = self.path(level, span);
         Decoder::new(self.open(level, span)?).map_err(|error| error.within(path.display()))
+    }
+
+    /// The line of a file whose line was lost, as far as the file tells it: it has no checksum of the database but for a snapshot, and no
+    /// revision. Reads all of it.
+    ///
+    /// # Errors
+    /// `Damaged`, `Io`.
+    pub fn derive(&self, level: Level, span: Span) -> Result<Record> {
+        let stored = self.stored(level, span)?;
+        let mut decoder = self.decode(level, span)?;
+        let mut rolling = Rolling::new(decoder.header().page_size);
+        rolling.resize(decoder.header().commit);
+        while let Some(page) = decoder.next()? {
+            if span.is_snapshot() {
+                rolling.set(page.number, page.data);
+            }
+        }
+        let mut digest = Digesting::new(io::sink());
+        io::copy(&mut self.open(level, span)?, &mut digest)
+            .map_err(|error| Error::io(format!("{stored} cannot be read"), error))?;
+        let (size, sha256) = digest.told();
+        let checksum = if span.is_snapshot() { rolling.value() } else { Record::NO_CHECKSUM };
+        let Span { first, last } = span;
+        let (level, time_ms, previous) = (level.0, stored.time_ms, Hash::default());
+        Ok(Record { level, first, last, time_ms, size, sha256, checksum, revision: None, previous })
     }
 
     /// A file that is to be, for an encoder to write into. Gone if it is not published.

@@ -12,7 +12,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::folder::{Folder, Stored, sync_folder};
 use crate::format::{CHECKSUM_FLAG, Header, PageSize, Span};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Record};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -79,6 +79,7 @@ pub fn restore_to(folder: &Folder, plan: &[Stored], manifest: Option<&Manifest>,
     let spans: Vec<Span> = plan.iter().map(|file| file.span).collect();
     let record = |file: &Stored| manifest.and_then(|manifest| manifest.of(file.level.number(), file.span));
     let expected = plan.last().and_then(record).map(|record| record.checksum);
+    let expected = expected.filter(|checksum| *checksum != Record::NO_CHECKSUM);
     let open = |index: usize| -> Result<Box<dyn Read>> {
         let stored = &plan[index];
         let file = folder.open(stored.level, stored.span)?;

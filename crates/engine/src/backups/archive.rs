@@ -13,9 +13,9 @@
 //! A file counts when its line is written. One without a line is what a crash left; what it holds is still in the WAL then.
 
 use super::book::{Book, unreadable};
-use super::gap::gaps;
 use super::moment::Moment;
 use super::report::Reached;
+use super::timeline::Timeline;
 use super::{damage, io, is_of_damage};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ use crate::storage::system;
 use crate::storage::vouch::beside;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,10 @@ const CLOCKS_APART_MS_MAX: i64 = 60_000;
 const LOCK: &str = "lock";
 const ASIDE: &str = "set-aside";
 const READERS: &str = "readers";
+/// Behind the name of a folder that was damaged as a whole, with the time.
+const DAMAGED: &str = "-damaged-";
 pub const GROUPS: &str = "groups.jsonl";
+pub const MANIFEST: &str = tidebase_ltx::folder::MANIFEST;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct About {
@@ -98,9 +101,12 @@ impl Archive {
             }
         }
         readers(root)?;
-        Book::mend(&root.join(GROUPS))?;
-        Book::mend(&Folder::new(root).manifest())?;
-        Ok(Self { lock: Some(lock), name: database.into(), ..Self::read(root)? })
+        let mut archive = Self { lock: Some(lock), name: database.into(), ..Self::read(root)? };
+        if archive.is_damaged() {
+            tracing::error!(folder = %root.display(), damaged = ?archive.lost_lines(), "lists of the backups are damaged");
+            archive.keep_up()?;
+        }
+        Ok(archive)
     }
 
     /// Opens a folder for the one who writes, and makes it if it is not there. One that is damaged is given another name, and a new one
@@ -112,7 +118,7 @@ impl Archive {
         match Self::open(root, database, held) {
             // And not for want of file handles, say.
             Err(error) if is_of_damage(&error) => {
-                let aside = beside(root, &format!("-damaged-{}", clock::now_ms()));
+                let aside = beside(root, &format!("{DAMAGED}{}", clock::now_ms()));
                 tracing::error!(%error, aside = %aside.display(), "the backups' folder is damaged; it is set aside, and a new one begun");
                 fs::rename(root, &aside).map_err(|error| io(root, error))?;
                 Self::open(root, database, None)
@@ -127,7 +133,10 @@ impl Archive {
     /// `unavailable` if the folder cannot be written.
     pub(super) fn clean(&self) -> Result<()> {
         self.folder.sweep().map_err(damage)?;
-        self.remove_unknown()
+        for (level, span) in self.unknown()? {
+            self.set_aside_one(level, span)?;
+        }
+        Ok(())
     }
 
     /// The same folder, looked at anew. If that fails, nothing changes.
@@ -166,7 +175,52 @@ impl Archive {
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
         let place = root.display().to_string();
         let (name, lost) = (String::new(), Vec::new());
-        Ok(Self { folder, root: root.into(), place, name, groups, others, lock: None, elsewhere: None, lost })
+        let mut archive =
+            Self { folder, root: root.into(), place, name, groups, others, lock: None, elsewhere: None, lost };
+        archive.derive_lost()?;
+        Ok(archive)
+    }
+
+    /// Files tell themselves what a damaged list has told of them.
+    fn derive_lost(&mut self) -> Result<()> {
+        let unknown = self.unknown()?;
+        for level in Level::all() {
+            // A crash leaves one at most, and that is the newest.
+            let newest = self.records().filter(|record| record.level == level.number()).map(|record| record.last).max();
+            let of_level: Vec<Span> = unknown.iter().filter(|(its, _)| *its == level).map(|(_, span)| *span).collect();
+            if of_level.len() > 1 || of_level.iter().any(|span| Some(span.last) <= newest) {
+                self.book(level).lacks_lines();
+            }
+        }
+        if self.is_damaged() {
+            for (level, span) in unknown {
+                if let Ok(record) = self.folder.derive(level, span) {
+                    self.book(level).records.push(record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.groups.is_damaged() || self.others.is_damaged()
+    }
+
+    /// Writes the lists anew where they are not on the disk as they are here.
+    ///
+    /// # Errors
+    /// `unavailable` if they cannot be written.
+    pub(super) fn keep_up(&mut self) -> Result<()> {
+        self.groups.keep_up()?;
+        self.others.keep_up()
+    }
+
+    /// The lists as they should stand on a disk, by their names.
+    ///
+    /// # Errors
+    /// `internal` if a line cannot be written.
+    pub fn lists(&self) -> Result<[(&'static str, String); 2]> {
+        Ok([(MANIFEST, self.others.text()?), (GROUPS, self.groups.text()?)])
     }
 
     /// Looks at the lines of a folder whose files are somewhere else: those, in that place, and lines of its lists that were `lost`.
@@ -201,11 +255,7 @@ impl Archive {
 
     /// Lines of the lists that cannot be trusted any more, and were passed over.
     pub fn lost_lines(&self) -> Vec<String> {
-        let of = |book: &Book| {
-            let name = book.path.file_name().unwrap_or_default().display().to_string();
-            book.lost.iter().map(|number| format!("line {number} of {name}")).collect::<Vec<_>>()
-        };
-        [&self.others, &self.groups].into_iter().flat_map(of).chain(self.lost.iter().cloned()).collect()
+        [&self.others, &self.groups].into_iter().flat_map(Book::lost).chain(self.lost.iter().cloned()).collect()
     }
 
     /// All lines, those of removed files too.
@@ -265,63 +315,82 @@ impl Archive {
     /// `not_found` if it is before the first backup or not kept, `invalid` if it is not there yet.
     pub fn find(&self, moment: Moment) -> Result<(Vec<Stored>, Record)> {
         let kept = self.kept()?;
-        let target = match moment {
-            Moment::Latest => Target::Latest,
-            Moment::Time(time_ms) => Target::Time(time_ms.try_into().unwrap_or(0)),
-            Moment::Revision(revision) => self.transaction_of(revision, &kept)?,
-        };
         let files: Vec<Stored> = kept.iter().map(|(file, _)| *file).collect();
-        if let Moment::Time(_) = moment {
-            check_times(&files)?;
-        }
-        let plan = tidebase_ltx::plan(&files, target).map_err(|error| {
-            let why = before_the_first(&files, moment).unwrap_or_else(|| error.to_string());
-            let lost = self.lost_lines();
-            let damage = if lost.is_empty() { String::new() } else { format!(" Damaged: {}.", lost.join(", ")) };
-            let text = format!("{moment} cannot be restored from {}: {why}.{damage}", self.place);
-            Error::not_found(format!("{text} `tidebase backup list` shows what can.")).caused_by(error)
-        })?;
-        let last = plan.last().and_then(|file| self.of(file)).copied();
-        let last = last.ok_or_else(|| Error::internal("a plan without an end"))?;
-        let is_exact = match moment {
-            Moment::Latest => true,
-            Moment::Time(time_ms) => u64::try_from(time_ms) == Ok(last.time_ms),
-            Moment::Revision(revision) => last.revision == Some(revision),
+        let timeline = self.timeline(&kept);
+        let found = match moment {
+            Moment::Latest => timeline.moments.last().copied(),
+            Moment::Time(time_ms) => {
+                check_times(&files)?;
+                timeline.at(time_ms.try_into().unwrap_or(0))
+            }
+            Moment::Revision(revision) => self.of_revision(revision, &timeline)?,
         };
-        if !is_exact {
-            self.check_gap(moment, &last, &kept)?;
+        let found = found.copied().ok_or_else(|| self.nothing_at(moment, &timeline))?;
+        let is_exact = match moment {
+            Moment::Latest => false,
+            Moment::Time(time_ms) => u64::try_from(time_ms) == Ok(found.time_ms),
+            Moment::Revision(revision) => found.revision == Some(revision),
+        };
+        // What was there between the ends of a gap cannot be told.
+        if let Some(gap) = timeline.gap_after(&found).filter(|_| !is_exact) {
+            let what = if gap.before.is_some() { "Restore one of these two" } else { "Restore that one" };
+            let (place, damage) = (&self.place, self.damage());
+            return Err(Error::not_found(format!(
+                "{moment} was not kept: {gap} there is a gap in {place}.{damage} {what}."
+            )));
         }
-        Ok((plan, last))
+        let plan = tidebase_ltx::plan(&files, Target::Transaction(found.last)).map_err(damage)?;
+        Ok((plan, found))
     }
 
-    /// What was there between the ends of a gap cannot be told.
-    fn check_gap(&self, moment: Moment, last: &Record, kept: &[(Stored, &Record)]) -> Result<()> {
-        match gaps(kept).into_iter().find(|(after, _)| after.last == last.last) {
-            Some((after, before)) => Err(Error::not_found(format!(
-                "{moment} was not kept: between {} and {} there is a gap in {}. Restore one of these two.",
-                Reached::of(after),
-                Reached::of(before),
-                self.place,
-            ))),
-            None => Ok(()),
-        }
+    pub(super) fn timeline<'a>(&self, kept: &[(Stored, &'a Record)]) -> Timeline<'a> {
+        // What is carried elsewhere may have lines before it has files.
+        let newest = match &self.elsewhere {
+            Some(_) => kept.iter().map(|(file, _)| file.span.last).max(),
+            None => self.last().map(|record| record.last),
+        };
+        Timeline::new(kept, newest.unwrap_or(0))
     }
 
-    /// The last transaction at or before a revision.
-    fn transaction_of(&self, revision: i64, kept: &[(Stored, &Record)]) -> Result<Target> {
-        let known = || kept.iter().filter_map(|(file, record)| Some((file.span.last, record.revision?)));
+    fn nothing_at(&self, moment: Moment, timeline: &Timeline<'_>) -> Error {
+        let why = match timeline.moments.first() {
+            Some(first) => format!("the first backup is of {}", Reached::of(first)),
+            None => "there is no snapshot".into(),
+        };
+        let (place, damage) = (&self.place, self.damage());
+        Error::not_found(format!(
+            "{moment} cannot be restored from {place}: {why}.{damage} `tidebase backup list` shows what can."
+        ))
+    }
+
+    fn damage(&self) -> String {
+        let lost = self.lost_lines();
+        if lost.is_empty() { String::new() } else { format!(" Damaged: {}.", lost.join(", ")) }
+    }
+
+    /// The last moment at or before a revision.
+    fn of_revision<'a>(&self, revision: i64, timeline: &Timeline<'a>) -> Result<Option<&'a Record>> {
         // The file may have been replaced by an older one: then revisions begin again from there, and the last line counts.
-        let newest = known().max_by_key(|(last, _)| *last).map(|(_, revision)| revision);
+        let newest = self.records().filter(|record| record.revision.is_some()).max_by_key(|record| record.last);
+        let newest = newest.and_then(|record| record.revision);
         if newest.is_none_or(|newest| newest < revision) {
             return Err(Error::invalid(format!(
                 "Revision {revision} is in no backup; the newest there is {}.",
                 newest.map_or_else(|| "none".to_owned(), |newest| newest.to_string())
             )));
         }
-        let found = known().filter(|(_, known)| *known <= revision).max();
-        found.map(|(last, _)| Target::Transaction(last)).ok_or_else(|| {
-            Error::not_found(format!("Revision {revision} is before the first backup in {}.", self.place))
-        })
+        let moments = &timeline.moments;
+        let Some(at) = moments.iter().rposition(|moment| moment.revision.is_some_and(|known| known <= revision)) else {
+            return Ok(None);
+        };
+        let is_next_unknown = moments.get(at + 1).is_some_and(|next| next.revision.is_none());
+        if is_next_unknown && moments[at].revision != Some(revision) {
+            return Err(Error::not_found(format!(
+                "Which moment revision {revision} is cannot be told any more, for a list was damaged. Say it by its time; `tidebase backup \
+                 list` has them."
+            )));
+        }
+        Ok(Some(moments[at]))
     }
 
     /// Removes files, if nobody is reading in the folder; those that are removed need no lines any more.
@@ -356,16 +425,25 @@ impl Archive {
         Ok(())
     }
 
-    /// Lines of files that this folder does not know any more, and that are somewhere else: they are lost here, and may come back.
+    /// Lines as they are somewhere else: those that were made anew here, from their files, are replaced by them, and `lost` ones are added.
     ///
     /// # Errors
     /// `unavailable` if they cannot be written.
-    pub(super) fn adopt(&mut self, records: &[Record]) -> Result<()> {
-        for record in records {
-            let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
-            self.book(level).add(*record)?;
+    pub(super) fn adopt(&mut self, found: &[Record], lost: &[Record]) -> Result<()> {
+        let of = |record: &Record| (record.level, record.span());
+        let found: HashMap<_, &Record> = found.iter().map(|record| (of(record), record)).collect();
+        for book in [&mut self.groups, &mut self.others] {
+            for known in book.records.iter_mut().filter(|known| known.revision.is_none()) {
+                if let Some(found) = found.get(&of(known)).filter(|found| found.sha256 == known.sha256) {
+                    *known = **found;
+                }
+            }
         }
-        Ok(())
+        for record in lost {
+            let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
+            self.book(level).records.push(*record);
+        }
+        self.keep_up()
     }
 
     /// What stands in the place of a new file and is in no list, as where a full disk came between the two, is set aside.
@@ -389,43 +467,41 @@ impl Archive {
         self.set_aside_one(file.level, file.span)
     }
 
-    /// How many files stand apart.
-    pub(super) fn set_aside(&self) -> Result<usize> {
-        let aside = self.root.join(ASIDE);
-        match fs::read_dir(&aside) {
-            Ok(files) => Ok(files.count()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(io(&aside, error)),
-        }
+    /// How many files stand apart, and folders that were damaged as a whole.
+    pub(super) fn set_aside(&self) -> usize {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = entries(&self.root.join(ASIDE)).count();
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        let is_whole = |entry: &fs::DirEntry| {
+            entry.file_name().to_string_lossy().strip_prefix(&*name).is_some_and(|rest| rest.starts_with(DAMAGED))
+        };
+        let beside = self.root.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        files + entries(beside).filter(is_whole).count()
     }
 
-    fn remove_unknown(&self) -> Result<()> {
+    /// Level and span of files that are in no list.
+    fn unknown(&self) -> Result<Vec<(Level, Span)>> {
         let known: HashSet<(u8, Span)> = self.records().map(|record| (record.level, record.span())).collect();
+        let mut unknown = Vec::new();
         for level in Level::all() {
-            for span in self.folder.spans(level).map_err(damage)? {
-                // A crash leaves one at most; more are there when lines were lost, and may be worth something to somebody.
-                if !known.contains(&(level.number(), span)) {
-                    self.set_aside_one(level, span)?;
-                }
-            }
+            let spans = self.folder.spans(level).map_err(damage)?;
+            unknown.extend(
+                spans.into_iter().filter(|span| !known.contains(&(level.number(), *span))).map(|span| (level, span)),
+            );
         }
-        Ok(())
+        Ok(unknown)
     }
 
     fn set_aside_one(&self, level: Level, span: Span) -> Result<()> {
         let (path, aside) = (self.folder.path(level, span), self.root.join(ASIDE));
-        tracing::warn!(path = %path.display(), "a file of the backups is set aside");
-        fs::create_dir_all(&aside).map_err(|error| io(&aside, error))?;
         let to = aside.join(format!("{}-{}", level.number(), tidebase_ltx::folder::name(span)));
-        fs::rename(&path, to).map_err(|error| io(&path, error))
+        let moved = fs::create_dir_all(&aside).and_then(|()| fs::rename(&path, &to));
+        // Another name will do, if that is all that can be had.
+        let to = if moved.is_ok() { to } else { path.with_extension("ltx.damaged") };
+        moved.or_else(|_| fs::rename(&path, &to)).map_err(|error| io(&path, error))?;
+        tracing::warn!(path = %path.display(), to = %to.display(), "a file of the backups was set aside");
+        Ok(())
     }
-}
-
-fn before_the_first(files: &[Stored], moment: Moment) -> Option<String> {
-    let Moment::Time(time_ms) = moment else { return None };
-    let first = files.iter().filter(|file| file.span.is_snapshot()).map(|file| file.time_ms).min()?;
-    let first = i64::try_from(first).ok().filter(|first| time_ms < *first)?;
-    Some(format!("the first backup is of {}", clock::spoken(first)))
 }
 
 /// A clock that was ahead for a while has stamped what came then, and what came after it.

@@ -1,45 +1,72 @@
 //! A list of a folder's files: a line each, in `tidebase_ltx`'s way.
+//!
+//! Who writes it holds all lines in memory, and writes them anew where the disk has others.
 
 use super::damage;
 use crate::error::{Error, Result};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tidebase_ltx::{Manifest, ManifestFile, Record, Salvaged};
+use tidebase_ltx::{Chain, Manifest, ManifestFile, Record, Salvaged};
 
 #[derive(Debug)]
 pub(super) struct Book {
-    pub path: PathBuf,
+    path: PathBuf,
     pub records: Vec<Record>,
-    /// The numbers of lines that were passed over, for they cannot be trusted.
-    pub lost: Vec<usize>,
+    lost: Lost,
     /// None for who only reads, and after an error.
     file: Option<ManifestFile>,
 }
 
+/// What cannot be trusted.
+#[derive(Debug, PartialEq, Eq)]
+enum Lost {
+    Nothing,
+    Lines(Vec<usize>),
+    /// Lines that nobody can name: there are files of them.
+    Some,
+    All,
+}
+
 impl Book {
+    /// # Errors
+    /// `unavailable` if it cannot be read; damage is none.
     pub fn read(path: PathBuf) -> Result<Self> {
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(unreadable(&path, error)),
-        };
-        let (records, lost) = match Manifest::read(&text[..]) {
-            Ok(read) => (read.records, Vec::new()),
-            Err(error) => match Salvaged::of(&text) {
-                Some(left) => (left.records, left.lost),
-                None => return Err(damage(error.within(path.display()))),
+        let (records, lost) = match fs::read(&path) {
+            Ok(text) => match (Manifest::read(&text[..]), Salvaged::of(&text)) {
+                (Ok(read), _) => (read.records, Lost::Nothing),
+                (Err(_), Some(left)) => (left.records, Lost::Lines(left.lost)),
+                (Err(_), None) => (Vec::new(), Lost::All),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Lost::Nothing),
+            Err(error) => match tidebase_ltx::Error::io(format!("{} cannot be read", path.display()), error) {
+                error if error.code == tidebase_ltx::Code::Damaged => (Vec::new(), Lost::All),
+                error => return Err(damage(error)),
             },
         };
         Ok(Self { path, records, lost, file: None })
     }
 
-    /// For who writes it: one that is damaged goes on without the lines that were.
-    pub fn mend(path: &Path) -> Result<()> {
-        let lost = ManifestFile::mend(path).map_err(damage)?;
-        if !lost.is_empty() {
-            tracing::error!(path = %path.display(), lines = ?lost, "lines of the backups' list are damaged; it goes on without them");
+    /// There are files that it does not tell of, and a crash has not left them.
+    pub fn lacks_lines(&mut self) {
+        if self.lost == Lost::Nothing {
+            self.lost = if self.records.is_empty() { Lost::All } else { Lost::Some };
         }
-        Ok(())
+    }
+
+    pub fn is_damaged(&self) -> bool {
+        self.lost != Lost::Nothing
+    }
+
+    /// For people, what of it cannot be trusted.
+    pub fn lost(&self) -> Vec<String> {
+        let name = self.path.file_name().unwrap_or_default().display();
+        match &self.lost {
+            Lost::Nothing => Vec::new(),
+            Lost::Lines(numbers) => numbers.iter().map(|number| format!("line {number} of {name}")).collect(),
+            Lost::Some => vec![format!("lines of {name}")],
+            Lost::All => vec![name.to_string()],
+        }
     }
 
     pub fn add(&mut self, record: Record) -> Result<()> {
@@ -54,10 +81,50 @@ impl Book {
     }
 
     pub fn cut(&mut self, lines: usize) -> Result<()> {
-        self.file = None;
-        self.file = Some(ManifestFile::cut(&self.path, lines).map_err(damage)?);
         self.records.drain(..lines);
+        self.write()
+    }
+
+    /// Writes it anew if the disk does not have it as it is here.
+    ///
+    /// # Errors
+    /// `unavailable` if it cannot be written.
+    pub fn keep_up(&mut self) -> Result<()> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(Vec::new()),
+            Err(_) => None,
+        };
+        let is_same = |read: &Manifest| {
+            let line = |record: &Record| Record { previous: tidebase_ltx::Hash::default(), ..*record };
+            read.records.iter().map(line).eq(self.records.iter().map(line))
+        };
+        if text.and_then(|text| Manifest::read(&text[..]).ok()).is_some_and(|read| is_same(&read)) {
+            return Ok(());
+        }
+        tracing::warn!(path = %self.path.display(), "a list of the backups is not as it should be; it is written anew");
+        if self.path.is_dir() {
+            let aside = self.path.with_extension("damaged");
+            fs::rename(&self.path, &aside).map_err(|error| super::io(&self.path, error))?;
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.file = None;
+        self.file = Some(ManifestFile::write(&self.path, &self.records).map_err(damage)?);
+        self.lost = Lost::Nothing;
         Ok(())
+    }
+
+    /// As it should stand on a disk.
+    ///
+    /// # Errors
+    /// `internal` if a line cannot be written.
+    pub fn text(&self) -> Result<String> {
+        let mut chain = Chain::default();
+        let lines = self.records.iter().map(|record| chain.add(*record));
+        lines.collect::<std::result::Result<_, _>>().map_err(|error| Error::internal("a list").caused_by(error))
     }
 }
 

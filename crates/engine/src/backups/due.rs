@@ -31,7 +31,7 @@ fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: 
     // Not only those behind the last one: what was lost may have come back.
     let merged: Vec<&Stored> = of(files, into).collect();
     let is_over = |file: &&Stored| number(file.time_ms, period_ms) < number(now_ms, period_ms);
-    let rest = of(files, from).filter(|file| !is_within(file, &merged)).take_while(is_over);
+    let rest = of(files, from).filter(|file| within(file, &merged).is_none()).take_while(is_over);
     let mut merges: Vec<Merge> = Vec::new();
     for file in rest {
         match merges.last_mut() {
@@ -42,10 +42,10 @@ fn of_level(files: &[Stored], from: Level, into: Level, period_ms: u64, now_ms: 
     merges
 }
 
-/// Is all of a file in one of these, which are in order and do not overlap?
-fn is_within(file: &Stored, merged: &[&Stored]) -> bool {
+/// Which of these, which are in order and do not overlap, has all of a file.
+fn within<'a>(file: &Stored, merged: &[&'a Stored]) -> Option<&'a Stored> {
     let behind = merged.partition_point(|merged| merged.span.first <= file.span.first);
-    behind > 0 && merged[behind - 1].span.last >= file.span.last
+    merged[..behind].last().copied().filter(|merged| merged.span.last >= file.span.last)
 }
 
 fn belongs(merge: &[Stored], file: &Stored, period_ms: u64) -> bool {
@@ -95,9 +95,11 @@ pub fn forgotten(files: &[Stored], now_ms: u64, groups_age: Duration, age: Durat
     let base = of(files, Level::SNAPSHOT).filter(|file| file.time_ms <= from).max_by_key(|file| file.span.last);
     let base = base.map_or(0, |file| file.span.last);
     let minutes: Vec<&Stored> = of(files, Level::MINUTE).collect();
+    // The seconds of a minute go at one time: with some of them gone the others could not be reached.
+    let is_of_old_minute = |file: &Stored| within(file, &minutes).is_some_and(|minute| minute.time_ms < groups_from);
     let is_gone = |file: &&Stored| match file.level {
         Level::SNAPSHOT => file.span.last < base,
-        Level::GROUP => file.span.last <= base || file.time_ms < groups_from && is_within(file, &minutes),
+        Level::GROUP => file.span.last <= base || is_of_old_minute(file),
         _ => file.span.last <= base,
     };
     files.iter().filter(is_gone).copied().collect()

@@ -18,6 +18,12 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// The last transaction that has a line among those of seconds.
+    pub fn newest_group(&self) -> u64 {
+        let lines = self.files.iter().chain(&self.lost);
+        lines.filter(|(file, _)| file.level == Level::GROUP).map(|(file, _)| file.span.last).max().unwrap_or(0)
+    }
+
     /// Lists the folder. The lines are of before: a file that is made meanwhile has none yet.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ impl Keeper {
         loop {
             match self.keep(&mut rest) {
                 Ok(Next::Over) => return,
-                Ok(_) => tracing::warn!("not all that was committed could be kept: backups begin with all pages again"),
+                Ok(_) => tracing::warn!("backups begin with all pages again"),
                 Err(error) => {
                     self.marks.failed();
                     tracing::error!(%error, retry_after = ?rest, "backups are not kept");

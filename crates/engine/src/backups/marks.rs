@@ -69,6 +69,8 @@ struct State {
     /// Everything was kept and checkpointed: SQLite may write the WAL from its start again.
     may_begin_anew: bool,
     is_lost: bool,
+    /// All pages are wanted again, when what waits is kept.
+    is_renewed: bool,
     is_over: bool,
     /// The keeper has closed the database.
     is_gone: bool,
@@ -84,7 +86,7 @@ impl State {
     }
 
     fn is_settled(&self, frees: bool) -> bool {
-        let is_kept = self.stage == Stage::Keeping && !self.is_lost && self.waiting.is_empty();
+        let is_kept = self.stage == Stage::Keeping && !self.is_lost && !self.is_renewed && self.waiting.is_empty();
         is_kept && !(frees && self.is_held)
     }
 }
@@ -177,7 +179,15 @@ impl Marks {
 
     /// The keeper looks at all pages. True if something was lost since it did so last.
     pub fn begin(&self) -> bool {
-        std::mem::take(&mut self.lock().is_lost)
+        let mut state = self.lock();
+        state.is_renewed = false;
+        std::mem::take(&mut state.is_lost)
+    }
+
+    /// All pages are to be written again. Nothing of what was committed is lost by it.
+    pub fn renew(&self) {
+        self.lock().is_renewed = true;
+        self.for_keeper.notify_one();
     }
 
     /// What the keeper looks at ends with so many frames. While it looks nothing more can be checkpointed: if all of them have been, the WAL
@@ -219,7 +229,7 @@ impl Marks {
     pub fn next(&self, now_ms: impl Fn() -> i64) -> Next {
         let mut state = self.lock();
         loop {
-            if state.is_lost {
+            if state.is_lost || state.is_renewed && state.waiting.is_empty() {
                 state.stage = Stage::Beginning;
                 return Next::BeginAgain;
             }
@@ -235,6 +245,7 @@ impl Marks {
                         || state.waiting.len() > 1
                         || state.awaited_by > 0
                         || state.is_over
+                        || state.is_renewed
                         || state.is_much(mark)
                     {
                         return Next::Take(mark);

@@ -76,8 +76,9 @@ impl Merger {
     fn tidy_at(&self, now_ms: i64, steady_ms: i64) -> Result<()> {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
         let mut scrub = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.shelf.archive().keep_up();
         self.mend();
-        let done = [self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(steady_ms)];
+        let done = [lists, self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(steady_ms)];
         self.mend();
         done.into_iter().collect()
     }
@@ -92,7 +93,7 @@ impl Merger {
         if !is_whole && !self.shelf.wants_snapshot() {
             tracing::error!("files of the backups are missing; they begin with all pages again");
             self.shelf.wish();
-            self.marks.lose();
+            self.marks.renew();
         }
     }
 

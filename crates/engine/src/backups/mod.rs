@@ -12,7 +12,6 @@
 pub mod archive;
 mod book;
 pub mod due;
-mod gap;
 mod inventory;
 mod keeper;
 mod marks;
@@ -23,6 +22,7 @@ mod report;
 mod restore;
 mod scrub;
 pub(crate) mod swap;
+mod timeline;
 
 pub use archive::Archive;
 pub use inventory::Inventory;
@@ -223,7 +223,8 @@ impl Backups {
         Inventory::new(root, records, |files| self.merger.forgotten(files, now_ms))
     }
 
-    /// These lines were found where the backups are carried to: what the folder has forgotten of them though it should not is lost.
+    /// These lines were found where the backups are carried to: what the folder does not know of them, though it should, is lost, and may
+    /// come back.
     ///
     /// # Errors
     /// As [`Backups::inventory`].
@@ -232,7 +233,7 @@ impl Backups {
         let lost = self.inventory(found)?.lost;
         let unknown = lost.iter().filter(|(file, _)| !known.contains(&archive::key(file)));
         let unknown: Vec<Record> = unknown.map(|(_, record)| *record).collect();
-        self.shelf.archive().adopt(&unknown)
+        self.shelf.archive().adopt(found, &unknown)
     }
 
     pub fn report(&self) -> Result<Report> {

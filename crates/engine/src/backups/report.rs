@@ -2,7 +2,7 @@
 
 use super::archive::{self, Archive};
 use super::damage;
-use super::gap::{Gap, gaps};
+use super::timeline::Gap;
 use crate::clock;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     pub files: usize,
     pub bytes: u64,
-    /// Files that were found damaged, or in no list, and stand apart.
+    /// Files that were found damaged, or in no list, and stand apart; and whole folders, beside this one.
     pub set_aside: usize,
     pub levels: Vec<LevelReport>,
 }
@@ -103,10 +103,10 @@ impl Report {
             error,
             oldest,
             newest,
-            gaps: gaps(&kept).into_iter().map(Gap::of).collect(),
+            gaps: archive.timeline(&kept).into_gaps(),
             files: files.len(),
             bytes: files.iter().map(|file| file.size).sum(),
-            set_aside: archive.set_aside()?,
+            set_aside: archive.set_aside(),
             levels: levels.into_iter().filter_map(|(name, level)| LevelReport::of(name, level, &files)).collect(),
         })
     }

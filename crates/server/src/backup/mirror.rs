@@ -9,7 +9,7 @@
 //! stops, for what it would add would fit to nothing. How it comes back is in [`super::fetch`].
 
 use super::blocking;
-use super::fetch::{self, GROUPS, Known, LISTS, TAIL};
+use super::fetch::{self, Known, TAIL};
 use crate::store::Store;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -75,6 +75,8 @@ pub struct Fares {
 
 /// What is in the place, as far as this server knows.
 struct There {
+    /// What the folder says that it is.
+    about: Bytes,
     known: Known,
     /// Files that are lost in the folder, and damaged here as well.
     is_no_better: HashSet<(u8, Span)>,
@@ -175,6 +177,7 @@ impl Mirror {
             here = self.inventory().await?;
         }
         let Some(there) = known.as_mut() else { return Ok(()) };
+        self.check_folder(there, &here.root).await?;
         self.carry_new(there, &here).await?;
         self.bring_back_lost(there, &here).await?;
         self.put_lists_in_time(there, &here, is_last).await
@@ -183,9 +186,11 @@ impl Mirror {
     async fn carry_new(&self, there: &mut There, here: &Inventory) -> Result<()> {
         let mut new: Vec<&(Stored, Record)> =
             here.files.iter().filter(|(file, _)| !there.known.files.contains(&key(file))).collect();
-        // With one snapshot there, the next holds nothing that is not there already, and may take long.
-        let has_snapshot = there.known.files.iter().any(|(level, _)| *level == Level::SNAPSHOT.number());
-        let can_wait = |file: &Stored| has_snapshot && file.level == Level::SNAPSHOT;
+        // One that was merged holds nothing that is not there already, and may take long.
+        let is_snapshot = |file: &Stored| file.level == Level::SNAPSHOT;
+        let others = here.files.iter().map(|(file, _)| file).filter(|file| !is_snapshot(file));
+        let reached: HashSet<u64> = others.map(|file| file.span.last).collect();
+        let can_wait = |file: &Stored| is_snapshot(file) && reached.contains(&file.span.last);
         new.sort_by_key(|(file, _)| (can_wait(file), file.span.last, file.level));
         for (index, (file, record)) in new.iter().enumerate() {
             self.heard(new.len() - index);
@@ -204,7 +209,8 @@ impl Mirror {
                 let mut state = self.lock();
                 state.revision = state.revision.max(record.revision);
             }
-            self.put_lists_in_time(there, here, false).await?;
+            // Nothing can be restored without the line of its snapshot.
+            self.put_lists_in_time(there, here, is_snapshot(file)).await?;
         }
         self.heard(0);
         Ok(())
@@ -298,9 +304,8 @@ impl Mirror {
     /// # Errors
     /// `conflict` if there are backups that this server knows nothing of.
     async fn begin(&self, here: &Inventory) -> Result<There> {
-        let about = here.root.join(ABOUT);
-        let text = tokio::fs::read(&about).await.map_err(|error| cannot(&about, error))?;
-        self.put_new(ABOUT, text.into()).await?;
+        let about = about(&here.root).await?;
+        self.put_new(ABOUT, about.clone()).await?;
         let known = fetch::known(&self.store).await?;
         // It is of this folder, for it says so. Another server with a copy of it may have gone on in its own way.
         if let Some(theirs) = &known.last {
@@ -320,7 +325,15 @@ impl Mirror {
             .copied()
             .collect();
         self.with_backups(move |backups| backups.adopt(&found)).await?;
-        Ok(There { known, is_no_better: HashSet::new(), listed_at: None, are_lists_old: true })
+        Ok(There { about, known, is_no_better: HashSet::new(), listed_at: None, are_lists_old: true })
+    }
+
+    /// One that was lost, and made anew, must not take the place of what is here.
+    ///
+    /// # Errors
+    /// `conflict` if it is another than at the beginning.
+    async fn check_folder(&self, there: &There, root: &Path) -> Result<()> {
+        if about(root).await? == there.about { Ok(()) } else { Err(self.foreign()) }
     }
 
     async fn put(&self, name: &str, path: PathBuf, size: u64) -> Result<()> {
@@ -366,11 +379,11 @@ impl Mirror {
     }
 
     /// Lists that are long go seldom: they go as a whole, and what comes meanwhile has its tail.
-    async fn put_lists_in_time(&self, there: &mut There, here: &Inventory, is_last: bool) -> Result<()> {
+    async fn put_lists_in_time(&self, there: &mut There, here: &Inventory, is_time: bool) -> Result<()> {
         let lines = here.files.len() + here.lost.len();
         let every = LISTS_EVERY * u32::try_from(1 + lines / LINES_A_MINUTE).unwrap_or(u32::MAX).min(LISTS_MINUTES_MAX);
-        let is_time = there.listed_at.is_none_or(|listed| listed.elapsed() >= every);
-        if there.are_lists_old && (is_time || is_last) {
+        let is_due = there.listed_at.is_none_or(|listed| listed.elapsed() >= every);
+        if there.are_lists_old && (is_due || is_time) {
             self.put_lists(there, here).await?;
         }
         Ok(())
@@ -378,19 +391,14 @@ impl Mirror {
 
     /// The lists as they are now; then what is in no list any more can go.
     async fn put_lists(&self, there: &mut There, here: &Inventory) -> Result<()> {
-        let mut listed = 0;
-        for name in LISTS {
-            let path = here.root.join(name);
-            let text = match tokio::fs::read(&path).await {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(cannot(&path, error)),
-            };
-            if name == GROUPS {
-                listed = fetch::lines(&text)?.iter().map(|record| record.last).max().unwrap_or(0);
-            }
+        // As they are in memory: what stands in the folder may be damaged.
+        let lists = self.with_backups(|backups| backups.shelf.archive().lists()).await?;
+        // A folder says what it is before it has lists.
+        self.check_folder(there, &here.root).await?;
+        let listed = here.newest_group();
+        for (name, text) in lists {
             let mut upload = self.store.upload(name).await?;
-            upload.write(&text).await?;
+            upload.write(text.as_bytes()).await?;
             upload.finish().await?;
         }
         let in_list = |last: &u64| *last <= listed;
@@ -417,6 +425,11 @@ impl Mirror {
         (there.listed_at, there.are_lists_old) = (Some(Instant::now()), false);
         Ok(())
     }
+}
+
+async fn about(root: &Path) -> Result<Bytes> {
+    let about = root.join(ABOUT);
+    tokio::fs::read(&about).await.map(Bytes::from).map_err(|error| cannot(&about, error))
 }
 
 fn cannot(path: &Path, error: std::io::Error) -> Error {

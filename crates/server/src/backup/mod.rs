@@ -99,7 +99,7 @@ fn status(args: &KeptArgs) -> Result<()> {
         format!("from {} to {}", oldest.time, newest.time),
         format!("{} files, {}", report.files, size(report.bytes)),
     ];
-    lines.extend(report.gaps.iter().map(|gap| format!("nothing between {} and {}", gap.after, gap.before)));
+    lines.extend(report.gaps.iter().map(|gap| format!("nothing {gap}")));
     if report.set_aside > 0 {
         lines.push(format!("set aside, being damaged or in no list: {}", report.set_aside));
     }
