@@ -188,7 +188,10 @@ mod tests {
         std::fs::remove_dir_all(backups.join("ltx")).unwrap();
         check(&found(&path, &[]), "backups", Word::Warning, "cannot be restored");
         std::fs::write(backups.join("groups.jsonl"), "{\"level\":0}\n").unwrap();
-        check(&found(&path, &[]), "backups", Word::Warning, "aside");
+        check(&found(&path, &[]), "backups", Word::Warning, "Damaged: groups.jsonl");
+        std::fs::remove_file(&list).unwrap();
+        std::os::unix::fs::symlink(&list, &list).unwrap();
+        check(&found(&path, &[]), "backups", Word::Warning, "does not start");
         std::fs::remove_dir_all(&backups).unwrap();
         check(&found(&path, &[]), "backups", Word::Note, "none in");
     }

@@ -25,7 +25,7 @@ pub fn examine(config: &Config, tell: &mut dyn FnMut(Finding)) {
             let shown = display(folder);
             Finding::note("backups", format!("There are none in {shown} yet; the server's start begins them."))
         }
-        Err(error) => unfit(folder, &error),
+        Err(error) => unfit(&error),
     });
     let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
     if config.backup_mirror.is_none() && device(folder).is_some() && device(folder) == device(&config.db) {
@@ -49,7 +49,10 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
     let (Some(oldest), Some(newest)) = (&report.oldest, &report.newest) else { return Ok(None) };
     let lost = archive.lost_lines();
     if !lost.is_empty() {
-        let text = format!("Damaged in {}: {}. The next start goes on without.", display(folder), lost.join(", "));
+        let (shown, lost) = (display(folder), lost.join(", "));
+        let text = format!(
+            "Damaged in {shown}: {lost}. The server makes it anew of its files, within a minute or at its start."
+        );
         return Ok(Some(Finding::warning("backups", text)));
     }
     let (from, to, size) = (&oldest.time, &newest.time, bytes(report.bytes));
@@ -82,7 +85,7 @@ fn late(db: &Path, reached: i64) -> Option<(i64, String)> {
     (revision > reached && time + LATE_MS < clock::now_ms()).then(|| (revision, clock::spoken(time)))
 }
 
-fn unfit(folder: &Path, error: &Error) -> Finding {
+fn unfit(error: &Error) -> Finding {
     let what = error.message.trim_end_matches('.');
     if error.code == Code::NotFound {
         // A server that runs finds it within a minute.
@@ -91,6 +94,5 @@ fn unfit(folder: &Path, error: &Error) -> Finding {
             format!("{what}. The server writes all pages anew at its next start, or soon."),
         );
     }
-    let shown = display(folder);
-    Finding::warning("backups", format!("{what}. The next start sets {shown} aside and begins anew."))
+    Finding::warning("backups", format!("{what}. Until that is mended a server does not start with these backups."))
 }
