@@ -133,7 +133,7 @@ impl Archive {
     /// `unavailable` if the folder cannot be written.
     pub(super) fn clean(&self) -> Result<()> {
         self.folder.sweep().map_err(damage)?;
-        for (level, span) in self.unknown()? {
+        for (level, span) in self.unknown(&listed(&self.folder)?) {
             self.set_aside_one(level, span)?;
         }
         Ok(())
@@ -172,18 +172,21 @@ impl Archive {
             return Err(Error::not_found(format!("There are no backups in {}.", root.display())));
         }
         let folder = Folder::new(root);
+        // First: lists that are read later have the lines of all of them, but for one that is just being made.
+        let there = listed(&folder)?;
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
         let place = root.display().to_string();
         let (name, lost) = (String::new(), Vec::new());
         let mut archive =
             Self { folder, root: root.into(), place, name, groups, others, lock: None, elsewhere: None, lost };
-        archive.derive_lost()?;
+        archive.derive_lost(&there);
         Ok(archive)
     }
 
     /// Files tell themselves what a damaged list has told of them.
-    fn derive_lost(&mut self) -> Result<()> {
-        let unknown = self.unknown()?;
+    fn derive_lost(&mut self, there: &HashSet<(u8, Span)>) {
+        let mut unknown = self.unknown(there);
+        unknown.retain(|(level, span)| self.folder.path(*level, *span).exists());
         for level in Level::all() {
             // A crash leaves one at most, and that is the newest.
             let newest = self.records().filter(|record| record.level == level.number()).map(|record| record.last).max();
@@ -199,7 +202,6 @@ impl Archive {
                 }
             }
         }
-        Ok(())
     }
 
     fn is_damaged(&self) -> bool {
@@ -209,8 +211,9 @@ impl Archive {
     /// Writes the lists anew where they are not on the disk as they are here.
     ///
     /// # Errors
-    /// `unavailable` if they cannot be written.
+    /// `unavailable` if they cannot be written, or the folder is another one by now.
     pub(super) fn keep_up(&mut self) -> Result<()> {
+        self.check_place()?;
         self.groups.keep_up()?;
         self.others.keep_up()
     }
@@ -451,11 +454,11 @@ impl Archive {
     /// # Errors
     /// `unavailable` if it cannot be moved.
     pub(super) fn make_room(&self, level: Level, span: Span) -> Result<()> {
-        let is_known = self.records().any(|record| (record.level, record.span()) == (level.number(), span));
-        if !is_known && self.folder.path(level, span).exists() {
-            self.set_aside_one(level, span)?;
+        let is_known = |record: &Record| (record.level, record.span()) == (level.number(), span);
+        if !self.folder.path(level, span).exists() || self.records().any(is_known) {
+            return Ok(());
         }
-        Ok(())
+        self.set_aside_one(level, span)
     }
 
     /// Out of the way with a file that is damaged, unless somebody is reading in the folder: then the next time.
@@ -479,17 +482,13 @@ impl Archive {
         files + entries(beside).filter(is_whole).count()
     }
 
-    /// Level and span of files that are in no list.
-    fn unknown(&self) -> Result<Vec<(Level, Span)>> {
+    /// Those that are in no list, in their order.
+    fn unknown(&self, there: &HashSet<(u8, Span)>) -> Vec<(Level, Span)> {
         let known: HashSet<(u8, Span)> = self.records().map(|record| (record.level, record.span())).collect();
-        let mut unknown = Vec::new();
-        for level in Level::all() {
-            let spans = self.folder.spans(level).map_err(damage)?;
-            unknown.extend(
-                spans.into_iter().filter(|span| !known.contains(&(level.number(), *span))).map(|span| (level, span)),
-            );
-        }
-        Ok(unknown)
+        let level = |(level, span): &(u8, Span)| Level::new(*level).map(|level| (level, *span));
+        let mut unknown: Vec<_> = there.difference(&known).filter_map(level).collect();
+        unknown.sort();
+        unknown
     }
 
     fn set_aside_one(&self, level: Level, span: Span) -> Result<()> {
