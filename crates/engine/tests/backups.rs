@@ -548,6 +548,95 @@ async fn a_second_that_was_lost_is_no_other_second() {
 }
 
 #[tokio::test]
+async fn the_first_seconds_are_lost_and_not_forgotten() {
+    let mut world = World::new(23).await;
+    for _ in 0..4 {
+        world.step().await;
+    }
+    world.backups().tidy(time_ms() + 120_000).unwrap();
+    let minute = world.report().newest.unwrap().revision;
+    for file in fs::read_dir(world.root().join("ltx/0")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let to = world.folder.path().join("to");
+    for (revision, _) in world.truth.iter().filter(|(revision, _)| Some(*revision) < minute) {
+        let refused = restore(&world.root(), Moment::Revision(*revision), &to).unwrap_err();
+        assert!(refused.message.contains("there is a gap"), "{refused}");
+    }
+    assert_eq!(world.report().gaps.len(), 1);
+}
+
+#[tokio::test]
+async fn another_folder_is_left_alone() {
+    let mut world = World::new(24).await;
+    world.step().await;
+    let away = world.folder.path().join("away");
+    fs::rename(world.root(), &away).unwrap();
+    copy_folder(&away, &world.root());
+    fs::write(world.root().join("groups.jsonl"), "of somebody else\n").unwrap();
+    world.backups().tidy(time_ms() + 120_000).unwrap_err();
+    assert_eq!(fs::read(world.root().join("groups.jsonl")).unwrap(), b"of somebody else\n");
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_folder_begins_anew() {
+    let mut world = World::new(25).await;
+    world.step().await;
+    let (copy, away) = (world.folder.path().join("copy"), world.folder.path().join("away"));
+    copy_folder(&world.root(), &copy);
+    for _ in 0..3 {
+        world.step().await;
+    }
+    let early = world.truth[0].clone();
+    fs::rename(world.root(), &away).unwrap();
+    fs::rename(&copy, world.root()).unwrap();
+    agrees(&world).await;
+    world.truth = vec![early];
+    world.note();
+    world.check_all();
+    assert_eq!(world.report().gaps.len(), 1, "{:?}", world.report());
+}
+
+#[tokio::test]
+async fn for_the_last_line_its_file_vouches() {
+    for (from, to) in [("\"time_ms\":17", "\"time_ms\":16"), ("\"size\":", "\"size\":1")] {
+        let mut world = World::new(26).await;
+        for _ in 0..3 {
+            world.step().await;
+        }
+        world.stop();
+        let list = world.root().join("groups.jsonl");
+        let text = fs::read_to_string(&list).unwrap();
+        let last = text.lines().last().unwrap();
+        fs::write(&list, text.replacen(last, &last.replacen(from, to, 1), 1)).unwrap();
+        let to = world.folder.path().join("to");
+        let restored = restore(&world.root(), Moment::Latest, &to).unwrap();
+        assert_eq!(whole(&to), world.truth.last().unwrap().1);
+        assert!(restored.passed_over[0].ends_with("of groups.jsonl"), "{restored:?}");
+        // And if it is not there at all.
+        fs::write(&list, text.replacen(last, "", 1).trim_end()).unwrap();
+        fs::write(&list, format!("{}\n", fs::read_to_string(&list).unwrap())).unwrap();
+        let to = world.folder.path().join("too");
+        restore(&world.root(), Moment::Latest, &to).unwrap();
+        assert_eq!(whole(&to), world.truth.last().unwrap().1);
+    }
+}
+
+#[tokio::test]
+async fn the_only_snapshot_needs_no_line() {
+    let mut world = World::new(27).await;
+    for _ in 0..3 {
+        world.step().await;
+    }
+    world.stop();
+    fs::remove_file(world.root().join("manifest.jsonl")).unwrap();
+    world.start();
+    world.step().await;
+    world.check_all();
+    assert!(world.report().gaps.is_empty() && world.report().set_aside == 0, "{:?}", world.report());
+}
+
+#[tokio::test]
 async fn nothing_is_put_aside_under_who_reads() {
     let mut world = World::new(16).await;
     world.step().await;

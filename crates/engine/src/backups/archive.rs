@@ -5,6 +5,7 @@
 //! set-aside/        what was found damaged, or in no list
 //! lock              held by the server that writes it
 //! readers           shared by who reads: meanwhile no file is removed
+//! forgotten         up to which transaction seconds were removed, for their minutes are enough
 //! groups.jsonl      a line for each file of level 0
 //! manifest.jsonl    a line for each of the others
 //! ltx/…             the files: `tidebase_ltx::folder`
@@ -36,6 +37,7 @@ const CLOCKS_APART_MS_MAX: i64 = 60_000;
 const LOCK: &str = "lock";
 const ASIDE: &str = "set-aside";
 const READERS: &str = "readers";
+pub const FORGOTTEN: &str = "forgotten";
 /// Behind the name of a folder that was damaged as a whole, with the time.
 const DAMAGED: &str = "-damaged-";
 pub const GROUPS: &str = "groups.jsonl";
@@ -67,6 +69,10 @@ pub struct Archive {
     elsewhere: Option<HashSet<(u8, Span)>>,
     /// Lines that were passed over there.
     lost: Vec<String>,
+    /// None if nobody knows any more.
+    forgotten_to: Option<u64>,
+    /// Another folder was opened in place of the one before so many times.
+    exchanged: u64,
 }
 
 impl Archive {
@@ -101,7 +107,10 @@ impl Archive {
             }
         }
         readers(root)?;
-        let mut archive = Self { lock: Some(lock), name: database.into(), ..Self::read(root)? };
+        let mut archive = Self { lock: Some(lock), name: database.into(), ..Self::look(root, false)? };
+        if archive.last().is_none() {
+            archive.note_forgotten(0)?;
+        }
         if archive.is_damaged() {
             tracing::error!(folder = %root.display(), damaged = ?archive.lost_lines(), "lists of the backups are damaged");
             archive.keep_up()?;
@@ -145,8 +154,18 @@ impl Archive {
     /// As [`Archive::open_or_set_aside`].
     pub(super) fn reopen(&mut self) -> Result<()> {
         let held = self.lock.as_ref().map(File::try_clone).transpose().map_err(|error| io(&self.root, error))?;
-        *self = Self::open_or_set_aside(&self.root, &self.name, held)?;
+        let exchanged = self.exchanged + u64::from(self.check_place().is_err());
+        let archive = Self::open_or_set_aside(&self.root, &self.name, held)?;
+        if exchanged > self.exchanged {
+            archive.clean()?;
+        }
+        *self = Self { exchanged, ..archive };
         Ok(())
+    }
+
+    /// Grows when another folder has taken the place of the one before.
+    pub fn exchanged(&self) -> u64 {
+        self.exchanged
     }
 
     /// Is the folder still the one that was opened?
@@ -168,6 +187,11 @@ impl Archive {
     /// # Errors
     /// `not_found` if there is none, `unavailable` if it is damaged.
     pub fn read(root: &Path) -> Result<Self> {
+        Self::look(root, true)
+    }
+
+    /// `takes_newest`: also a file that a crash has left without its line. For the one who writes, what it holds is still in the WAL.
+    fn look(root: &Path, takes_newest: bool) -> Result<Self> {
         if !root.is_dir() {
             return Err(Error::not_found(format!("There are no backups in {}.", root.display())));
         }
@@ -177,25 +201,42 @@ impl Archive {
         let (groups, others) = (Book::read(root.join(GROUPS))?, Book::read(folder.manifest())?);
         let place = root.display().to_string();
         let (name, lost) = (String::new(), Vec::new());
-        let mut archive =
-            Self { folder, root: root.into(), place, name, groups, others, lock: None, elsewhere: None, lost };
-        archive.derive_lost(&there);
+        let forgotten_to = fs::read_to_string(root.join(FORGOTTEN)).ok().and_then(|text| text.trim().parse().ok());
+        let mut archive = Self {
+            folder,
+            root: root.into(),
+            place,
+            name,
+            groups,
+            others,
+            lock: None,
+            elsewhere: None,
+            lost,
+            forgotten_to,
+            exchanged: 0,
+        };
+        archive.derive_lost(&there, takes_newest);
         Ok(archive)
     }
 
     /// Files tell themselves what a damaged list has told of them.
-    fn derive_lost(&mut self, there: &HashSet<(u8, Span)>) {
+    fn derive_lost(&mut self, there: &HashSet<(u8, Span)>, takes_newest: bool) {
+        // For the last line no other vouches.
+        for book in [&mut self.groups, &mut self.others] {
+            book.check_last(&self.folder);
+        }
         let mut unknown = self.unknown(there);
         unknown.retain(|(level, span)| self.folder.path(*level, *span).exists());
         for level in Level::all() {
             // A crash leaves one at most, and that is the newest.
             let newest = self.records().filter(|record| record.level == level.number()).map(|record| record.last).max();
             let of_level: Vec<Span> = unknown.iter().filter(|(its, _)| *its == level).map(|(_, span)| *span).collect();
-            if of_level.len() > 1 || of_level.iter().any(|span| Some(span.last) <= newest) {
+            let is_left_by_crash = level == Level::GROUP && of_level.len() == 1 && Some(of_level[0].last) > newest;
+            if !of_level.is_empty() && !is_left_by_crash {
                 self.book(level).lacks_lines();
             }
         }
-        if self.is_damaged() {
+        if takes_newest || self.is_damaged() {
             for (level, span) in unknown {
                 if let Ok(record) = self.folder.derive(level, span) {
                     self.book(level).records.push(record);
@@ -352,7 +393,7 @@ impl Archive {
             Some(_) => kept.iter().map(|(file, _)| file.span.last).max(),
             None => self.last().map(|record| record.last),
         };
-        Timeline::new(kept, newest.unwrap_or(0))
+        Timeline::new(kept, newest.unwrap_or(0), self.forgotten_to)
     }
 
     fn nothing_at(&self, moment: Moment, timeline: &Timeline<'_>) -> Error {
@@ -406,8 +447,25 @@ impl Archive {
             let path = self.folder.path(file.level, file.span);
             fs::remove_file(&path).map_err(|error| io(&path, error))?;
         }
+        let seconds = files.iter().filter(|file| file.level == Level::GROUP);
+        if let Some(last) = seconds.map(|file| file.span.last).max() {
+            self.note_forgotten(last)?;
+        }
         self.shorten(files)?;
         Ok(true)
+    }
+
+    fn note_forgotten(&mut self, last: u64) -> Result<()> {
+        let (path, new) = (self.root.join(FORGOTTEN), self.root.join(format!("{FORGOTTEN}.new")));
+        let last = self.forgotten_to.unwrap_or(0).max(last);
+        fs::write(&new, last.to_string()).and_then(|()| fs::rename(&new, &path)).map_err(|error| io(&path, error))?;
+        self.forgotten_to = Some(last);
+        Ok(())
+    }
+
+    /// Up to which transaction seconds were removed.
+    pub fn forgotten_to(&self) -> Option<u64> {
+        self.forgotten_to
     }
 
     /// Cuts off the lines in front of files that were removed, now or before. Others that are gone may come back.
@@ -442,7 +500,10 @@ impl Archive {
                 }
             }
         }
-        for record in lost {
+        // A number that was given anew here, to all pages, leads to another state there.
+        let ours: HashSet<u64> =
+            self.records().filter(|record| record.span().is_snapshot()).map(|record| record.last).collect();
+        for record in lost.iter().filter(|record| !ours.contains(&record.last)) {
             let level = Level::new(record.level).ok_or_else(|| Error::internal("a file of no level"))?;
             self.book(level).records.push(*record);
         }

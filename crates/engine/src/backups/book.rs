@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tidebase_ltx::{Chain, Manifest, ManifestFile, Record, Salvaged};
+use tidebase_ltx::{Chain, Folder, Level, Manifest, ManifestFile, Record, Salvaged, Stored};
 
 #[derive(Debug)]
 pub(super) struct Book {
@@ -45,6 +45,17 @@ impl Book {
             },
         };
         Ok(Self { path, records, lost, file: None })
+    }
+
+    /// Is the last line that of its file, as far as that tells it?
+    pub fn check_last(&mut self, folder: &Folder) {
+        let Some(last) = self.records.last() else { return };
+        let Some(level) = Level::new(last.level) else { return };
+        let is_its = |file: &Stored| (file.time_ms, file.size) == (last.time_ms, last.size);
+        if folder.stored(level, last.span()).is_ok_and(|file| !is_its(&file)) {
+            self.records.pop();
+            self.lacks_lines();
+        }
     }
 
     /// There are files that it does not tell of, and a crash has not left them.

@@ -59,10 +59,14 @@ impl Keeper {
                     self.marks.failed();
                     tracing::error!(%error, retry_after = ?rest, "backups are not kept");
                     self.shelf.note(Err(&error));
-                    // The folder may be another one by now.
-                    if let Err(error) = self.shelf.reopen() {
-                        tracing::error!(%error, "the backups' folder cannot be opened");
-                        self.shelf.note(Err(&error));
+                    // The folder may be another one by now, of which nobody knows where it ends.
+                    match self.shelf.reopen() {
+                        Ok(true) => self.marks.lose(),
+                        Ok(false) => {}
+                        Err(error) => {
+                            tracing::error!(%error, "the backups' folder cannot be opened");
+                            self.shelf.note(Err(&error));
+                        }
                     }
                     if !self.marks.rest(rest, || self.stop_reading()) {
                         return;
@@ -245,6 +249,7 @@ impl Keeper {
 
     fn room_for(&self, level: Level, span: Span) -> Result<Folder> {
         let archive = self.shelf.archive();
+        archive.check_place()?;
         archive.make_room(level, span)?;
         Ok(archive.folder.clone())
     }

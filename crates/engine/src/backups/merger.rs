@@ -76,6 +76,8 @@ impl Merger {
     fn tidy_at(&self, now_ms: i64, steady_ms: i64) -> Result<()> {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
         let mut scrub = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
+        // In another's folder nothing is touched; the keeper looks after that.
+        self.shelf.archive().check_place()?;
         let lists = self.shelf.archive().keep_up();
         self.mend();
         let done = [lists, self.merge_due(now_ms), self.read_some(&mut scrub), self.remove_forgotten(steady_ms)];
@@ -112,10 +114,9 @@ impl Merger {
                 archive.kept()?.into_iter().map(|(file, record)| (file, *record)).collect();
             (archive.folder.clone(), kept)
         };
-        match scrub.round(&folder, &kept)? {
-            Some(damaged) => self.put_aside(&[damaged]).map(|_| ()),
-            None => Ok(()),
-        }
+        let (damaged, unread) = scrub.round(&folder, &kept);
+        self.put_aside(&damaged)?;
+        unread
     }
 
     fn remove_forgotten(&self, now_ms: i64) -> Result<()> {

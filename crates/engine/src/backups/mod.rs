@@ -97,8 +97,12 @@ impl Shelf {
         self.wants_snapshot.store(false, Ordering::Release);
     }
 
-    fn reopen(&self) -> Result<()> {
-        self.archive().reopen()
+    /// True if it is another folder than before.
+    fn reopen(&self) -> Result<bool> {
+        let mut archive = self.archive();
+        let exchanged = archive.exchanged();
+        archive.reopen()?;
+        Ok(archive.exchanged() > exchanged)
     }
 
     /// The time that what is old is told by: a clock that leaps ahead while the server runs makes nothing old.

@@ -23,17 +23,15 @@ pub struct Scrub {
 }
 
 impl Scrub {
-    /// Reads on, at most once around. `kept` are the files by level and span. Gives the first file that is not as it was written.
-    ///
-    /// # Errors
-    /// `unavailable` if one cannot be read, when the others were.
-    pub fn round(&mut self, folder: &Folder, kept: &[(Stored, Record)]) -> Result<Option<Stored>> {
-        let (mut left, mut buffer, mut unread) = (BYTES_A_ROUND, vec![0; 256 << 10], Ok(None));
+    /// Reads on, at most once around. `kept` are the files by level and span. Gives those that are not as they were written, and what could
+    /// not be read.
+    pub fn round(&mut self, folder: &Folder, kept: &[(Stored, Record)]) -> (Vec<Stored>, Result<()>) {
+        let (mut left, mut buffer, mut damaged, mut unread) = (BYTES_A_ROUND, vec![0; 256 << 10], Vec::new(), Ok(()));
         while left > 0 {
             if self.reading.is_none() {
                 let Some((file, record)) = self.next(kept) else {
                     self.done = None;
-                    return unread;
+                    break;
                 };
                 left = left.saturating_sub(OPENING_BYTES);
                 match folder.open(file.level, file.span) {
@@ -47,16 +45,17 @@ impl Scrub {
                 Ok(0) => (self.done, self.reading) = (Some(file), None),
                 Ok(length) => left = left.saturating_sub(length as u64),
                 Err(error) => {
-                    self.reading = None;
+                    (self.done, self.reading) = (Some(file), None);
                     let error = Error::io(format!("{file} cannot be read"), error);
                     if error.code == Code::Damaged {
-                        return Ok(Some(file));
+                        damaged.push(file);
+                    } else {
+                        unread = Err(damage(error));
                     }
-                    (self.done, unread) = (Some(file), Err(damage(error)));
                 }
             }
         }
-        unread
+        (damaged, unread)
     }
 
     fn next<'a>(&self, kept: &'a [(Stored, Record)]) -> Option<&'a (Stored, Record)> {
@@ -108,11 +107,11 @@ mod tests {
         let large = 2 * BYTES_A_ROUND as usize;
         let kept = files(root.path(), &[10, large, 20, 0]);
         let mut scrub = Scrub::default();
-        let rounds = |scrub: &mut Scrub, most| (1..=most).find_map(|_| scrub.round(&folder, &kept).unwrap());
+        let rounds = |scrub: &mut Scrub, most| (1..=most).find_map(|_| scrub.round(&folder, &kept).0.pop());
         assert_eq!(rounds(&mut scrub, 4), None);
         spoil(root.path(), &kept[0].0);
         assert_eq!(rounds(&mut scrub, 4), Some(kept[0].0), "the one before where it stands");
-        assert_eq!(rounds(&mut scrub, 1), Some(kept[0].0), "and as long as it is there");
+        assert_eq!(rounds(&mut scrub, 4), Some(kept[0].0), "and as long as it is there");
     }
 
     #[test]
@@ -123,9 +122,14 @@ mod tests {
             let kept = files(root.path(), &[10, BYTES_A_ROUND as usize, 20, 30]);
             spoil(root.path(), &kept[at].0);
             let mut scrub = Scrub::default();
-            let found = (0..3).find_map(|_| scrub.round(&folder, &kept).unwrap());
+            let found = (0..3).find_map(|_| scrub.round(&folder, &kept).0.pop());
             assert_eq!(found, Some(kept[at].0));
         }
+        let root = tempfile::tempdir().unwrap();
+        let kept = files(root.path(), &[10, 20, 30]);
+        spoil(root.path(), &kept[0].0);
+        spoil(root.path(), &kept[2].0);
+        assert_eq!(Scrub::default().round(&Folder::new(root.path()), &kept).0, [kept[0].0, kept[2].0]);
     }
 
     #[test]
@@ -133,7 +137,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let kept = files(root.path(), &[1; (BYTES_A_ROUND / OPENING_BYTES) as usize + 10]);
         let mut scrub = Scrub::default();
-        scrub.round(&Folder::new(root.path()), &kept).unwrap();
+        scrub.round(&Folder::new(root.path()), &kept).1.unwrap();
         let done = scrub.done.unwrap().span.first;
         assert!((900..kept.len() as u64).contains(&done), "{done}");
     }

@@ -36,17 +36,16 @@ pub struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    /// `kept` are the files that are there; `newest` is the last transaction that is known.
-    pub fn new(kept: &[(Stored, &'a Record)], newest: u64) -> Self {
+    /// `kept` are the files that are there; `newest` is the last transaction that is known. Up to `forgotten_to` seconds were removed, for
+    /// their minutes are enough; if nobody knows, up to the first that is there.
+    pub fn new(kept: &[(Stored, &'a Record)], newest: u64, forgotten_to: Option<u64>) -> Self {
         let mut lines: Vec<&'a Record> = kept.iter().map(|(_, record)| *record).collect();
         lines.sort_by_key(|record| (record.last, record.first));
-        // Of what is younger no second was merged away.
-        let seconds_from =
-            lines.iter().filter(|record| record.level == Level::GROUP.number()).map(|record| record.first);
-        let seconds_from = seconds_from.min().unwrap_or(u64::MAX);
+        let seconds = lines.iter().filter(|record| record.level == Level::GROUP.number()).map(|record| record.first);
+        let forgotten_to = forgotten_to.unwrap_or_else(|| seconds.min().map_or(u64::MAX, |first| first - 1));
         let mut timeline = Self::default();
         for files in lines.chunk_by(|one, next| one.last == next.last) {
-            timeline.reach(files, seconds_from);
+            timeline.reach(files, forgotten_to);
         }
         if let Some(reached) = timeline.moments.last().filter(|reached| reached.last < newest) {
             timeline.gaps.push((reached, None));
@@ -55,7 +54,7 @@ impl<'a> Timeline<'a> {
     }
 
     /// What files lead to that end at one transaction.
-    fn reach(&mut self, files: &[&'a Record], seconds_from: u64) {
+    fn reach(&mut self, files: &[&'a Record], forgotten_to: u64) {
         let before = self.moments.last().copied();
         let is_step = |file: &&&Record| !file.span().is_snapshot();
         let is_joined =
@@ -66,7 +65,7 @@ impl<'a> Timeline<'a> {
             return;
         };
         if let Some(before) = before {
-            let is_left_out = moment.last > before.last.max(seconds_from).saturating_add(1);
+            let is_left_out = moment.last > before.last.max(forgotten_to).saturating_add(1);
             let is_gap = if is_joined { is_left_out } else { !is_same(before, moment) };
             if is_gap {
                 self.gaps.push((before, Some(moment)));
@@ -109,6 +108,10 @@ mod tests {
 
     /// Of each file its level and its span; a revision is ten times its transaction.
     fn told(files: &[(u8, u64, u64)], newest: u64) -> String {
+        told_if(files, newest, None)
+    }
+
+    fn told_if(files: &[(u8, u64, u64)], newest: u64, forgotten_to: Option<u64>) -> String {
         let record = |&(level, first, last): &(u8, u64, u64)| Record {
             level,
             first,
@@ -128,7 +131,7 @@ mod tests {
             size: 1,
         };
         let kept: Vec<(Stored, &Record)> = records.iter().map(|record| (stored(record), record)).collect();
-        let timeline = Timeline::new(&kept, newest);
+        let timeline = Timeline::new(&kept, newest, forgotten_to);
         let moments: Vec<String> = timeline.moments.iter().map(|moment| moment.last.to_string()).collect();
         let number = |revision: &Reached| (revision.revision.unwrap() / 10).to_string();
         let gap = |gap: Gap| format!("{}-{}", number(&gap.after), gap.before.as_ref().map_or_else(String::new, number));
@@ -155,6 +158,10 @@ mod tests {
         // It was merged before it was lost, or after.
         assert_eq!(told(&[(9, 1, 1), (0, 2, 2), (0, 4, 4), (1, 2, 5), (0, 5, 5)], 5), "1 2 5 | 2-5");
         assert_eq!(told(&[(9, 1, 1), (0, 2, 2), (1, 2, 4), (0, 4, 4), (0, 5, 5)], 5), "1 2 4 5 | 2-4");
+        // The first of all, which are not forgotten yet, or are.
+        assert_eq!(told_if(&[(9, 1, 1), (1, 2, 4), (0, 4, 4), (0, 5, 5)], 5, Some(0)), "1 4 5 | 1-4");
+        assert_eq!(told_if(&[(9, 1, 1), (1, 2, 4), (1, 5, 7)], 7, Some(4)), "1 4 7 | 4-7");
+        assert_eq!(told_if(&[(9, 1, 1), (1, 2, 4), (0, 5, 5)], 5, Some(4)), "1 4 5 | ");
         // The newest, or the only one.
         assert_eq!(told(&[(9, 1, 1), (0, 2, 2)], 3), "1 2 | 2-");
         assert_eq!(told(&[(0, 2, 2)], 2), " | ");

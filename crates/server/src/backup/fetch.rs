@@ -6,6 +6,7 @@ use futures_util::TryStreamExt as _;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use tidebase_engine::backups::archive::FORGOTTEN;
 use tidebase_engine::backups::{Archive, ManifestFile, Record, Stored, parse_name};
 use tidebase_engine::{Code, Error, Result};
 use tidebase_ltx::{Manifest, Salvaged, Span};
@@ -36,10 +37,11 @@ pub async fn known(store: &Store) -> Result<Known> {
     let tails = tails(store).await?;
     let mut records = Vec::new();
     for name in LISTS {
-        records.extend(lines(&small(store, name).await?.unwrap_or_default())?);
+        // One that is damaged as a whole is put anew.
+        records.extend(lines(&small(store, name).await?.unwrap_or_default()));
     }
     let newest = match tails.last() {
-        Some(&newest) => Some(tail(store, newest).await?),
+        Some(&newest) => tail(store, newest).await?,
         None => None,
     };
     let last = records.iter().copied().chain(newest).max_by_key(|record| record.last);
@@ -51,10 +53,14 @@ async fn tails(store: &Store) -> Result<Vec<u64>> {
     Ok(store.list(TAIL).await?.iter().filter_map(|file| number(&file.name)).collect())
 }
 
-async fn tail(store: &Store, last: u64) -> Result<Record> {
-    let name = format!("{TAIL}{last:016x}.json");
-    let text = store.get(&name).await?.whole().await?;
-    serde_json::from_slice(&text).map_err(|error| Error::unavailable(format!("{name} cannot be understood: {error}.")))
+/// None if it is damaged.
+async fn tail(store: &Store, last: u64) -> Result<Option<Record>> {
+    let text = store.get(&tail_name(last)).await?.whole().await?;
+    Ok(serde_json::from_slice(&text).ok())
+}
+
+fn tail_name(last: u64) -> String {
+    format!("{TAIL}{last:016x}.json")
 }
 
 /// A file that need not be there.
@@ -67,13 +73,10 @@ async fn small(store: &Store, name: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Of a damaged list those that can be trusted.
-///
-/// # Errors
-/// `unavailable` if there are none.
-pub fn lines(text: &[u8]) -> Result<Vec<Record>> {
+fn lines(text: &[u8]) -> Vec<Record> {
     match Manifest::read(text) {
-        Ok(read) => Ok(read.records),
-        Err(error) => Salvaged::of(text).map(|left| left.records).ok_or_else(|| damaged(error)),
+        Ok(read) => read.records,
+        Err(_) => Salvaged::of(text).map(|left| left.records).unwrap_or_default(),
     }
 }
 
@@ -143,15 +146,28 @@ impl Fetched {
 async fn bring_lists(store: &Store, folder: &Path) -> Result<(HashSet<(u8, Span)>, Vec<String>)> {
     let mut lost = Vec::new();
     // Files first: a list that is read later has the lines of all of them.
-    let files = store.list("ltx/").await?.iter().filter_map(|file| parse(&file.name)).collect();
+    let files: HashSet<_> = store.list("ltx/").await?.iter().filter_map(|file| parse(&file.name)).collect();
     let tails = tails(store).await?;
+    for name in [LISTS[0], LISTS[1], FORGOTTEN] {
+        let path = folder.join(name);
+        match small(store, name).await? {
+            Some(text) => tokio::fs::write(&path, text).await.map_err(|error| cannot(&path, error))?,
+            // Before the lists first come all is in the tails.
+            None if name == GROUPS
+                && files.iter().any(|(level, span)| *level == 0 && tails.first() > Some(&span.last)) =>
+            {
+                lost.push(name.to_owned());
+            }
+            None => {}
+        }
+    }
     for name in LISTS {
-        if let Some(text) = small(store, name).await? {
-            let path = folder.join(name);
-            tokio::fs::write(&path, text).await.map_err(|error| cannot(&path, error))?;
-            lost.extend(
-                ManifestFile::mend(&path).map_err(damaged)?.iter().map(|line| format!("line {line} of {name}")),
-            );
+        let path = folder.join(name);
+        if let Ok(lines) = ManifestFile::mend(&path) {
+            lost.extend(lines.iter().map(|line| format!("line {line} of {name}")));
+        } else {
+            tokio::fs::remove_file(&path).await.map_err(|error| cannot(&path, error))?;
+            lost.push(name.to_owned());
         }
     }
     let path = folder.join(GROUPS);
@@ -162,7 +178,8 @@ async fn bring_lists(store: &Store, folder: &Path) -> Result<(HashSet<(u8, Span)
             continue;
         }
         match tail(store, last).await {
-            Ok(record) => list.add(record).map_err(damaged)?,
+            Ok(Some(record)) => list.add(record).map_err(damaged)?,
+            Ok(None) => lost.push(tail_name(last)),
             // It was put into the list just now; what comes next has not.
             Err(error) if error.code == Code::NotFound => break,
             Err(error) => return Err(error),

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tidebase_engine::backups::archive::{ABOUT, key, put_back};
+use tidebase_engine::backups::archive::{ABOUT, FORGOTTEN, key, put_back};
 use tidebase_engine::backups::{Backups, Inventory, Level, Record, Stored};
 use tidebase_engine::{Code, Engine, Error, Result, clock};
 use tidebase_ltx::{Folder, Span};
@@ -75,8 +75,9 @@ pub struct Fares {
 
 /// What is in the place, as far as this server knows.
 struct There {
-    /// What the folder says that it is.
+    /// What the folder says that it is, and how often another has taken its place.
     about: Bytes,
+    exchanged: u64,
     known: Known,
     /// Files that are lost in the folder, and damaged here as well.
     is_no_better: HashSet<(u8, Span)>,
@@ -176,6 +177,11 @@ impl Mirror {
             *known = Some(self.begin(&here).await?);
             here = self.inventory().await?;
         }
+        // Another folder that has taken the place of the one before has to be looked at like one at a start.
+        let exchanged = self.exchanged().await?;
+        if known.as_ref().is_some_and(|there| there.exchanged != exchanged) {
+            *known = Some(self.begin(&here).await?);
+        }
         let Some(there) = known.as_mut() else { return Ok(()) };
         self.check_folder(there, &here.root).await?;
         self.carry_new(there, &here).await?;
@@ -267,6 +273,10 @@ impl Mirror {
         blocking(move || look(engine.backups().ok_or_else(|| Error::internal("there are no backups"))?)).await
     }
 
+    async fn exchanged(&self) -> Result<u64> {
+        self.with_backups(|backups| Ok(backups.shelf.archive().exchanged())).await
+    }
+
     async fn inventory(&self) -> Result<Inventory> {
         self.with_backups(|backups| backups.inventory(&[])).await
     }
@@ -304,6 +314,7 @@ impl Mirror {
     /// # Errors
     /// `conflict` if there are backups that this server knows nothing of.
     async fn begin(&self, here: &Inventory) -> Result<There> {
+        let exchanged = self.exchanged().await?;
         let about = about(&here.root).await?;
         self.put_new(ABOUT, about.clone()).await?;
         let known = fetch::known(&self.store).await?;
@@ -325,7 +336,7 @@ impl Mirror {
             .copied()
             .collect();
         self.with_backups(move |backups| backups.adopt(&found)).await?;
-        Ok(There { about, known, is_no_better: HashSet::new(), listed_at: None, are_lists_old: true })
+        Ok(There { about, exchanged, known, is_no_better: HashSet::new(), listed_at: None, are_lists_old: true })
     }
 
     /// One that was lost, and made anew, must not take the place of what is here.
@@ -392,9 +403,22 @@ impl Mirror {
     /// The lists as they are now; then what is in no list any more can go.
     async fn put_lists(&self, there: &mut There, here: &Inventory) -> Result<()> {
         // As they are in memory: what stands in the folder may be damaged.
-        let lists = self.with_backups(|backups| backups.shelf.archive().lists()).await?;
+        let (lists, forgotten_to, exchanged) = self
+            .with_backups(|backups| {
+                let archive = backups.shelf.archive();
+                Ok((archive.lists()?, archive.forgotten_to(), archive.exchanged()))
+            })
+            .await?;
         // A folder says what it is before it has lists.
         self.check_folder(there, &here.root).await?;
+        if exchanged != there.exchanged {
+            return Ok(());
+        }
+        if let Some(last) = forgotten_to {
+            let mut upload = self.store.upload(FORGOTTEN).await?;
+            upload.write(last.to_string().as_bytes()).await?;
+            upload.finish().await?;
+        }
         let listed = here.newest_group();
         for (name, text) in lists {
             let mut upload = self.store.upload(name).await?;

@@ -68,7 +68,7 @@ fn kept(folder: &Path, db: &Path) -> Result<Option<Finding>> {
         None if report.set_aside > 0 => Finding::note(
             "backups",
             format!(
-                "From {from} to {to}, {size} in {}. In set-aside there, being damaged or in no list: {}. Look at the disk, then empty that folder.",
+                "From {from} to {to}, {size} in {}. Set aside there or beside it, being damaged or in no list: {}. Look at the disk, then remove them.",
                 display(folder),
                 report.set_aside
             ),

@@ -302,3 +302,35 @@ async fn damage_is_not_carried() {
     let name = std::path::Path::new("ltx/0").join(file.file_name().unwrap());
     assert!(!std::path::Path::new(&place.name).join(name).exists());
 }
+
+#[tokio::test]
+async fn an_older_copy_of_the_folder_does_not_touch_the_second_place() {
+    let home = Home::new();
+    let place = Place { name: home.folder.path().join("elsewhere").display().to_string(), environment: Vec::new() };
+    let server = start(&home, &place).await;
+    server.sql("CREATE TABLE t (n INTEGER PRIMARY KEY)").await;
+    carried(&server).await;
+    server.stop().await;
+    let in_home = |name: &str| home.folder.path().join(name);
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(in_home("test.db-backups")).arg(in_home("copy")).status();
+    assert!(copied.unwrap().success());
+    let server = start(&home, &place).await;
+    for number in 0..3 {
+        server.sql(&format!("INSERT INTO t VALUES ({number})")).await;
+        carried(&server).await;
+    }
+    std::fs::rename(in_home("test.db-backups"), in_home("away")).unwrap();
+    std::fs::rename(in_home("copy"), in_home("test.db-backups")).unwrap();
+    within("a word of it", async {
+        while read(&server, "/backups").await["mirror"]["ok"] == json!(true) {
+            server.sql("INSERT INTO t VALUES ((SELECT max(n) + 1 FROM t))").await;
+        }
+    })
+    .await;
+    let (_, output) = server.stop().await;
+    assert!(output.err.contains("not of this server"), "{}", output.err);
+    let to = home.folder.path().join("back.db").display().to_string();
+    command(&home, &place, &["restore", "--from", &place.name, "--to", &to]);
+    assert_eq!(restored(&to, "SELECT count(*) FROM t"), 3);
+}
