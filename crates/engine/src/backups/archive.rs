@@ -76,11 +76,25 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a folder for the one who writes, and makes it if it is not there.
+    /// Opens a folder for the one who writes, and makes it if it is not there. One that is damaged is given another name, and a new one
+    /// begun. `held` is the lock of who has it open already.
     ///
     /// # Errors
-    /// `conflict` if it is of another database, or another server writes it. `unavailable` if it is damaged or cannot be
-    /// written.
+    /// `conflict` if it is of another database, or another server writes it. `unavailable` if it cannot be written.
+    pub(super) fn open_or_set_aside(root: &Path, database: &str, held: Option<File>) -> Result<Self> {
+        match Self::open(root, database, held) {
+            // And not for want of file handles, say.
+            Err(error) if is_of_damage(&error) => {
+                let aside = beside(root, &format!("{DAMAGED}{}", clock::now_ms()));
+                tracing::error!(%error, aside = %aside.display(), "the backups' folder is damaged; it is set aside, and a new one begun");
+                fs::rename(root, &aside).map_err(|error| io(root, error))?;
+                Self::open(root, database, None)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The same, which fails for a folder that is damaged.
     fn open(root: &Path, database: &str, held: Option<File>) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| io(root, error))?;
         let lock = match held.filter(|held| is_at(held, &root.join(LOCK))) {
@@ -116,24 +130,6 @@ impl Archive {
             archive.keep_up()?;
         }
         Ok(archive)
-    }
-
-    /// Opens a folder for the one who writes, and makes it if it is not there. One that is damaged is given another name, and a new one
-    /// begun. `held` is the lock of who has it open already.
-    ///
-    /// # Errors
-    /// `conflict` if it is of another database, or another server writes it. `unavailable` if it cannot be written.
-    pub(super) fn open_or_set_aside(root: &Path, database: &str, held: Option<File>) -> Result<Self> {
-        match Self::open(root, database, held) {
-            // And not for want of file handles, say.
-            Err(error) if is_of_damage(&error) => {
-                let aside = beside(root, &format!("{DAMAGED}{}", clock::now_ms()));
-                tracing::error!(%error, aside = %aside.display(), "the backups' folder is damaged; it is set aside, and a new one begun");
-                fs::rename(root, &aside).map_err(|error| io(root, error))?;
-                Self::open(root, database, None)
-            }
-            opened => opened,
-        }
     }
 
     /// Removes and sets aside what a crash has left, before anybody writes.

@@ -33,10 +33,11 @@ impl Book {
     /// `unavailable` if it cannot be read; damage is none.
     pub fn read(path: PathBuf) -> Result<Self> {
         let (records, lost) = match fs::read(&path) {
-            Ok(text) => match (Manifest::read(&text[..]), Salvaged::of(&text)) {
-                (Ok(read), _) => (read.records, Lost::Nothing),
-                (Err(_), Some(left)) => (left.records, Lost::Lines(left.lost)),
-                (Err(_), None) => (Vec::new(), Lost::All),
+            Ok(text) => match Manifest::read(&text[..]) {
+                Ok(read) => (read.records, Lost::Nothing),
+                Err(_) => {
+                    Salvaged::of(&text).map_or((Vec::new(), Lost::All), |left| (left.records, Lost::Lines(left.lost)))
+                }
             },
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Lost::Nothing),
             Err(error) => match tidebase_ltx::Error::io(format!("{} cannot be read", path.display()), error) {
